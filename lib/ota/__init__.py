@@ -1,0 +1,1 @@
+"""Power-safe OTA updates for MicroPython: the public face of the library."""

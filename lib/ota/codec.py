@@ -1,0 +1,135 @@
+"""Raw deflate, fed chunk by chunk, read exactly; the same behaviour on both interpreters.
+
+MicroPython inflates in C from a reused BytesIO that only ever holds verified bytes
+(docs/format.md, "Payload"): the inflater never sees a socket or a "not yet".
+"""
+
+import io
+
+from .errors import VerifyError
+
+try:
+    import deflate
+except ImportError:
+    deflate = None
+    import zlib
+
+# A stored, non-final block of one byte: reading it makes DeflateIO allocate its window.
+_PRIME = b"\x00\x01\x00\xfe\xff\x00"
+_CARRY = 8  # a sync flush leaves at most 7 bytes unread
+_SKIP = 64
+
+
+class _DeflateIO:
+    """DeflateIO as a source that is fed in pieces."""
+
+    def __init__(self, size, wbits):
+        self._bio = io.BytesIO(size + _CARRY)
+        self._io = deflate.DeflateIO(self._bio, deflate.RAW, wbits)
+        self._bio.write(_PRIME)
+        self._bio.seek(0)
+        self._end = len(_PRIME)
+        self._io.readinto(bytearray(1))
+
+    def begin(self):
+        # What the last sync flush left unread goes in front of the new chunk; without it
+        # the bit stream is broken.
+        rest = self._bio.read(max(0, self._end - self._bio.tell()))
+        self._bio.seek(0)
+        self._bio.write(rest[-_CARRY:])
+        self._end = min(len(rest), _CARRY)
+
+    def write(self, data):
+        self._bio.write(data)
+        self._end += len(data)
+
+    def ready(self):
+        self._bio.seek(0)
+
+    def readinto(self, buf):
+        n = self._io.readinto(buf)
+        # The BytesIO still holds older bytes behind the chunk; a stream that runs into
+        # them is broken, whatever it decoded to.
+        if self._bio.tell() > self._end:
+            raise VerifyError("inflate")
+        return n
+
+
+class _Zlib:
+    """The same on CPython."""
+
+    def __init__(self, size, wbits):
+        self._z = zlib.decompressobj(-wbits)
+        self._parts = []
+        self._data = b""
+
+    def begin(self):
+        self._parts = [self._data]
+
+    def write(self, data):
+        self._parts.append(bytes(data))
+
+    def ready(self):
+        self._data = b"".join(self._parts)
+
+    def readinto(self, buf):
+        try:
+            out = self._z.decompress(self._data, len(buf))
+        except zlib.error as e:
+            raise VerifyError("inflate", e)
+        self._data = self._z.unconsumed_tail
+        buf[: len(out)] = out
+        return len(out)
+
+
+class Inflater:
+    """One inflater for a whole payload; its memory is taken here, once.
+
+    size: bytes, the longest stored chunk. wbits: 9..15, at least that of the stream.
+    """
+
+    def __init__(self, size: int, wbits: int):
+        self.size = size
+        self.wbits = wbits
+        self.left = 0
+        self._in = (_DeflateIO if deflate else _Zlib)(size, wbits)
+
+    def begin(self) -> None:
+        """Start taking the stored bytes of the next chunk; write() them piece by piece."""
+        self._in.begin()
+
+    def write(self, data) -> None:
+        """Take a piece of the chunk's stored bytes."""
+        self._in.write(data)
+
+    def ready(self, inflated: int) -> None:
+        """The chunk is whole and verified; it inflates to exactly `inflated` bytes."""
+        self.left = inflated
+        self._in.ready()
+
+    def readinto(self, buf) -> int:
+        """Fill buf wholly and return len(buf).
+
+        Raises VerifyError "inflate" if the stream is broken or the chunk ends before.
+        """
+        want = len(buf)
+        if want > self.left:
+            raise VerifyError("inflate", want, self.left)
+        mv = memoryview(buf)
+        got = 0
+        while got < want:
+            try:
+                n = self._in.readinto(mv[got:])
+            except (OSError, EOFError) as e:
+                raise VerifyError("inflate", e)
+            if not n:
+                raise VerifyError("inflate", want, got)
+            got += n
+        self.left -= want
+        return want
+
+    def skip(self, length: int) -> None:
+        """Read and drop length bytes. Raises VerifyError "inflate"."""
+        buf = memoryview(bytearray(_SKIP))
+        while length > 0:
+            length -= self.readinto(buf[: min(length, _SKIP)])

@@ -1,0 +1,39 @@
+"""Run shared tests on MicroPython: micropython tests/run.py [test_name ...]
+
+Without names, all of tests/shared. Closes with "N passed, N failed, N skipped"; a run that
+executed no test fails. On CPython pytest runs the same files.
+"""
+
+import os
+import sys
+
+_HERE = __file__.rpartition("/")[0] or "."
+
+
+def main(names):
+    """Import and run each module, forgetting it before the next; return the exit status."""
+    sys.path[:0] = [_HERE + "/mp", _HERE + "/shared", _HERE, _HERE + "/../lib"]
+    import unittest
+
+    names = names or sorted(
+        n[:-3] for n in os.listdir(_HERE + "/shared") if n.startswith("test_")
+    )
+    passed = failed = skipped = 0
+    for name in names:
+        before = set(sys.modules)
+        run, bad, left = unittest.run_module(__import__(name))
+        print("%s: %d run, %d failed, %d skipped" % (name, run, bad, left))
+        if not run and not left:
+            print("FAILED %s ran no test" % name)
+            bad = 1
+        passed += run - bad
+        failed += bad
+        skipped += left
+        for new in set(sys.modules) - before:
+            del sys.modules[new]
+    print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
