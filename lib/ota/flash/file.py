@@ -1,0 +1,68 @@
+"""Flash in a file: a board without a flash driver, or a test that survives its process."""
+
+import os
+
+_PIECE = 256  # bytes handled at a time
+
+
+class FileFlash:
+    """A driver over a file; a file that does not exist or is too short is filled with 0xFF.
+
+    size, sector_size, program_size: bytes. Every program and erase is flushed to the
+    system; what the system holds back in a power cut is not in our hands.
+    Raises OSError if the file cannot be opened.
+    """
+
+    def __init__(self, path: str, size: int, sector_size: int = 4096, program_size: int = 1):
+        if size <= 0 or size % sector_size or sector_size % program_size:
+            raise ValueError("size, sector_size, program_size")
+        self.size = size
+        self.sector_size = sector_size
+        self.program_size = program_size
+        try:
+            there = os.stat(path)[6]
+        except OSError:
+            there = -1
+        self._file = open(path, "w+b" if there < 0 else "r+b")
+        self._fill(max(0, there), size)
+
+    def read(self, offset: int, buf) -> None:
+        """Fill buf from offset. Raises OSError."""
+        self._file.seek(offset)
+        if self._file.readinto(buf) != len(buf):
+            raise OSError(5)
+
+    def program(self, offset: int, data) -> None:
+        """Program data at offset: the AND of what is there and data. Raises OSError."""
+        data = memoryview(data)
+        old = bytearray(min(_PIECE, len(data)))
+        for at in range(0, len(data), _PIECE):
+            new = data[at : at + _PIECE]
+            place = memoryview(old)[: len(new)]
+            self.read(offset + at, place)
+            both = int.from_bytes(bytes(place), "little") & int.from_bytes(bytes(new), "little")
+            self._file.seek(offset + at)
+            self._file.write(both.to_bytes(len(new), "little"))
+        self._file.flush()
+
+    def erase(self, offset: int, length: int) -> None:
+        """Erase whole sectors. Raises OSError."""
+        self._fill(offset, offset + length)
+
+    def sync(self) -> None:
+        """Hand everything to the system. Raises OSError."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; the driver is of no use afterwards."""
+        self._file.close()
+
+    def _fill(self, start: int, end: int) -> None:
+        if start >= end:
+            return
+        self._file.seek(start)
+        blank = b"\xff" * _PIECE
+        while start < end:
+            self._file.write(blank[: end - start])
+            start += _PIECE
+        self._file.flush()
