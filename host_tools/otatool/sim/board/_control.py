@@ -1,0 +1,107 @@
+"""The words that the board and its launcher share, and the board's way to end its own run.
+
+Both sides import this file: the launcher for the numbers, the board for the functions. The
+shared page is the file FLASH.board: 64-bit words of the machine's own byte order from 0, a
+sector of 0xFF at FF_OFFSET, one 32-bit erase count per sector from WEAR_OFFSET.
+"""
+
+MAGIC = 0x3153_4D49_5341_544F  # "OTASIMS1" as bytes
+FF_OFFSET = 4096
+FF_SIZE = 4096
+WEAR_OFFSET = 8192
+WORDS = 64
+
+# What the board is; written once when it is made.
+W_MAGIC = 0
+W_SIZE = 1
+W_SECTOR = 2
+W_PROGRAM = 3
+W_ROM_OFFSET = 4
+W_ROM_SIZE = 5
+W_FS_OFFSET = 6
+W_FS_SIZE = 7
+W_ID = 8
+W_FORMATTED = 9
+# Counters over the board's whole life.
+W_BOOTS = 16
+W_RESETS = 17
+W_SOFT_RESETS = 18
+W_WDT_RESETS = 19
+W_POWER_CUTS = 20
+W_CRASHES = 21
+W_PROGRAMS = 22
+W_PROGRAMMED = 23
+W_ERASES = 24
+# This run: flash operations so far, and at which of them power goes (0: never).
+W_OPERATIONS = 32
+W_CUT_AT = 33
+W_CUT_EFFECT = 34
+W_TIMING = 35
+W_PEAK = 36
+# This boot.
+W_REQUEST = 40
+W_CAUSE = 41
+W_SKIP_MAIN = 42
+W_STARTED = 43
+W_WDT_MS = 44
+W_WDT_FEEDS = 45
+W_WAKE = 46
+
+# W_REQUEST: what the board asks its launcher to do with it.
+RESET = 1
+SOFT_RESET = 2
+POWER_CUT = 3
+
+# W_CAUSE: machine.reset_cause(), numbered as on ESP32.
+CAUSE_PWRON = 1
+CAUSE_HARD = 2
+CAUSE_WDT = 3
+CAUSE_SOFT = 5
+
+# W_CUT_EFFECT: what of the operation still happens when power goes.
+BEFORE = 0
+MIDDLE = 1
+AFTER = 2
+
+words = None
+wear = None
+flash = None
+view = None
+ones = None
+
+
+def attach(control: int, mapped: int, programmed: int) -> None:
+    """Take the addresses of the shared page and of the flash: as read, and as programmed."""
+    global words, wear, flash, view, ones
+    import uctypes
+
+    page = {
+        "words": (uctypes.ARRAY | 0, WORDS | uctypes.UINT64),
+        "size": uctypes.UINT64 | 8 * W_SIZE,
+        "sector": uctypes.UINT64 | 8 * W_SECTOR,
+    }
+    page = uctypes.struct(control, page)
+    words = page.words
+    sectors = page.size // page.sector
+    wear = {"wear": (uctypes.ARRAY | 0, sectors | uctypes.UINT32)}
+    wear = uctypes.struct(control + WEAR_OFFSET, wear).wear
+    view = memoryview(uctypes.bytearray_at(mapped, page.size))
+    flash = memoryview(uctypes.bytearray_at(programmed, page.size))
+    ones = memoryview(uctypes.bytearray_at(control + FF_OFFSET, FF_SIZE))
+
+
+def stop(request: int) -> None:
+    """End this run of the board; the launcher does the rest. Never returns."""
+    import time
+
+    import micropython
+
+    if micropython.mem_peak() > words[W_PEAK]:
+        words[W_PEAK] = micropython.mem_peak()
+    words[W_REQUEST] = request
+    while True:
+        try:
+            while True:
+                time.sleep_ms(100)
+        except BaseException:
+            pass  # a board without power does not hear Ctrl-C

