@@ -1,1 +1,145 @@
-"""Power-safe OTA updates for MicroPython: the public face of the library."""
+"""Power-safe OTA updates for MicroPython: the public face of the library.
+
+    import ota
+    ota.check_and_update()      # ask, decide, download, verify, write, arm
+    ota.confirm()               # the new image is good: keep it
+
+Thin functions over update, trial and boot, which are imported when called: a device that
+only boots never loads the network. Everything raises ota.errors.OtaError with a stable code.
+"""
+
+
+def configure(config, watchdog=None):
+    """Set the board up where no boot stage did: config is a dict or a JSON file's path.
+
+    Settles the state as a boot does, but mounts nothing.
+    """
+    from . import boot, device
+
+    device.current = device.Device(config, watchdog)
+    boot.settle(device.current)
+
+
+def check_and_update(progress=None, reset=False, url=None):
+    """Ask the server for an update and install it; the next boot runs it.
+
+    progress(stage, done, total): called on the way, bytes. reset: restart when ready.
+    url: of the manifest, by default config "url". Returns {"result": "none" or "ready", ...}.
+    """
+    return _drive(steps(url), progress, reset)
+
+
+def steps(url=None):
+    """The generator under check_and_update(), for a loop of your own (or ota.aio)."""
+    from . import device, update
+    from .source.static import Static
+
+    d = device.get()
+    return update.run(d, Static(url or d.config["url"], _options(d)), _now(d))
+
+
+def install_url(url=None, reset=False, progress=None):
+    """Install the package at url, by default config "package_url". Returns as above."""
+    from . import device, update
+    from .transport.resume import Resuming
+
+    d = device.get()
+    opener = Resuming(url or d.config["package_url"], **_options(d)).open
+    return _drive(update.install(d, opener), progress, reset)
+
+
+def install(reader, reset=False, progress=None):
+    """Install the package that reader (a file, a socket, anything with readinto) gives."""
+    from . import device, update
+    from .transport.stream import opener
+
+    return _drive(update.install(device.get(), opener(reader)), progress, reset)
+
+
+def fetch(url, file, progress=None):
+    """Download url into file (a path, or an object with write); returns the bytes got."""
+    from . import device, update
+    from .transport import download
+
+    return update.drive(download.fetch(url, file, _options(device.get())), progress, _pause)
+
+
+def confirm():
+    """The running image is good: keep it. True if it was on trial."""
+    from . import trial
+
+    return trial.confirm()
+
+
+def rollback(reset=True):
+    """Return to the image before this one, at the next boot; reset: now."""
+    from . import trial
+
+    trial.rollback(reset)
+
+
+def status():
+    """What runs and why, as a dict: state, version, previous, tries, reason, code, ..."""
+    from . import device, errors, state
+
+    d = device.get()
+    r = d.slots.load()
+    return {
+        "state": state.name(r.state),
+        "version": r.image.version,
+        "previous": r.old.version,
+        "new": r.new.version,
+        "slot": r.active,
+        "tries": r.tries,
+        "reason": errors.word(r.reason),
+        "code": r.reason,
+        "floor": r.floor,
+        "sequence": r.sequence,
+        "product": d.product,
+        "strategy": d.strategy,
+    }
+
+
+def store():
+    """The KV store, for the application's own keys too (not those that start "ota.")."""
+    from . import device
+
+    return device.get().kv
+
+
+def partitions():
+    """Print the partition table."""
+    from . import device
+    from .partition import table
+
+    for line in table.text(device.get().partitions):
+        print(line)
+
+
+def _drive(work, progress, reset):
+    from . import device, trial, update
+
+    result = update.drive(work, progress, _pause, device.get().feed)
+    if reset and result["result"] == "ready":
+        trial.reset()
+    return result
+
+
+def _pause():
+    from .compat import sleep_ms
+
+    sleep_ms(5)
+
+
+def _options(d):
+    return d.config.get("http", {})
+
+
+def _now(d):
+    # A board without a set clock says 2000 or 1970: dates are then not looked at.
+    import time
+
+    now = time.time()
+    if time.gmtime(0)[0] == 2000:
+        now += 946684800
+    return int(now) if now > 1735689600 else 0

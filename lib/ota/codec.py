@@ -92,10 +92,12 @@ class Inflater:
         self.size = size
         self.wbits = wbits
         self.left = 0
+        self.used = False
         self._in = (_DeflateIO if deflate else _Zlib)(size, wbits)
 
     def begin(self) -> None:
         """Start taking the stored bytes of the next chunk; write() them piece by piece."""
+        self.used = True
         self._in.begin()
 
     def write(self, data) -> None:

@@ -1,0 +1,129 @@
+"""What an update works on, built from one configuration: regions, KV, keys, slots, buffers.
+
+The thin layer of DESIGN: everything else is handed a Device and looks nothing up. The
+configuration is a dict or a JSON file; docs/config.md lists every key.
+"""
+
+import json
+import sys
+
+from .codec import Inflater
+from .compat import const
+from .crypto.keys import Keys
+from .errors import FlashError
+from .flash.region import Region
+from .kv import KV
+from .partition import tobudos
+from .partition.table import Partitions
+from .slots import Slots
+
+_BLOCK = const(4096)
+_CHUNK = const(4224)
+_STRATEGIES = ("ab", "pingpong", "inplace")
+
+
+class Device:
+    """Everything an update needs of the board, from config (dict or path of a JSON file).
+
+    Mounts the KV, which settles it. Raises FlashError "config" and what the table or the
+    KV raise.
+    """
+
+    def __init__(self, config, watchdog=None):
+        if isinstance(config, str):
+            with open(config) as f:
+                config = json.load(f)
+        self.config = config
+        self.product = config["product"]
+        self.component = config.get("component", "app")
+        self.strategy = config.get("strategy", "ab")
+        if self.strategy not in _STRATEGIES:
+            raise FlashError("config", "strategy")
+        self.wbits = config.get("wbits", 12)
+        self.tries = config.get("tries", 3)
+        self.mpy = getattr(sys.implementation, "_mpy", 0)
+        self.keys = Keys(config.get("keys", ()))
+        self.partitions = partitions(config)
+        self._watchdog = watchdog
+        self._inflater = None
+        self._block = None
+        self.kv = KV(self.partitions.get("kv"))
+        self.kv.mount()
+        self.slots = Slots(self.kv, self.component, self.strategy)
+
+    def region(self, name: str):
+        """The region of a partition. Raises FlashError "config"."""
+        return self.partitions.get(name)
+
+    def slot(self, number: int):
+        """Region of a slot: 0 is "active", 1 "backup". Raises FlashError "config"."""
+        names = self.config.get("slots", ("active", "backup"))
+        if number >= len(names):
+            raise FlashError("config", number)
+        return self.partitions.get(names[number])
+
+    def prepare(self) -> None:
+        """Take the large buffers now, before TLS or the application fragment the heap."""
+        self.inflater()
+        self.block()
+
+    def inflater(self):
+        """A fresh inflater at the board's window; the same object before its first use."""
+        if self._inflater is None or self._inflater.used:
+            self._inflater = None
+            self._inflater = Inflater(_CHUNK, self.wbits)
+        return self._inflater
+
+    def block(self):
+        """The one output block, a memoryview of 4096 bytes."""
+        if self._block is None:
+            self._block = memoryview(bytearray(_BLOCK))
+        return self._block
+
+    def feed(self) -> None:
+        """Feed the watchdog, if there is one."""
+        if self._watchdog:
+            self._watchdog.feed()
+
+
+def driver(entry):
+    """A flash driver from {"driver": object or "module:Class", name: value, ...}.
+
+    Every name but "driver" and "base" is an argument of the class.
+    """
+    args = dict(entry)
+    args.pop("base", None)
+    what = args.pop("driver")
+    if not isinstance(what, str):
+        return what
+    module, _, name = what.partition(":")
+    __import__(module)
+    return getattr(sys.modules[module], name)(**args)
+
+
+def partitions(config) -> Partitions:
+    """The named regions of a configuration: from its table in flash, then its own list."""
+    devices = {}
+    for name, entry in config["flash"].items():
+        devices[name] = (driver(entry), entry.get("base"))
+    table = config.get("table")
+    if table:
+        where = Region(devices[table["flash"]][0], table["offset"], table.get("size", 40))
+        found = tobudos.read(where)
+        named = Partitions.from_entries(devices, found.entries, found.version, found.mode)
+    else:
+        named = Partitions(devices, config.get("version", ""))
+    for name, p in config.get("partitions", {}).items():
+        region = Region(devices[p["flash"]][0], p["offset"], p["size"], name)
+        named.add(name, region)
+    return named
+
+
+current = None  # the Device of this board, set by the boot stage or ota.configure()
+
+
+def get() -> Device:
+    """The Device of this board. Raises FlashError "config" before there is one."""
+    if current is None:
+        raise FlashError("config")
+    return current

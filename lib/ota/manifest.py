@@ -1,0 +1,195 @@
+"""The signed manifest: bytes -> releases; which package, if any, this device takes. Pure.
+
+    {"format": 1, ...JSON...}
+    sig <key id, 16 hex digits> <signature, base64>
+
+The signed bytes are everything before the first line that starts with "sig ". They are never
+re-serialised, and not parsed before a signature fits. docs/format.md section 2.
+"""
+
+import json
+from binascii import a2b_base64, unhexlify
+
+from .compat import const
+from .errors import ManifestError, PolicyError, SignatureError
+from .package.header import version
+
+MANIFEST_MAX = const(8192)
+_FORMAT = const(1)
+_MARK = b"\nsig "
+_SIGNATURES = const(4)
+_LIST = const(32)
+_KNOWN = ("format", "product", "channel", "sequence", "issued", "expires", "critical", "releases")
+
+
+class Choice:
+    """What decide() found: version, floor, target, image_size, image_digest, and of the
+    package: url (may be relative), size, digest (of its header), delta (True for a patch);
+    sequence of the manifest."""
+
+    def __init__(self, sequence, release, image, package):
+        self.sequence = sequence
+        self.version = release["version"]
+        self.floor = release["floor"]
+        self.target = image["target"]
+        self.image_size = image["size"]
+        self.image_digest = image["digest"]
+        self.url = package["url"]
+        self.size = package["size"]
+        self.digest = package["digest"]
+        self.delta = package["base"] is not None
+
+
+def parse(data, keys) -> dict:
+    """Check a manifest's signature, then its form; returns it with digests as bytes.
+
+    data: bytes as fetched. keys: crypto.keys.Keys. Raises SignatureError "key",
+    "signature"; ManifestError "size", "manifest" (no manifest at all), "format",
+    "critical", "field".
+    """
+    data = bytes(data)
+    if len(data) > MANIFEST_MAX:
+        raise ManifestError("size", len(data))
+    at = data.find(_MARK)
+    if at < 0 or data[:1] != b"{":
+        raise ManifestError("manifest", len(data))
+    _check(data[: at + 1], data[at + 1 :], keys)
+    try:
+        m = json.loads(data[:at].decode())
+    except (ValueError, RuntimeError, UnicodeError) as e:
+        raise ManifestError("manifest", e)
+    if not isinstance(m, dict) or _integer(m, "format") != _FORMAT:
+        raise ManifestError("format")
+    for name in _list(m, "critical", ()):
+        if name not in _KNOWN:
+            raise ManifestError("critical", name)
+    for name in ("product", "channel"):
+        _text(m, name)
+    _integer(m, "sequence")
+    _integer(m, "issued", 0)
+    _integer(m, "expires", 0)
+    for release in _list(m, "releases"):
+        _release(release)
+    return m
+
+
+def decide(m, device, record, now: int = 0):
+    """The package this device takes, or None when there is nothing to do.
+
+    m: from parse(). device: has product, component, strategy. record: slots.Record.
+    now: seconds since 1970, 0 where the clock is not trusted. A patch that fits the running
+    image comes before a full package. Raises PolicyError "product", "sequence", "expired".
+    """
+    if m["product"] != device.product:
+        raise PolicyError("product")
+    if m["sequence"] < record.sequence:
+        raise PolicyError("sequence", m["sequence"], record.sequence)
+    if now and m.get("expires") and now > m["expires"]:
+        raise PolicyError("expired", m["expires"])
+    running = version(record.image.version) if record.image.version else ()
+    best = None
+    for release in m["releases"]:
+        v = version(release["version"])
+        if v <= running or release["floor"] < record.floor:
+            continue
+        image = _find(release["images"], device.component)
+        if image and (best is None or v > best[0]):
+            best = v, release, image
+    if best is None:
+        return None
+    _, release, image = best
+    chosen = None
+    for package in image["packages"]:
+        base = package["base"]
+        if base is None:
+            chosen = chosen or package
+        elif base["digest"] == record.image.digest and base["size"] == record.image.size:
+            # In place only a package in a safe order can be applied; the others take one
+            # that brings every block.
+            if (device.strategy == "inplace") == package["in_place"]:
+                chosen = package
+                break
+    if chosen is None:
+        raise PolicyError("base")
+    return Choice(m["sequence"], release, image, chosen)
+
+
+def _check(body, lines, keys):
+    trusted = False
+    for line in lines.split(b"\n")[:_SIGNATURES]:
+        parts = line.split(b" ")
+        if len(parts) != 3 or parts[0] != b"sig":
+            continue
+        try:
+            ident = unhexlify(parts[1])
+            signature = a2b_base64(parts[2])
+        except ValueError:
+            raise ManifestError("manifest")
+        if ident in keys:
+            keys.verify(ident, body, signature)
+            trusted = True
+            break
+    if not trusted:
+        raise SignatureError("key")
+
+
+def _find(images, target):
+    for image in images:
+        if image["target"] == target:
+            return image
+    return None
+
+
+def _release(r):
+    if not isinstance(r, dict):
+        raise ManifestError("field", "releases")
+    version(_text(r, "version"))
+    _integer(r, "floor")
+    for image in _list(r, "images"):
+        _sized(image, "images")
+        _text(image, "target")
+        for package in _list(image, "packages"):
+            _sized(package, "packages")
+            _text(package, "url", 512)
+            package["in_place"] = package.get("in_place") is True
+            package["base"] = package.get("base")
+            if package["base"] is not None:
+                _sized(package["base"], "base")
+
+
+def _sized(entry, name):
+    """An object with size and digest; the digest becomes bytes."""
+    if not isinstance(entry, dict):
+        raise ManifestError("field", name)
+    if _integer(entry, "size") == 0:
+        raise ManifestError("field", "size")
+    try:
+        entry["digest"] = unhexlify(_text(entry, "digest", 64))
+    except ValueError:
+        raise ManifestError("field", "digest")
+    if len(entry["digest"]) != 32:
+        raise ManifestError("field", "digest")
+
+
+def _text(m, name, most=32):
+    value = m.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= most:
+        raise ManifestError("field", name)
+    for c in value:
+        if not 32 < ord(c) < 127:
+            raise ManifestError("field", name)
+    return value
+
+
+def _integer(m, name, default=None):
+    value = m.get(name, default)
+    if not isinstance(value, int) or value is True or value is False or not 0 <= value < 1 << 32:
+        raise ManifestError("field", name)
+    return value
+
+
+def _list(m, name, default=None):
+    value = m.get(name, default)
+    if not isinstance(value, (list, tuple)) or len(value) > _LIST:
+        raise ManifestError("field", name)
+    return value

@@ -1,0 +1,118 @@
+"""The state record of a component: one KV value, written whole, the only truth about boot.
+
+Layout of the record in docs/format.md section 5. Whoever changes the state goes through
+Slots.save(), which refuses moves that state.py does not know.
+"""
+
+import struct
+
+from . import state
+from .compat import const
+from .errors import FlashError
+
+_VERSION = const(1)
+_HEAD = "<BBBBBBHIII8s8s"
+_IMAGE = "<16sII32s"
+NONE = const(255)
+
+
+class Image:
+    """What is known of an image: version (text), floor, size in bytes, digest (32 bytes)."""
+
+    def __init__(self, version: str = "", floor: int = 0, size: int = 0, digest: bytes = b""):
+        self.version = version
+        self.floor = floor
+        self.size = size
+        self.digest = digest
+
+    def pack(self) -> bytes:
+        """The bytes kept in the record."""
+        return struct.pack(_IMAGE, self.version.encode(), self.floor, self.size, self.digest)
+
+
+def _image(data, offset):
+    version, floor, size, digest = struct.unpack_from(_IMAGE, data, offset)
+    return Image(version.rstrip(b"\0").decode(), floor, size, digest)
+
+
+class Record:
+    """State of one component. active, previous: slot numbers, NONE for none.
+
+    tries: starts left of a trial. reason: code of the last refusal or rollback, 0 for none.
+    journal: number of the apply in progress. sequence: of the newest manifest accepted.
+    floor: lowest security version that may run. package: first 8 bytes of the digest of
+    the package being received or applied; seen: of the one refused or rolled back last.
+    image: of the active slot, old: of the previous one, new: the one on its way.
+    """
+
+    def __init__(self):
+        self.state = state.IDLE
+        self.active = 0
+        self.previous = NONE
+        self.tries = 0
+        self.reason = 0
+        self.journal = self.sequence = self.floor = 0
+        self.package = self.seen = bytes(8)
+        self.image = Image()
+        self.old = Image()
+        self.new = Image()
+
+    def pack(self) -> bytes:
+        """The KV value."""
+        return (
+            struct.pack(
+                _HEAD, _VERSION, self.state, self.active, self.previous, self.tries, 0,
+                self.reason, self.journal, self.sequence, self.floor, self.package, self.seen,
+            )
+            + self.image.pack()
+            + self.old.pack()
+            + self.new.pack()
+        )  # fmt: skip
+
+
+def unpack(data) -> Record:
+    """The record in a KV value. Raises FlashError "corrupt" for one of another layout."""
+    head = struct.calcsize(_HEAD)
+    one = struct.calcsize(_IMAGE)
+    if len(data) != head + 3 * one or data[0] != _VERSION or data[1] > state.RESCUE:
+        raise FlashError("corrupt", len(data))
+    r = Record()
+    (_, r.state, r.active, r.previous, r.tries, _, r.reason, r.journal, r.sequence, r.floor,
+     r.package, r.seen) = struct.unpack_from(_HEAD, data)  # fmt: skip
+    r.image = _image(data, head)
+    r.old = _image(data, head + one)
+    r.new = _image(data, head + 2 * one)
+    return r
+
+
+class Slots:
+    """Load and save the record of one component.
+
+    kv: a mounted KV. component: name of the slot pair, "app" by default. strategy: its
+    name, for the moves that are allowed.
+    """
+
+    def __init__(self, kv, component: str, strategy: str):
+        self._kv = kv
+        self._key = "ota." + component
+        self._strategy = strategy
+
+    def load(self):
+        """The record, or None before the first boot. Raises FlashError."""
+        data = self._kv.get(self._key)
+        return None if data is None else unpack(data)
+
+    def save(self, record: Record) -> None:
+        """Write the record: one atomic step. Raises StateError "state", FlashError.
+
+        If power goes here, the old record or this one is read, never a mix.
+        """
+        old = self.load()
+        if old is not None:
+            state.check(self._strategy, old.state, record.state)
+        self._kv.set(self._key, record.pack())
+
+    @property
+    def progress_key(self) -> str:
+        """KV key of the restart point of a stream into a slot (strategy ab)."""
+        return self._key + ".at"

@@ -1,0 +1,44 @@
+"""A static server or folder: one signed manifest at a fixed URL, packages beside it."""
+
+from ..errors import ManifestError
+from ..manifest import MANIFEST_MAX
+from ..transport import http
+from ..transport.resume import Resuming
+from ..transport.url import join
+
+
+class Static:
+    """url: of the manifest. options: keyword arguments of transport.http.get (tls, headers,
+    timeouts), for the manifest and the packages alike."""
+
+    def __init__(self, url: str, options=None):
+        self._url = url
+        self._options = options or {}
+
+    def check(self):
+        """Generator: the manifest's bytes. Yields while waiting.
+
+        Raises TransportError; ManifestError "size" for one that is too long.
+        """
+        reader = yield from http.get(self._url, **self._options)
+        try:
+            buf = memoryview(bytearray(MANIFEST_MAX + 1))
+            got = 0
+            while got < len(buf):
+                n = reader.readinto(buf[got:])
+                if n is None:
+                    yield None
+                elif not n:
+                    return bytes(buf[:got])
+                else:
+                    got += n
+        finally:
+            reader.close()
+        raise ManifestError("size", got)
+
+    def open(self, url: str):
+        """open_at for the package at url, absolute or relative to the manifest."""
+        return Resuming(join(self._url, url), **self._options).open
+
+    def report(self, stage: str, detail) -> None:
+        """A static server is not told."""

@@ -1,0 +1,43 @@
+"""States of a component and the moves between them: this table and nothing else.
+
+    IDLE    the active image is confirmed          FETCH   an update is being received
+    READY   received and verified, next boot acts  APPLY   the boot stage changes a slot
+    TRIAL   the new image runs unconfirmed         BACK    the boot stage goes back
+    RESCUE  no image that may run
+
+docs/way.md draws one table per strategy; tests/shared/test_state.py holds each row.
+"""
+
+from .compat import const
+from .errors import StateError
+
+IDLE = const(0)
+FETCH = const(1)
+READY = const(2)
+APPLY = const(3)
+TRIAL = const(4)
+BACK = const(5)
+RESCUE = const(6)
+
+_NAMES = ("IDLE", "FETCH", "READY", "APPLY", "TRIAL", "BACK", "RESCUE")
+
+# from -> states that may follow, as digits. A state may always be written again.
+_MOVES = {
+    # ab has nothing to apply: the new image is already whole in its slot.
+    "ab": ("1256", "0126", "0146", "", "056", "06", "12"),
+    # Going back copies the backup; an apply that fails goes back too.
+    "pingpong": ("1256", "0126", "0136", "456", "056", "06", "12"),
+    # Going back needs the reverse package behind the staged one.
+    "inplace": ("1256", "0126", "0136", "456", "056", "06", "12"),
+}
+
+
+def name(state: int) -> str:
+    """The state's word."""
+    return _NAMES[state]
+
+
+def check(strategy: str, old: int, new: int) -> None:
+    """Raise StateError "state" unless the strategy may go from old to new."""
+    if old != new and str(new) not in _MOVES[strategy][old]:
+        raise StateError("state", old, new)

@@ -1,0 +1,109 @@
+"""Two slots: the update streams straight into the inactive one, which then runs on trial.
+
+Resumes at the last restart point of the payload: the KV keeps where that is.
+"""
+
+import struct
+
+from .. import state
+from ..errors import PolicyError, VerifyError
+from ..package import chunks
+from ..slots import NONE, Image
+from .base import admit, geometry, holds, put, verified
+from .decode import decoder
+
+_PROGRESS = "<8sII16s"  # package, offset in it, number of the block there, chain digest
+
+
+def install(device, record, head, header, open_at):
+    """Generator: stream a genuine package into the inactive slot and leave READY.
+
+    open_at(offset): generator giving a reader that stands there in the package.
+    Yields (done, total) in bytes and None. Raises PolicyError, VerifyError, TransportError;
+    what is durable stays for the next try.
+    """
+    admit(device, record, header)
+    slot = device.slot(1 - record.active)
+    if header.image_size > slot.size:
+        raise PolicyError("fit", header.image_size, slot.size)
+    if header.ordered:
+        raise PolicyError("strategy")  # unchanged blocks are left out of it
+    geometry(slot, header.block_size, True)
+    # The inactive slot is about to be erased: from here on nothing older can run. If power
+    # goes after this record, the active image stays and the download goes on.
+    record.state = state.FETCH
+    record.previous = NONE
+    record.old = Image()
+    record.package = header.digest[:8]
+    record.new = Image(header.version, header.floor, header.image_size, header.image_digest)
+    device.slots.save(record)
+
+    base = device.slot(record.active)
+    out = device.block()[: header.block_size]
+    decode = decoder(header, base)
+    offset, step, expected = _load(device, header, slot.sector_size)
+    walk = chunks.Chunks(header, offset, expected)
+    reader = yield from open_at(offset or header.length)
+    for block in chunks.blocks(walk, reader, device.inflater(), decode, out):
+        if block is None:
+            yield None
+            continue
+        step, index, length = block
+        if walk.restart and step == walk.first:
+            # Everything before this block is programmed. If power goes here, the blocks
+            # since the restart point before are programmed again.
+            _save(device, header, walk)
+        put(slot, index * header.block_size, out[:length])
+        device.feed()
+        yield walk.offset, header.size
+    reader.close()
+    slot.sync()
+    key = device.slots.progress_key
+    if not holds(slot, record.new, device.feed):
+        device.kv.delete(key)
+        raise VerifyError("digest", header.image_size)
+    # If power goes between the two, the next start streams again from the beginning.
+    device.kv.delete(key)
+    record.state = state.READY
+    record.reason = 0
+    device.slots.save(record)
+
+
+def apply(device, record):
+    """Generator: READY -> TRIAL; the slot is whole already. Raises VerifyError "digest"."""
+    other = 1 - record.active
+    verified(device.slot(other), record.new, device.feed)
+    record.previous, record.active = record.active, other
+    record.old, record.image, record.new = record.image, record.new, Image()
+    record.state = state.TRIAL
+    record.tries = device.tries
+    # The one write that changes what boots; before it the old image runs, after it the new.
+    device.slots.save(record)
+    yield 1, 1
+
+
+def back(device, record):
+    """Generator: BACK -> IDLE with the previous slot. Raises VerifyError "digest"."""
+    verified(device.slot(record.previous), record.old, device.feed)
+    record.active, record.previous = record.previous, NONE
+    record.image, record.old = record.old, Image()
+    record.state = state.IDLE
+    device.slots.save(record)
+    yield 1, 1
+
+
+def _load(device, header, sector):
+    """(offset, step, chain digest) to resume at; zeros for the beginning."""
+    data = device.kv.get(device.slots.progress_key)
+    if data and len(data) == struct.calcsize(_PROGRESS):
+        name, offset, step, expected = struct.unpack(_PROGRESS, data)
+        edge = step * header.block_size % sector == 0
+        if name == header.digest[:8] and header.length < offset < header.size and edge:
+            return offset, step, expected
+    return 0, 0, b""
+
+
+def _save(device, header, walk):
+    if walk.start > header.length:
+        data = struct.pack(_PROGRESS, header.digest[:8], walk.start, walk.first, walk.digest)
+        device.kv.set(device.slots.progress_key, data)

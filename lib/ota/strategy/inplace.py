@@ -1,0 +1,146 @@
+"""One slot: the boot stage rewrites the active image block by block, where it lies.
+
+Each changed block goes to scratch first, then over its old content; two marks per block say
+how far it is. A block that reads bytes of another comes before that one is overwritten: the
+package's order says so and the decoder checks it. The way back is a reverse package.
+"""
+
+from binascii import crc32
+
+from .. import state
+from ..compat import const
+from ..errors import FlashError, StateError, VerifyError
+from ..journal import Journal
+from ..package import chunks
+from ..slots import NONE, Image
+from .base import RegionReader, admit, digest, holds, put
+from .decode import decoder
+from .staging import Plan, genuine, install
+
+__all__ = ("install", "apply", "back", "REVERSE")
+
+REVERSE = const(2)  # record.previous: the way back is the staged reverse package
+_SAVED = const(1)  # block number `index` is whole in scratch, value: its CRC-32
+_DONE = const(2)  # it is on the active slot
+
+
+def apply(device, record):
+    """Generator: carry out APPLY as far as it is not done; leaves TRIAL.
+
+    Yields (done, total) in blocks. Raises OtaError; FlashError "journal" when neither
+    scratch nor slot holds the block in progress.
+    """
+    header = genuine(device)
+    plan = Plan(device, header)
+    yield from _rewrite(device, record, header, 0, plan, record.image, record.new)
+    record.previous = NONE
+    if plan.reverse and _reverses(device, record, plan.reverse):
+        record.previous = REVERSE
+    record.old, record.image, record.new = record.image, record.new, Image()
+    record.state = state.TRIAL
+    record.tries = device.tries
+    device.slots.save(record)
+
+
+def back(device, record):
+    """Generator: apply the reverse package; leaves IDLE.
+
+    Yields (done, total) in blocks. Raises StateError "none" if there is none.
+    """
+    plan = Plan(device, genuine(device))
+    if record.previous != REVERSE or not plan.reverse:
+        raise StateError("none")
+    header = genuine(device, plan.reverse)
+    yield from _rewrite(device, record, header, plan.reverse, plan, record.image, record.old)
+    record.image, record.old = record.old, Image()
+    record.previous = NONE
+    record.state = state.IDLE
+    device.slots.save(record)
+
+
+def changed(device, record) -> bool:
+    """True once the apply in progress may have changed the active slot."""
+    plan = Plan(device, genuine(device))
+    return Journal(plan.journal, record.journal).kind != 0
+
+
+def _reverses(device, record, offset):
+    """True if a genuine reverse package lies there that leads from new to old."""
+    try:
+        h = genuine(device, offset)
+    except Exception:
+        return False
+    return (
+        h.ordered
+        and h.product == device.product
+        and h.target == device.component
+        and h.base_digest == record.new.digest
+        and h.image_digest == record.image.digest
+        and h.floor >= record.floor
+    )
+
+
+def _rewrite(device, record, header, offset, plan, old, new):
+    """Turn the active slot from image old into image new by the package at offset."""
+    slot = device.slot(0)
+    journal = Journal(plan.journal, record.journal)
+    if journal.kind == 0:
+        if not holds(slot, old, device.feed):
+            raise VerifyError("digest", old.size)
+        # Decode all of it once without writing: whatever is wrong with the package shows
+        # while the running image is still whole.
+        for _ in _blocks(device, header, offset, 0):
+            device.feed()
+    first = journal.index + 1 if journal.kind == _DONE else journal.index
+    size = header.block_size
+    spares = plan.scratch.size // size
+    total = (header.image_size + size - 1) // size
+    out = device.block()[:size]
+    for step, index, length in _blocks(
+        device, header, offset, first + 1 if journal.kind == _SAVED else first
+    ):
+        device.feed()
+        spare = step % spares * size
+        if step < first:
+            continue
+        if step == first and journal.kind == _SAVED:
+            _finish(slot, plan.scratch, spare, index * size, out[:length], journal)
+        elif not slot.equal(index * size, out[:length]):
+            # If power goes here, the slot is as it was and the block is made again.
+            put(plan.scratch, spare, out[:length])
+            plan.scratch.sync()
+            journal.mark(_SAVED, step, crc32(out[:length]))
+            # If power goes here, scratch holds the block: _finish() does this again.
+            put(slot, index * size, out[:length])
+            slot.sync()
+            journal.mark(_DONE, step)
+        yield step + 1, total
+    if digest(slot, new.size, device.feed) != new.digest:
+        raise VerifyError("digest", new.size)
+
+
+def _finish(slot, scratch, spare, at, out, journal):
+    """Redo the block whose scratch copy is marked; it is written even if it looks right."""
+    scratch.read(spare, out)
+    if crc32(out) == journal.value:
+        put(slot, at, out)
+        slot.sync()
+    else:
+        # Scratch is already used for the next block, so this one had been marked done and
+        # that mark did not last; then the slot must hold it.
+        slot.read(at, out)
+        if crc32(out) != journal.value:
+            raise FlashError("journal", at)
+    journal.mark(_DONE, journal.index)
+
+
+def _blocks(device, header, offset, skip):
+    slot = device.slot(0)
+    done = bytearray((header.image_size // header.block_size + 8) // 8)
+    reader = RegionReader(
+        device.region("ota"), offset + header.length, header.payload_size
+    )
+    return chunks.blocks(
+        chunks.Chunks(header), reader, device.inflater(), decoder(header, slot, done),
+        device.block()[: header.block_size], skip,
+    )  # fmt: skip

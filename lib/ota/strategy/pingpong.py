@@ -1,0 +1,108 @@
+"""Active and backup: the boot stage copies active to backup, then applies onto active.
+
+The way back is a copy of the backup. Both copies and the apply are journalled.
+"""
+
+from .. import state
+from ..compat import const
+from ..errors import VerifyError
+from ..journal import Journal
+from ..package import chunks
+from ..slots import NONE, Image
+from .base import RegionReader, admit, digest, holds, put
+from .decode import decoder
+from .staging import genuine, install, journal_region
+
+__all__ = ("install", "apply", "back")
+
+_COPIED = const(1)  # block `index` is copied
+_SAVED = const(2)  # the backup is whole and verified
+_DONE = const(3)  # block number `index` of the payload is on the active slot
+_BLOCK = const(4096)
+
+
+def apply(device, record):
+    """Generator: carry out APPLY as far as it is not done; leaves TRIAL.
+
+    Yields (done, total) in blocks. Raises OtaError: before the backup is whole nothing was
+    changed; afterwards the boot stage goes BACK.
+    """
+    header = genuine(device)
+    active, backup = device.slot(0), device.slot(1)
+    journal = Journal(journal_region(device), record.journal)
+    if journal.kind < _SAVED:
+        admit(device, record, header)
+        if journal.kind == 0 and not holds(active, record.image, device.feed):
+            raise VerifyError("digest", record.image.size)
+        yield from _copy(device, active, backup, record.image.size, journal)
+        # Only a backup read back whole allows the first erase of the active slot.
+        if not holds(backup, record.image, device.feed):
+            raise VerifyError("digest", record.image.size)
+        journal.mark(_SAVED, 0)
+    first = journal.index + 1 if journal.kind == _DONE else 0
+    # A sector larger than a block is done again from its first block.
+    first -= first % max(1, active.sector_size // header.block_size)
+    again = first  # the block in progress when power went: written even if it looks right
+    out = device.block()[: header.block_size]
+    total = (header.image_size + header.block_size - 1) // header.block_size
+    walk = chunks.Chunks(header)
+    reader = RegionReader(device.region("ota"), header.length, header.payload_size)
+    decode = decoder(header, backup)
+    whole_sectors = header.block_size % active.sector_size == 0
+    for step, index, length in chunks.blocks(
+        walk, reader, device.inflater(), decode, out, first
+    ):
+        device.feed()
+        if step < first:
+            continue
+        at = index * header.block_size
+        if step == again or not whole_sectors or not active.equal(at, out[:length]):
+            # If power goes here, the backup is whole and this block is done again.
+            put(active, at, out[:length])
+            active.sync()
+            journal.mark(_DONE, step)
+        yield step + 1, total
+    if digest(active, header.image_size, device.feed) != header.image_digest:
+        raise VerifyError("digest", header.image_size)
+    record.old, record.image, record.new = record.image, record.new, Image()
+    record.previous = 1
+    record.state = state.TRIAL
+    record.tries = device.tries
+    device.slots.save(record)
+
+
+def back(device, record):
+    """Generator: copy the backup onto the active slot; leaves IDLE.
+
+    Yields (done, total) in blocks. Raises VerifyError "digest" when there is no way back.
+    """
+    active, backup = device.slot(0), device.slot(1)
+    if not holds(backup, record.old, device.feed):
+        raise VerifyError("digest", record.old.size)
+    journal = Journal(journal_region(device), record.journal)
+    yield from _copy(device, backup, active, record.old.size, journal)
+    if not holds(active, record.old, device.feed):
+        raise VerifyError("digest", record.old.size)
+    record.image, record.old = record.old, Image()
+    record.previous = NONE
+    record.state = state.IDLE
+    device.slots.save(record)
+
+
+def _copy(device, source, target, size, journal):
+    """Copy size bytes block by block, a mark after each; goes on behind the last mark."""
+    unit = max(target.sector_size, _BLOCK)
+    step = min(unit, _BLOCK)
+    total = (size + unit - 1) // unit
+    first = journal.index + 1 if journal.kind == _COPIED else 0
+    buf = device.block()
+    for i in range(first, total):
+        # If power goes here, the source is whole and this block is copied again.
+        for at in range(i * unit, min(i * unit + unit, size), step):
+            n = min(step, size - at)
+            source.read(at, buf[:n])
+            put(target, at, buf[:n])
+        target.sync()
+        journal.mark(_COPIED, i)
+        device.feed()
+        yield i + 1, total

@@ -1,0 +1,170 @@
+"""The way of an update: ask, decide, stream, write, read back, arm (docs/way.md).
+
+Generators of progress: each step yields (stage, done, total) or None while it waits, so a
+plain loop, an asyncio task or a test drives it and may stop anywhere. Everything it works
+on is handed in.
+"""
+
+from . import manifest, state
+from .boot import load
+from .errors import OtaError, PolicyError, StateError, TransportError, VerifyError
+from .package import chunks
+from .package import header as package
+from .slots import Image
+
+
+def run(device, source, now: int = 0):
+    """Generator: one whole update from source; returns a dict of what happened.
+
+    {"result": "none"} or {"result": "ready", "version": ..., "size": bytes of the package,
+    "delta": ...}: then the next boot acts. now: seconds since 1970, 0 if not known.
+    Raises OtaError; why stays readable in the state record.
+    """
+    _may_start(device)
+    yield "ask", 0, 0
+    try:
+        data = yield from source.check()
+        found = manifest.parse(data, device.keys)
+        record = device.slots.load()
+        choice = manifest.decide(found, device, record, now)
+    except OtaError as e:
+        _note(device, e, None)
+        raise
+    if choice is None:
+        return {"result": "none", "version": record.image.version}
+    if record.seen == choice.image_digest[:8]:
+        # It was rolled back here: asking again must not start the same circle.
+        e = PolicyError("seen")
+        _note(device, e, None)
+        raise e
+    yield "decide", 0, choice.size
+    return (yield from install(device, source.open(choice.url), choice))
+
+
+def install(device, open_at, choice=None):
+    """Generator: install the package that open_at(offset) gives readers of.
+
+    choice: manifest.Choice that the package must match, None for one that comes by itself.
+    Returns as run() does. Raises OtaError.
+    """
+    record = _may_start(device)
+    header = None
+    try:
+        if device.strategy == "ab":
+            device.prepare()  # before TLS and the application take the heap apart
+        reader = yield from open_at(0)
+        head = yield from _head(reader)
+        header = package.parse(head)
+        package.check(head, device.keys)
+        if header.digest[:8] == record.package and record.state == state.READY:
+            reader.close()
+            return _result(header)
+        if choice:
+            _match(header, choice)
+            record.sequence = choice.sequence
+        steps = load(device.strategy).install(
+            device, record, head, header, _Once(reader, header.length, open_at).open
+        )
+        for step in steps:
+            yield step and ("stream", step[0], step[1])
+    except OtaError as e:
+        _note(device, e, header)
+        raise
+    yield "arm", header.size, header.size
+    return _result(header)
+
+
+def drive(steps, progress=None, wait=None, feed=None):
+    """Run a generator of progress to its end in a plain loop; returns its result.
+
+    progress(stage, done, total) is called at each step; wait() while there is nothing to
+    do; feed() at each turn.
+    """
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as e:
+            return e.value
+        if feed:
+            feed()
+        if step is None:
+            if wait:
+                wait()
+        elif progress:
+            progress(*step)
+
+
+class _Once:
+    """open_at that hands out the reader it has, if it stands at the right place."""
+
+    def __init__(self, reader, at, open_at):
+        self._reader = reader
+        self._at = at
+        self._open_at = open_at
+
+    def open(self, offset):
+        reader, self._reader = self._reader, None
+        if reader and offset == self._at:
+            return reader
+        if reader:
+            reader.close()
+        return (yield from self._open_at(offset))
+
+
+def _head(reader):
+    prefix = bytearray(package.PREFIX)
+    yield from chunks.fill(reader, prefix)
+    length, signatures = package.lengths(prefix)
+    head = bytearray(length + signatures)
+    head[: package.PREFIX] = prefix
+    yield from chunks.fill(reader, memoryview(head)[package.PREFIX :])
+    return head
+
+
+def _match(header, choice):
+    """Mix-and-match: the package must be the very one the manifest names."""
+    if header.digest != choice.digest or header.size + header.reverse_size != choice.size:
+        raise VerifyError("digest", header.size)
+    if (
+        header.version != choice.version
+        or header.floor != choice.floor
+        or header.image_digest != choice.image_digest
+    ):
+        raise PolicyError("version")
+
+
+def _may_start(device):
+    record = device.slots.load()
+    if record is None:
+        raise StateError("state")
+    if record.state == state.TRIAL:
+        raise StateError("trial")
+    if record.state in (state.APPLY, state.BACK):
+        raise StateError("state", record.state)
+    return record
+
+
+def _note(device, error, header):
+    """Keep why in the record; the running image is untouched whatever happened."""
+    record = device.slots.load()
+    if record.state not in (state.IDLE, state.FETCH, state.READY, state.RESCUE):
+        return
+    if record.state == state.READY and record.reason == error.code:
+        return
+    record.reason = error.code
+    if record.state == state.FETCH and not isinstance(error, TransportError):
+        record.state = state.IDLE if record.image.size else state.RESCUE
+        record.new = Image()
+        if header:
+            record.seen = header.digest[:8]
+    device.slots.save(record)
+
+
+
+def _result(header):
+    return {
+        "result": "ready",
+        "version": header.version,
+        "size": header.size,
+        "delta": header.encoding == package.PATCH,
+    }
