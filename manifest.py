@@ -1,0 +1,99 @@
+# What to freeze. A board's manifest picks groups; what they need comes with them:
+#
+#     include("../../manifest.py", pingpong=False, inplace=False)
+#
+# docs/packaging.md says what each group is for. tests/host/test_packaging.py keeps this
+# list and package.json equal to lib/ota.
+
+metadata(
+    version="0.1.0",
+    description="Power-safe OTA updates: A/B, ping-pong and in place, with rollback",
+    license="MIT",
+)
+
+options.defaults(
+    boot=True,
+    update=True,
+    ab=True,
+    pingpong=True,
+    inplace=True,
+    http=True,
+    simulation=False,
+)
+
+# group: (groups it needs, files in lib/ota). "core" is always in.
+GROUPS = {
+    "core": (
+        (),
+        (
+            "__init__.py",
+            "codec.py",
+            "compat.py",
+            "crypto/__init__.py",
+            "crypto/hmac.py",
+            "crypto/keys.py",
+            "crypto/rsa.py",
+            "delta/__init__.py",
+            "device.py",
+            "errors.py",
+            "flash/__init__.py",
+            "flash/blockdev.py",
+            "flash/region.py",
+            "image.py",
+            "package/__init__.py",
+            "package/chunks.py",
+            "package/header.py",
+            "partition/__init__.py",
+            "partition/table.py",
+            "partition/tobudos.py",
+            "slots.py",
+            "source/__init__.py",
+            "state.py",
+            "strategy/__init__.py",
+            "strategy/base.py",
+            "transport/__init__.py",
+            "version.py",
+        ),
+    ),
+    "boot": (("core",), ("boot.py", "flash/mount.py", "trial.py")),
+    "update": (("boot",), ("aio.py", "manifest.py", "update.py")),
+    "delta": (
+        ("core",),
+        (
+            "delta/add.py",
+            "delta/add_viper.py",
+            "delta/full.py",
+            "delta/patch.py",
+            "strategy/decode.py",
+        ),
+    ),
+    "ab": (("delta",), ("strategy/ab.py",)),
+    "staging": (("core",), ("journal.py", "strategy/staging.py")),
+    "pingpong": (("delta", "staging"), ("strategy/pingpong.py",)),
+    "inplace": (("delta", "staging"), ("strategy/inplace.py",)),
+    "http": (
+        ("update",),
+        (
+            "source/static.py",
+            "transport/url.py",
+        ),
+    ),
+    "simulation": (("core",), ("flash/file.py", "flash/ram.py", "transport/memory.py")),
+}
+
+
+def freeze_group(name, done):
+    """Freeze a group after the groups it needs, each once."""
+    if name in done:
+        return
+    done.append(name)
+    needs, files = GROUPS[name]
+    for need in needs:
+        freeze_group(need, done)
+    package("ota", files=files, base_path="lib")
+
+
+frozen = []
+for group in GROUPS:
+    if group == "core" or getattr(options, group):
+        freeze_group(group, frozen)

@@ -1,0 +1,246 @@
+"""The shape of the device package: what may import what, and how large a file may be."""
+
+import ast
+import fnmatch
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_DEVICE = _ROOT / "lib" / "ota"
+_HOST = _ROOT / "host_tools" / "otatool"
+_MAX_LINES = 300  # on the device: a larger source costs too much heap to compile
+_MAX_HOST_LINES = 450
+
+# From the top down. A module imports from the layers below its own; within a layer only
+# what SIBLINGS names. Patterns are module names without "ota."; a whole name goes before one
+# with a star.
+LAYERS = (
+    ("asyncio", ("aio",)),
+    ("face", ("",)),
+    ("the way", ("update", "trial")),
+    ("boot stage", ("boot",)),
+    ("board", ("device",)),
+    ("strategies", ("strategy.*",)),
+    ("what strategies share", ("strategy.base", "strategy.decode", "strategy.staging")),
+    ("keeping", ("slots", "journal", "kv", "kv.*")),
+    ("sources", ("source.*",)),
+    ("formats and seams", ("manifest", "image", "package.*", "delta.*", "crypto.*")),
+    ("seams", ("codec", "flash.*", "partition.*", "transport.*")),
+    ("states", ("state",)),
+    ("ground", ("errors", "compat", "version")),
+)
+
+# (importer, imported): why these two of one layer know each other. "*" is any of the layer.
+SIBLINGS = {
+    ("*", "flash.region"): "the flash seam: what everything that touches flash is handed",
+    ("crypto.keys", "crypto.rsa"): "a key's type chooses its algorithm in this one place",
+    ("crypto.keys", "crypto.hmac"): "a key's type chooses its algorithm in this one place",
+    ("delta.patch", "delta.add"): "two forms of one inner loop",
+    ("delta.patch", "delta.add_viper"): "two forms of one inner loop",
+    ("package.chunks", "package.header"): "the header is the base file of its folder",
+    ("manifest", "package.header"): "versions are written alike in both",
+    ("strategy.staging", "strategy.base"): "the base file of its folder",
+}
+
+# (module, imported module): why this import sits inside a function.
+LATE = {
+    ("*", "esp32"): "chip module",
+    ("*", "rp2"): "chip module",
+    ("*", "machine"): "chip module",
+    ("*", "pyb"): "chip module",
+    ("*", "tls"): "loaded only where the address asks for it: it takes a quarter of a small heap",
+    ("*", "ssl"): "loaded only where the address asks for it: it takes a quarter of a small heap",
+}
+
+# Modules that import by a name which is only known at run time, and what it names.
+DYNAMIC = {
+    "boot": "a strategy of ota.strategy: a board carries only what it uses",
+    "device": "a flash driver, as the board's configuration names it",
+    "trial": "the application",
+}
+
+# Modules of the system that both interpreters have, or that a try guards for one of them.
+SYSTEM = {
+    *("asyncio", "binascii", "collections", "errno", "gc", "hashlib", "io", "json", "os"),
+    *("random", "re", "select", "socket", "struct", "sys", "time"),
+    *("cryptolib", "deflate", "machine", "micropython", "uctypes", "vfs"),
+    *("esp32", "network", "pyb", "rp2", "ssl", "tls", "zlib"),
+}
+
+
+def _modules():
+    """Name without "ota." -> path, of every module and package of the device."""
+    found = {}
+    for path in sorted(_DEVICE.rglob("*.py")):
+        parts = path.relative_to(_DEVICE).with_suffix("").parts
+        found[".".join(p for p in parts if p != "__init__")] = path
+    return found
+
+
+_MODULES = _modules()
+
+
+def _imports(name):
+    """(module of ours, "" or module of the system, inside a function) of each import."""
+    path = _MODULES[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = [part for part in package if part]
+
+    def visit(node, late):
+        for child in ast.iter_child_nodes(node):
+            inside = late or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield _absolute(alias.name), late
+            elif isinstance(child, ast.ImportFrom):
+                for target in _targets(child, package):
+                    yield target, late
+            else:
+                yield from visit(child, inside)
+
+    return list(visit(ast.parse(path.read_text()), False))
+
+
+def _absolute(name):
+    """("", system module) or (ours, "")."""
+    if name == "ota" or name.startswith("ota."):
+        return name[4:], ""
+    return None, name
+
+
+def _targets(node, package):
+    if not node.level:
+        ours, system = _absolute(node.module)
+        return [(ours, system)]
+    base = package[: len(package) - node.level + 1] + (node.module or "").split(".")
+    base = ".".join(part for part in base if part)
+    targets = []
+    for alias in node.names:
+        inner = f"{base}.{alias.name}" if base else alias.name
+        targets.append((inner if inner in _MODULES else base, ""))
+    return targets
+
+
+def _ours(name, late=True):
+    return [
+        target
+        for (target, _), inside in _imports(name)
+        if target is not None and (late or not inside)
+    ]
+
+
+def _layer(name):
+    for exact in (True, False):
+        for number, (_, patterns) in enumerate(LAYERS):
+            if name in patterns if exact else _matches(name, patterns):
+                return number
+    return None
+
+
+def _matches(name, patterns):
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_package(name):
+    return _MODULES[name].name == "__init__.py"
+
+
+def _allowed(table, importer, imported):
+    return any(
+        fnmatch.fnmatchcase(importer, a) and fnmatch.fnmatchcase(imported, b) for a, b in table
+    )
+
+
+def test_every_module_has_a_layer():
+    for name in _MODULES:
+        if not _is_package(name) or name == "":
+            assert _layer(name) is not None, f"ota.{name} is in no layer"
+
+
+def test_packages_below_the_face_import_nothing():
+    for name in _MODULES:
+        if name and _is_package(name):
+            assert not _imports(name), f"ota.{name}: importing one member must not load others"
+
+
+@pytest.mark.parametrize("name", [n for n in _MODULES if not _is_package(n) or not n])
+def test_imports_point_down(name):
+    for target in _ours(name):
+        assert target in _MODULES, f"ota.{name} imports ota.{target}, which is not there"
+        if _layer(target) == _layer(name):
+            assert _allowed(SIBLINGS, name, target), f"ota.{name} imports its sibling ota.{target}"
+        else:
+            assert _layer(name) < _layer(target), f"ota.{name} imports upwards: ota.{target}"
+
+
+def test_no_cycle():
+    # The face imports late and is imported by nobody (checked above).
+    done, path = set(), []
+
+    def walk(name):
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name in done or name not in _MODULES:
+            return
+        path.append(name)
+        for target in _ours(name):
+            walk(target)
+        done.add(path.pop())
+
+    for name in _MODULES:
+        walk(name)
+    assert done == set(_MODULES)
+
+
+@pytest.mark.parametrize("name", list(_MODULES))
+def test_imports_sit_at_the_top(name):
+    if not name:
+        return  # the face: imports what a call needs when it is called
+    for (ours, system), late in _imports(name):
+        target = system or ours
+        if late:
+            assert _allowed(LATE, name, target), f"ota.{name} imports {target} in a function"
+
+
+def test_names_known_at_run_time_are_imported_in_few_places():
+    found = {
+        name
+        for name, path in _MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id == "__import__"
+    }
+    assert found == set(DYNAMIC)
+
+
+@pytest.mark.parametrize("name", list(_MODULES))
+def test_the_device_imports_only_what_a_device_has(name):
+    for (ours, system), _ in _imports(name):
+        assert ours is not None or system in SYSTEM, f"ota.{name} imports {system}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(_DEVICE.rglob("*.py")), ids=lambda p: str(p.relative_to(_DEVICE))
+)
+def test_device_files_are_small(path):
+    assert len(path.read_text().splitlines()) <= _MAX_LINES
+
+
+@pytest.mark.parametrize(
+    "path", sorted(_HOST.rglob("*.py")), ids=lambda p: str(p.relative_to(_HOST))
+)
+def test_host_files_are_small(path):
+    assert len(path.read_text().splitlines()) <= _MAX_HOST_LINES
+
+
+@pytest.mark.parametrize("table", [SIBLINGS, LATE], ids=["siblings", "late"])
+def test_exceptions_have_a_reason_and_a_use(table):
+    used = set()
+    for name in _MODULES:
+        for (ours, system), late in _imports(name):
+            if table is LATE and not late:
+                continue
+            used.update(pair for pair in table if _allowed([pair], name, system or ours or ""))
+    for pair, reason in table.items():
+        assert reason
+        # A chip module may wait for its driver; of our own modules every entry is in use.
+        assert pair in used or pair[0] == "*", f"{pair} is not needed any more"
