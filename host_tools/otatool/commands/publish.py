@@ -1,0 +1,46 @@
+"""otatool publish: add a release to the folder that devices update from."""
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from .. import build, files, keys, publish
+
+
+def add(sub) -> None:
+    """Declare the arguments."""
+    p = sub.add_parser("publish", help="write packages and the signed manifest into a folder")
+    p.add_argument("folder", help="static folder, served by any web server")
+    p.add_argument("image", help="the new image (otatool image, or any bytes)")
+    p.add_argument("--product", required=True)
+    p.add_argument("--version", required=True, help="dotted integers, newer than the last")
+    p.add_argument("--key", action="append", required=True, help="private key; may be repeated")
+    p.add_argument("--target", default="app", help="what the image is for (app)")
+    p.add_argument("--floor", type=int, default=0, help="security version of this image (0)")
+    p.add_argument("--channel", default="stable")
+    p.add_argument("--last", type=int, default=3, help="deltas from this many versions (3)")
+    p.add_argument("--block", type=int, default=build.BLOCK, help="output block, bytes (4096)")
+    p.add_argument("--no-in-place", action="store_true", help="no deltas for one-slot devices")
+    p.add_argument("--expires", type=int, default=0, help="seconds since 1970")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Publish and print what was written."""
+    out = Console()
+    release = publish.Release(
+        args.product, args.version, args.target, args.floor, args.channel, args.last,
+        not args.no_in_place, args.block, args.expires,
+    )  # fmt: skip
+    signing = [keys.load(k) for k in args.key]
+    with out.status("") as status:
+        done = publish.publish(
+            args.folder, files.read(args.image), release, signing, status.update
+        )
+    table = Table(title=f"{args.product} {args.version}, manifest {done.sequence}")
+    for name in ("package", "from", "bytes", "% of image", "file"):
+        table.add_column(name, justify="right" if name in ("bytes", "% of image") else "left")
+    for kind, base, size, url in done.rows:
+        table.add_row(kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
+    out.print(table)
