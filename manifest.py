@@ -56,7 +56,7 @@ GROUPS = {
         ),
     ),
     "boot": (("core",), ("boot.py", "flash/mount.py", "trial.py")),
-    "update": (("boot",), ("aio.py", "manifest.py", "update.py")),
+    "update": (("boot",), ("aio.py", "manifest.py", "transport/stream.py", "update.py")),
     "delta": (
         ("core",),
         (

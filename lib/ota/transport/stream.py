@@ -1,0 +1,68 @@
+"""Anything that gives bytes from its beginning, as what an update downloads from."""
+
+import errno
+
+from ..compat import const
+from ..errors import TransportError
+
+_PIECE = const(256)
+
+
+def opener(source):
+    """open_at(offset) over source: an object with readinto(buf) or read(n) -> bytes.
+
+    It is read once, from where it stands, and closed by whoever opened it. 0 or b"" is its
+    end, None "not yet". open_at raises TransportError "range" for what is already past,
+    "short" for what lies behind the end, "reset" when the source fails.
+    """
+    stream = _Stream(source)
+
+    def open_at(offset):
+        yield from stream.skip(offset)
+        return stream
+
+    return open_at
+
+
+class _Stream:
+    """Transport reader that counts where it stands."""
+
+    def __init__(self, source):
+        self._source = source
+        self._whole = hasattr(source, "readinto")
+        if not self._whole and not hasattr(source, "read"):
+            raise TypeError("readinto or read is needed")
+        self._at = 0
+
+    def readinto(self, buf):
+        """Fill buf as far as there are bytes; 0 at the end, None for "not yet"."""
+        try:
+            if self._whole:
+                n = self._source.readinto(buf)
+            else:
+                n = self._source.read(len(buf))
+                if n is not None:
+                    data, n = n, len(n)
+                    buf[:n] = data
+        except OSError as e:
+            if e.errno == errno.EAGAIN:
+                return None
+            raise TransportError("reset", self._at, e)
+        if n:
+            self._at += n
+        return n
+
+    def skip(self, offset):
+        """Generator: read and drop up to offset; yields while waiting."""
+        if offset < self._at:
+            raise TransportError("range", offset, self._at)
+        piece = memoryview(bytearray(min(_PIECE, offset - self._at)))
+        while self._at < offset:
+            n = self.readinto(piece[: offset - self._at])
+            if n is None:
+                yield None
+            elif not n:
+                raise TransportError("short", self._at, offset)
+
+    def close(self):
+        """Left open: an update closes and opens again at another place."""
