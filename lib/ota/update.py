@@ -7,10 +7,13 @@ on is handed in.
 
 from . import manifest, state
 from .boot import load
+from .compat import const
 from .errors import OtaError, PolicyError, StateError, TransportError, VerifyError
 from .package import chunks
 from .package import header as package
 from .slots import Image
+
+_LATER = const(39)  # highest code of a TransportError
 
 
 def run(device, source, now: int = 0):
@@ -33,10 +36,9 @@ def run(device, source, now: int = 0):
     if choice is None:
         return {"result": "none", "version": record.image.version}
     if record.seen == choice.image_digest[:8]:
-        # It was rolled back here: asking again must not start the same circle.
-        e = PolicyError("seen")
-        _note(device, e, None)
-        raise e
+        # It was rolled back here: asking again must not start the same circle. The record
+        # keeps why it was.
+        raise PolicyError("seen")
     yield "decide", 0, choice.size
     return (yield from install(device, source.open(choice.url), choice))
 
@@ -149,16 +151,19 @@ def _note(device, error, header):
     record = device.slots.load()
     if record.state not in (state.IDLE, state.FETCH, state.READY, state.RESCUE):
         return
-    if record.state == state.READY and record.reason == error.code:
+    later = isinstance(error, TransportError)
+    refused = record.state == state.FETCH and not later
+    # A device asks again and again: the same answer is written once, and a server that is
+    # away does not hide why an image was refused or rolled back.
+    if not refused and (record.reason == error.code or (later and record.reason > _LATER)):
         return
     record.reason = error.code
-    if record.state == state.FETCH and not isinstance(error, TransportError):
+    if refused:
         record.state = state.IDLE if record.image.size else state.RESCUE
         record.new = Image()
         if header:
             record.seen = header.digest[:8]
     device.slots.save(record)
-
 
 
 def _result(header):
