@@ -15,9 +15,7 @@ def main(names):
     sys.path[:0] = [_HERE + "/mp", _HERE + "/shared", _HERE, _HERE + "/../lib"]
     import unittest
 
-    names = names or sorted(
-        n[:-3] for n in os.listdir(_HERE + "/shared") if n.startswith("test_")
-    )
+    names = names or sorted(n[:-3] for n in os.listdir(_HERE + "/shared") if n.startswith("test_"))
     passed = failed = skipped = 0
     for name in names:
         before = set(sys.modules)

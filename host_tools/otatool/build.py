@@ -53,7 +53,9 @@ class Built:
     chunks: list[tuple[int, bool]] = field(default_factory=list)
 
 
-def full(new: bytes, meta: Meta, keys: Sequence[SigningKey], block: int = BLOCK, **options) -> Built:
+def full(
+    new: bytes, meta: Meta, keys: Sequence[SigningKey], block: int = BLOCK, **options
+) -> Built:
     """A package that carries the whole image. options: as package()."""
     return package(delta.FullWriter(new, block), new, None, meta, keys, block=block, **options)
 
@@ -294,9 +296,7 @@ def _header(meta, new, old, payload, behind, keys):
         + struct.pack("<BBHHH", fmt.FORMAT, 0, fmt.PREFIX + len(body), signatures, 0)
         + body
     )
-    tail = b"".join(
-        k.id + struct.pack("<H", k.signature_length) + k.sign(signed) for k in keys
-    )
+    tail = b"".join(k.id + struct.pack("<H", k.signature_length) + k.sign(signed) for k in keys)
     try:
         fmt.parse(signed + tail)
     except OtaError as e:

@@ -1,9 +1,9 @@
 """Everything a new product starts with: keys, layout, partition table, first images, a board.
 
-    NAME.pem or .key, NAME.pub.json   signing key and its public half (kept if they exist)
-    ptbl.bin                          TobudOS partition table
-    layout.json                       what the firmware knows: keys, table, strategy, URL
-    board.flash (and .board)          the virtual board, ready for `otatool sim`
+NAME.pem or .key, NAME.pub.json   signing key and its public half (kept if they exist)
+ptbl.bin                          TobudOS partition table
+layout.json                       what the firmware knows: keys, table, strategy, URL
+board.flash (and .board)          the virtual board, ready for `otatool sim`
 """
 
 import json
@@ -69,7 +69,7 @@ def provision(folder: str | Path, product: Product, key_type: str = "rsa") -> Pr
         "product": product.name,
         "strategy": product.strategy,
         "flash": {"nor": {"driver": "virtual:Nor", "base": BASE}},
-        "table": {"flash": "nor", "offset": dict((n, o) for n, o, _ in spans)["table"]},
+        "table": {"flash": "nor", "offset": {n: o for n, o, _ in spans}["table"]},
         "partitions": {
             n: {"flash": "nor", "offset": o, "size": s}
             for n, o, s in spans

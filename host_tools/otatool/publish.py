@@ -114,9 +114,7 @@ def publish(
                 release.product, r["version"], release.target, r["floor"],
                 base_version=release.version,
             )  # fmt: skip
-            built = build.patch(
-                old, image, meta, keys, release.block, in_place=True, reverse=back
-            )
+            built = build.patch(old, image, meta, keys, release.block, in_place=True, reverse=back)
             add("in place", r["version"], built, old)
     data = sign_manifest(
         {
@@ -149,8 +147,7 @@ def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
     """
     body = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     lines = b"".join(
-        b"sig " + k.id.hex().encode() + b" " + base64.b64encode(k.sign(body)) + b"\n"
-        for k in keys
+        b"sig " + k.id.hex().encode() + b" " + base64.b64encode(k.sign(body)) + b"\n" for k in keys
     )
     try:
         device_manifest.parse(body + lines, Keys([k.public for k in keys]))

@@ -152,14 +152,13 @@ def _by_hand(device, record) -> None:
         record.state = state.READY
         record.package = header.digest[:8]
         record.reason = 0
-        record.new = Image(
-            header.version, header.floor, header.image_size, header.image_digest
-        )
+        record.new = Image(header.version, header.floor, header.image_size, header.image_digest)
         device.slots.save(record)
 
 
 def _stream(device, record, header):
     """Strategy ab: the staged package goes into the inactive slot as if it were fetched."""
+
     def open_at(offset):
         yield None
         return RegionReader(device.region("ota"), offset, header.size - offset)

@@ -9,13 +9,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_error_word_and_code_is_explained():
-    listed = dict(
-        (word, int(number))
+    listed = {
+        word: int(number)
         for number, word in re.findall(
             r"^\| (\d+) \| (\w+) \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE
         )
-    )
-    known = dict((w, int(n)) for w, n in (e.split(":") for e in errors._CODES.split()))
+    }
+    known = {w: int(n) for w, n in (e.split(":") for e in errors._CODES.split())}
     assert listed == known
 
 

@@ -39,9 +39,7 @@ def run(args: argparse.Namespace) -> int | None:
     if args.base:
         back = None
         if args.reverse:
-            back = build.Meta(
-                args.product, args.base_version or "0", args.target, args.base_floor
-            )
+            back = build.Meta(args.product, args.base_version or "0", args.target, args.base_floor)
         built = build.patch(
             files.read(args.base), new, meta, signing, args.block, args.in_place, back
         )

@@ -66,8 +66,9 @@ class Chunks:
         """Generator: take the next chunk whole; its stored bytes go to sink(piece).
 
         Yields while waiting. Afterwards stored, blocks, inflated, first, restart, start (its
-        offset) and digest (its CHAIN bytes) describe it and offset is behind it. What sink got must not be used before load()
-        has returned: only then is it checked. head holds the chunk's header.
+        offset) and digest (its CHAIN bytes) describe it and offset is behind it. What sink
+        got must not be used before load() has returned: only then is it checked. head
+        holds the chunk's header.
         Raises VerifyError "chunk" (header), "chain" (digest); TransportError.
         """
         h = self.header

@@ -9,11 +9,11 @@ from binascii import crc32
 
 from .. import state
 from ..compat import const
-from ..errors import FlashError, StateError, VerifyError
+from ..errors import FlashError, OtaError, StateError, VerifyError
 from ..journal import Journal
 from ..package import chunks
 from ..slots import NONE, Image
-from .base import RegionReader, admit, digest, holds, put
+from .base import RegionReader, digest, holds, put
 from .decode import decoder
 from .staging import Plan, genuine, install
 
@@ -58,17 +58,11 @@ def back(device, record):
     device.slots.save(record)
 
 
-def changed(device, record) -> bool:
-    """True once the apply in progress may have changed the active slot."""
-    plan = Plan(device, genuine(device))
-    return Journal(plan.journal, record.journal).kind != 0
-
-
 def _reverses(device, record, offset):
     """True if a genuine reverse package lies there that leads from new to old."""
     try:
         h = genuine(device, offset)
-    except Exception:
+    except OtaError:
         return False
     return (
         h.ordered
@@ -137,9 +131,7 @@ def _finish(slot, scratch, spare, at, out, journal):
 def _blocks(device, header, offset, skip):
     slot = device.slot(0)
     done = bytearray((header.image_size // header.block_size + 8) // 8)
-    reader = RegionReader(
-        device.region("ota"), offset + header.length, header.payload_size
-    )
+    reader = RegionReader(device.region("ota"), offset + header.length, header.payload_size)
     return chunks.blocks(
         chunks.Chunks(header), reader, device.inflater(), decoder(header, slot, done),
         device.block()[: header.block_size], skip,

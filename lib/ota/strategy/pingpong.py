@@ -49,9 +49,7 @@ def apply(device, record):
     reader = RegionReader(device.region("ota"), header.length, header.payload_size)
     decode = decoder(header, backup)
     whole_sectors = header.block_size % active.sector_size == 0
-    for step, index, length in chunks.blocks(
-        walk, reader, device.inflater(), decode, out, first
-    ):
+    for step, index, length in chunks.blocks(walk, reader, device.inflater(), decode, out, first):
         device.feed()
         if step < first:
             continue
