@@ -1,0 +1,88 @@
+"""In which order the blocks of an image can replace those of the old one in place.
+
+A block that is written takes away the old bytes of its place from every block that still
+wants to read them; a block may read its own place, for it is composed in RAM first.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from .covers import Segment, merge
+
+Blocks = Mapping[int, list[Segment]]
+
+
+def sources(segments: Iterable[Segment], block: int) -> Iterable[tuple[int, int]]:
+    """(index of an old block, bytes read from it) for every copy, by old block."""
+    for s in segments:
+        if s.old is None:
+            continue
+        at, end = s.old, s.old + s.length
+        while at < end:
+            n = min(end, (at // block + 1) * block) - at
+            yield at // block, n
+            at += n
+
+
+def without_lost(segments: Iterable[Segment], block: int, written: set[int]) -> list[Segment]:
+    """The segments with literals for what would be copied out of the written blocks."""
+    out = []
+    for s in segments:
+        if s.old is None:
+            out.append(s)
+            continue
+        at, end = s.old, s.old + s.length
+        while at < end:
+            n = min(end, (at // block + 1) * block) - at
+            kept = at if at // block not in written else None
+            out.append(Segment(s.new + at - s.old, n, kept))
+            at += n
+    return merge(out)
+
+
+def greedy(blocks: Blocks, block: int) -> list[int]:
+    """Always the nearest block that nobody else still reads.
+
+    If there is none, the one whose readers lose the fewest bytes.
+    """
+    readers: dict[int, dict[int, int]] = {i: {} for i in blocks}
+    for i, segments in blocks.items():
+        for source, n in sources(segments, block):
+            if source != i and source in readers:
+                readers[source][i] = readers[source].get(i, 0) + n
+    wanted: dict[int, list[int]] = {i: [] for i in blocks}
+    for source, by in readers.items():
+        for i in by:
+            wanted[i].append(source)
+    left = set(blocks)
+    free = {i for i in left if not readers[i]}
+    order: list[int] = []
+    at = 0
+    while left:
+        if free:
+            i = min(free, key=lambda j: (abs(j - at), j))
+        else:
+            i = min(left, key=lambda j: (sum(readers[j].values()), abs(j - at), j))
+        left.remove(i)
+        free.discard(i)
+        order.append(i)
+        at = i + 1
+        for reader in readers.pop(i):
+            wanted[reader].remove(i)
+        for source in wanted[i]:
+            readers[source].pop(i)
+            if not readers[source]:
+                free.add(source)
+    return order
+
+
+def ascending(blocks: Blocks, block: int) -> list[int]:
+    """From the first block to the last."""
+    return sorted(blocks)
+
+
+def descending(blocks: Blocks, block: int) -> list[int]:
+    """From the last block to the first: nothing is lost when everything moves up."""
+    return sorted(blocks, reverse=True)
+
+
+ORDERS = (greedy, ascending, descending)
