@@ -1,0 +1,197 @@
+"""Say in words what a file is: package, manifest, partition table, image, key, flash dump."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ota import errors, manifest, slots, state
+from ota.crypto.keys import Keys
+from ota.device import Device
+from ota.errors import OtaError
+from ota.flash.ram import RamFlash
+from ota.package import chunks
+from ota.package import header as fmt
+from ota.partition import table, tobudos
+from ota.strategy import staging
+from ota.transport.memory import Memory
+
+from . import image
+from .errors import ToolError
+
+
+@dataclass
+class Section:
+    """A headline, rows of (name, value), and a table with its column names."""
+
+    title: str
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    columns: tuple[str, ...] = ()
+    table: list[tuple[str, ...]] = field(default_factory=list)
+
+
+def show(data: bytes, layout: dict | None = None) -> list[Section]:
+    """What data is. layout: of the board, for a flash dump. Raises ToolError if unknown."""
+    readers: list[tuple[bool, Callable[[bytes], list[Section]]]] = [
+        (layout is not None, lambda d: flash(d, layout or {})),
+        (data[:4] == fmt.MAGIC, package),
+        (data[:1] == b"{" and b"\nsig " in data, signed_manifest),
+        (data[:1] == b"{", _json),
+        (data[:2] == tobudos.MAGIC and len(data) <= 64, ptbl),
+    ]
+    for fits, read in readers:
+        if fits:
+            try:
+                return read(data)
+            except OtaError as e:
+                raise ToolError(f"broken: {type(e).__name__} {e.reason} {e.args[1:]}") from e
+    found = image.describe(data)
+    if found["kind"] != "raw":
+        return [_image(found)]
+    raise ToolError("no file of ours; for a flash dump give --layout layout.json")
+
+
+def package(data: bytes) -> list[Section]:
+    """A package and the reverse package behind it, its chain checked."""
+    length, signatures = fmt.lengths(data)
+    h = fmt.parse(data[: length + signatures])
+    kind = "full image" if h.encoding == fmt.FULL else "patch"
+    if h.ordered:
+        kind += ", in place"
+    s = Section(f"package: {kind}")
+    s.rows = [
+        ("product, target", f"{h.product}, {h.target}"),
+        ("version", h.version + (f" from {h.base_version}" if h.base_version else "")),
+        ("floor", str(h.floor)),
+        ("image", f"{h.image_size} bytes, {h.image_digest.hex()}"),
+    ]
+    if h.base_size:
+        s.rows.append(("base", f"{h.base_size} bytes, {h.base_digest.hex()}"))
+    s.rows += [
+        ("digest", h.digest.hex()),
+        ("header, payload", f"{h.length} + {h.payload_size} bytes"),
+        ("window, block", f"{1 << h.wbits}, {h.block_size} bytes"),
+        ("signed by", ", ".join(_signers(data, length, signatures)) or "nobody"),
+    ]
+    s.columns = ("chunk at", "stored", "inflated", "blocks", "first block", "restart")
+    walk = chunks.Chunks(h)
+    reader = Memory(data[h.length : h.size])
+    while not walk.done:
+        for _ in walk.load(reader, len):
+            pass
+        restart = "restart" if walk.restart else ""
+        numbers = (walk.start, walk.stored, walk.inflated, walk.blocks, walk.first)
+        s.table.append((*map(str, numbers), restart))
+    more = package(data[h.size :]) if h.reverse_size else []
+    for other in more:
+        other.title = "reverse " + other.title
+    return [s, *more]
+
+
+def signed_manifest(data: bytes) -> list[Section]:
+    """A manifest; signatures are named, not checked: that takes the keys."""
+    body, _, lines = data.partition(b"\nsig ")
+    m = json.loads(body)
+    ids = [line.split(b" ")[0].decode() for line in lines.split(b"\nsig ")]
+    s = Section(f"manifest of {m['product']}, channel {m['channel']}, sequence {m['sequence']}")
+    s.rows = [("signed by", ", ".join(ids)), ("bytes", f"{len(data)} of {manifest.MANIFEST_MAX}")]
+    s.columns = ("version", "floor", "target", "package", "base", "bytes", "url")
+    for r in m["releases"]:
+        for i in r["images"]:
+            for p in i["packages"]:
+                base = p.get("base")
+                kind = ("in place" if p.get("in_place") else "delta") if base else "full"
+                s.table.append((
+                    r["version"], str(r["floor"]), i["target"], kind,
+                    base["digest"][:12] if base else "", str(p["size"]), p["url"],
+                ))  # fmt: skip
+    return [s]
+
+
+def ptbl(data: bytes) -> list[Section]:
+    """A TobudOS partition table."""
+    t = tobudos.parse(data, 1)
+    s = Section(f"TobudOS partition table, {t.mode}, version {t.version}")
+    s.columns = ("partition", "start", "end", "bytes")
+    for name, _, start, size in t.entries:
+        s.table.append((name, f"{start:#010x}", f"{start + size:#010x}", str(size)))
+    return [s]
+
+
+def flash(data: bytes, layout: dict) -> list[Section]:
+    """The contents of a whole flash: partitions, state, KV, what is staged."""
+    config = copy.deepcopy(layout)
+    for entry in config["flash"].values():
+        # The KV settles itself on mount: on a copy, the file stays as it is.
+        ram = RamFlash(len(data))
+        ram.data[:] = data
+        entry["driver"] = ram
+    d = Device(config)
+    out = [Section("partitions", [("", line) for line in table.text(d.partitions)])]
+    kept = Section("KV", columns=("key", "bytes", "value"))
+    for key, value in sorted(d.kv.items()):
+        kept.table.append((key, str(len(value)), value[:24].hex(" ")))
+    out += [_record(d), kept]
+    if "ota" in d.partitions:
+        try:
+            header = staging.find(d)[0]
+            good = staging.durable(d, header, 0)[0]
+            rows = [("staged", f"{good} of {header.size} bytes hold"), ("version", header.version)]
+            out.append(Section("OTA partition", rows))
+        except OtaError as e:
+            out.append(Section("OTA partition", [("nothing staged", e.reason)]))
+    return out
+
+
+def _record(d):
+    r = d.slots.load()
+    if r is None:
+        return Section("state: none yet, the board has not booted")
+    s = Section("state: " + state.name(r.state))
+    s.rows = [
+        ("active slot", f"{r.active}, {_known(r.image)}"),
+        ("previous", "none" if r.previous == slots.NONE else f"{r.previous}, {_known(r.old)}"),
+        ("on its way", _known(r.new)),
+        ("tries left", str(r.tries)),
+        ("floor, sequence", f"{r.floor}, {r.sequence}"),
+        ("reason", f"{errors.word(r.reason) or 'none'} ({r.reason})"),
+    ]
+    return s
+
+
+def _known(i):
+    return f"{i.version}, {i.size} bytes, {i.digest.hex()[:16]}" if i.size else "none"
+
+
+def _image(found):
+    s = Section(f"{found['kind']} image, {found['size']} bytes", columns=("file", "bytes"))
+    for f in found["files"]:
+        s.table.append((f.name, str(f.size)))
+    return s
+
+
+def _json(data):
+    try:
+        content = json.loads(data)
+    except ValueError as e:
+        raise ToolError(f"not JSON: {e}") from e
+    if "type" in content:
+        return [Section(f"{content['type']} key", [("id", Keys([content]).ids()[0])])]
+    rows = [(k, str(v) if len(str(v)) < 80 else str(v)[:77] + "...") for k, v in content.items()]
+    return [Section("configuration", rows)]
+
+
+def _signers(data, at, length):
+    end = at + length
+    while at + 10 <= end:
+        yield data[at : at + 8].hex()
+        at += 10 + int.from_bytes(data[at + 8 : at + 10], "little")
+
+
+def layout_beside(path: Path) -> dict | None:
+    """layout.json in the folder of a flash file, as `otatool provision` leaves it."""
+    beside = path.with_name("layout.json")
+    if path.suffix == ".flash" and beside.exists():
+        return json.loads(beside.read_text())
+    return None

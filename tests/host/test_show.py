@@ -1,0 +1,50 @@
+"""otatool show names every kind of file."""
+
+import json
+
+import pytest
+from images import KEY, PRODUCT, image, vector
+from otatool import publish, show
+from otatool.cli import main
+from otatool.errors import ToolError
+from otatool.keys import SigningKey
+
+TOBUDOS = "20640001960000000078000800d0020800d00208009803080098030800f80308"
+
+
+def test_a_package_with_its_reverse_package():
+    one, two = show.show(vector("place-24k-4096.ota"))
+    assert one.title == "package: patch, in place"
+    assert two.title == "reverse package: patch, in place"
+    assert dict(one.rows)["version"] == "0.2"
+    assert len(one.table) == 1
+
+
+def test_a_damaged_package_says_what_is_broken():
+    data = bytearray(vector("full-24k-4096.ota"))
+    data[-1] ^= 1
+    with pytest.raises(ToolError, match="chain"):
+        show.show(bytes(data))
+
+
+def test_a_manifest_lists_its_packages(tmp_path):
+    key = SigningKey(bytes.fromhex(KEY["secret"]))
+    for n in (1, 2):
+        publish.publish(tmp_path, image(n, 9000), publish.Release(PRODUCT, f"0.{n}"), [key])
+    (s,) = show.show((tmp_path / "manifest.ota").read_bytes())
+    assert "sequence 2" in s.title
+    assert [row[3] for row in s.table] == ["full", "delta", "in place"]
+
+
+def test_tables_keys_and_unknown_files():
+    assert "ip, version 0.1" in show.show(bytes.fromhex(TOBUDOS))[0].title
+    assert show.show(json.dumps(KEY).encode())[0].title == "hmac key"
+    with pytest.raises(ToolError):
+        show.show(b"whatever this is")
+
+
+def test_the_command_prints_it(tmp_path, capsys):
+    path = tmp_path / "table"
+    path.write_bytes(bytes.fromhex(TOBUDOS))
+    assert main(["show", str(path)]) == 0
+    assert "0x08007800" in capsys.readouterr().out
