@@ -5,7 +5,7 @@
     TRIAL   the new image runs unconfirmed         BACK    the boot stage goes back
     RESCUE  no image that may run
 
-docs/way.md draws one table per strategy; tests/shared/test_state.py holds each row.
+docs/states.md says what each move means; tests/shared/test_state.py holds each row.
 """
 
 from .compat import const
@@ -24,11 +24,12 @@ _NAMES = ("IDLE", "FETCH", "READY", "APPLY", "TRIAL", "BACK", "RESCUE")
 # from -> states that may follow, as digits. A state may always be written again.
 _MOVES = {
     # ab has nothing to apply: the new image is already whole in its slot.
-    "ab": ("1256", "0126", "0146", "", "056", "06", "12"),
-    # Going back copies the backup; an apply that fails goes back too.
-    "pingpong": ("1256", "0126", "0136", "456", "056", "06", "12"),
-    # Going back needs the reverse package behind the staged one.
-    "inplace": ("1256", "0126", "0136", "456", "056", "06", "12"),
+    "ab": ("156", "026", "0146", "", "056", "06", "1"),
+    # Going back copies the backup; an apply that fails goes back too, or to IDLE as long as
+    # it changed nothing. IDLE -> READY: a package that was staged by hand.
+    "pingpong": ("1256", "026", "0136", "0456", "056", "06", "12"),
+    # Going back needs the reverse package behind the staged one; half of an apply has none.
+    "inplace": ("1256", "026", "0136", "046", "056", "06", "12"),
 }
 
 
