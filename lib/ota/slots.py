@@ -32,7 +32,10 @@ class Image:
 
 def _image(data, offset):
     version, floor, size, digest = struct.unpack_from(_IMAGE, data, offset)
-    return Image(version.rstrip(b"\0").decode(), floor, size, digest)
+    try:
+        return Image(version.rstrip(b"\0").decode(), floor, size, digest)
+    except ValueError:
+        raise FlashError("corrupt", offset)
 
 
 class Record:
