@@ -21,6 +21,6 @@ def test_rows_name_every_state_and_every_move(strategy):
     rows = _rows(strategy)
     assert [row[0] for row in rows] == list(state._NAMES)
     for number, row in enumerate(rows):
-        said = {w for w in re.findall(r"\b[A-Z]{4,}\b", row[2] if len(row) > 2 else "")}
+        said = set(re.findall(r"\b[A-Z]{4,}\b", row[2] if len(row) > 2 else ""))
         known = {state.name(int(d)) for d in state._MOVES[strategy][number]}
         assert said == known, f"{strategy} {row[0]}"

@@ -1,0 +1,175 @@
+import unittest
+
+from nor import CUTS, Nor, PowerCut
+from ota.errors import FlashError
+from ota.flash.region import Region
+from ota.journal import Journal
+
+# sector size, program size: few marks per sector, so that the ring goes round soon
+_GEOMETRIES = ((256, 1), (256, 8), (256, 32), (1024, 256), (4096, 256))
+
+
+def _flash(sector, program, sectors=3):
+    nor = Nor(sectors * sector, sector, program)
+    return nor, Region(nor, 0, nor.size)
+
+
+def _per(sector, program):
+    """Marks in a sector."""
+    return sector // (-(-24 // program) * program)
+
+
+def _value(k):
+    """(kind, index, value) of the k-th mark."""
+    return 1 + k % 255, k, k * 0x01234567 & 0xFFFFFFFF
+
+
+def _last(journal):
+    return journal.kind, journal.index, journal.value
+
+
+class TestMarks(unittest.TestCase):
+    def test_blank_flash_has_no_mark_and_is_not_written(self):
+        for sector, program in _GEOMETRIES:
+            with self.subTest(sector=sector, program=program):
+                nor, region = _flash(sector, program)
+                self.assertEqual(_last(Journal(region, 1)), (0, 0, 0))
+                self.assertEqual(nor.ops, 0)
+
+    def test_marks_over_several_sectors_and_round_the_ring(self):
+        for sector, program in _GEOMETRIES:
+            for sectors in (2, 3):
+                with self.subTest(sector=sector, program=program, sectors=sectors):
+                    nor, region = _flash(sector, program, sectors)
+                    marks = _per(sector, program) * (2 * sectors + 1)
+                    journal = Journal(region, 7)
+                    for k in range(marks):
+                        journal.mark(*_value(k))
+                        self.assertEqual(_last(journal), _value(k))
+                        # A reader of its own sees the same: it is on flash.
+                        self.assertEqual(_last(Journal(region, 7)), _value(k))
+                    # One program per mark, one erase per sector of marks: even wear.
+                    self.assertEqual(nor.programs, marks)
+                    self.assertEqual(nor.erases, 2 * sectors + 1)
+                    self.assertLessEqual(max(nor.wear) - min(nor.wear), 1)
+
+    def test_goes_on_after_a_reload_at_each_mark(self):
+        for sector, program in _GEOMETRIES:
+            with self.subTest(sector=sector, program=program):
+                nor, region = _flash(sector, program)
+                marks = min(3 * _per(sector, program), 60) + 2
+                for k in range(marks):
+                    journal = Journal(region, 7)
+                    self.assertEqual(_last(journal), _value(k - 1) if k else (0, 0, 0))
+                    journal.mark(*_value(k))
+                self.assertEqual(_last(Journal(region, 7)), _value(marks - 1))
+
+    def test_value_is_optional_and_full_range_is_kept(self):
+        _, region = _flash(256, 8)
+        journal = Journal(region, 0xFFFFFFFF)
+        journal.mark(255, 0xFFFFFFFF)
+        self.assertEqual(_last(Journal(region, 0xFFFFFFFF)), (255, 0xFFFFFFFF, 0))
+
+    def test_marks_of_other_numbers_are_ignored(self):
+        for sector, program in _GEOMETRIES:
+            with self.subTest(sector=sector, program=program):
+                nor, region = _flash(sector, program)
+                old = Journal(region, 7)
+                for k in range(_per(sector, program) + 1):
+                    old.mark(*_value(k))
+                for number in (0, 6, 8, 7 + 0x10000):
+                    self.assertEqual(_last(Journal(region, number)), (0, 0, 0))
+                new = Journal(region, 8)
+                new.mark(9, 9, 9)
+                self.assertEqual(_last(Journal(region, 8)), (9, 9, 9))
+                # The serial starts again, far below that of the leftovers.
+                new.mark(1, 2, 3)
+                self.assertEqual(_last(Journal(region, 8)), (1, 2, 3))
+
+    def test_damaged_mark_is_passed_over(self):
+        nor, region = _flash(256, 8)
+        journal = Journal(region, 7)
+        for k in range(3):
+            journal.mark(*_value(k))
+        for bit in range(24 * 8):
+            nor.data[48 + bit // 8] ^= 1 << bit % 8
+            self.assertEqual(_last(Journal(region, 7)), _value(1), bit)
+            nor.data[48 + bit // 8] ^= 1 << bit % 8
+        self.assertEqual(_last(Journal(region, 7)), _value(2))
+
+    def test_region_that_is_too_small(self):
+        for sector, program, sectors in ((256, 8, 1), (256, 256, 2), (256, 256, 8)):
+            with self.subTest(sector=sector, program=program, sectors=sectors):
+                _, region = _flash(sector, program, sectors)
+                with self.assertRaises(FlashError) as cm:
+                    Journal(region, 1)
+                self.assertEqual(cm.exception.reason, "journal")
+
+
+class TestCuts(unittest.TestCase):
+    def test_cut_at_every_operation(self):
+        cuts = 0
+        for sector, program in _GEOMETRIES:
+            nor, region = _flash(sector, program)
+            blank = nor.snapshot()
+            marks = min(_per(sector, program) * 4, 36) + 1
+            total = marks + (marks + _per(sector, program) - 1) // _per(sector, program)
+            for n in range(1, total + 1):
+                for effect in CUTS:
+                    with self.subTest(sector=sector, program=program, n=n, effect=effect):
+                        nor.restore(blank)
+                        nor.cut_at(n, effect)
+                        self._run(nor, region, marks)
+                        cuts += 1
+        self.assertGreaterEqual(cuts, 500)
+
+    def _run(self, nor, region, marks):
+        """Write all marks; after the cut go on with what a reload says."""
+        k = 0
+        journal = Journal(region, 7)
+        try:
+            for k in range(marks):
+                journal.mark(*_value(k))
+            self.assertTrue(False, "no cut")
+        except PowerCut:
+            nor.power_on()
+        journal = Journal(region, 7)
+        # The mark in progress or the one before; never an older one, never a made-up one.
+        self.assertIn(_last(journal), (_value(k), _value(k - 1) if k else (0, 0, 0)))
+        done = journal.index + 1 if journal.kind else 0
+        for k in range(done, marks):
+            journal.mark(*_value(k))
+            self.assertEqual(_last(Journal(region, 7)), _value(k))
+
+    def test_second_cut_while_going_on(self):
+        cuts = 0
+        for sector, program in ((256, 8), (1024, 256)):
+            nor, region = _flash(sector, program)
+            blank = nor.snapshot()
+            marks = 2 * _per(sector, program) + 1
+            for n in range(1, marks + 3, 2):
+                for m in range(1, 4):
+                    for effect in CUTS:
+                        with self.subTest(program=program, n=n, m=m, effect=effect):
+                            nor.restore(blank)
+                            cuts += self._twice(nor, region, marks, (n, m), effect)
+        self.assertGreaterEqual(cuts, 100)
+
+    def _twice(self, nor, region, marks, cuts, effect):
+        last = (0, 0, 0)  # known to be on flash
+        count = 0
+        for n in cuts + (None,):
+            journal = Journal(region, 7)
+            done = journal.index + 1 if journal.kind else 0
+            self.assertGreaterEqual(done, last[1] + 1 if last[0] else 0)
+            nor.cut_at(n, effect)
+            try:
+                for k in range(done, marks):
+                    journal.mark(*_value(k))
+                    last = _value(k)
+            except PowerCut:
+                nor.power_on()
+                count += 1
+        nor.cut_at(None)
+        self.assertEqual(_last(Journal(region, 7)), _value(marks - 1))
+        return count
