@@ -1,0 +1,39 @@
+"""otatool push: install a package on a board over its REPL."""
+
+import argparse
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from .. import push
+
+
+def add(sub) -> None:
+    """Declare the arguments."""
+    p = sub.add_parser("push", help="install a package on a board over its serial port")
+    p.add_argument("port", help="such as /dev/ttyACM0, COM3, or the pty of otatool sim")
+    p.add_argument("package")
+    p.add_argument("--no-reset", action="store_true", help="leave the restart to you")
+    p.add_argument(
+        "--layout",
+        default=push.LAYOUT,
+        help=f"layout file on the board, where no boot stage ran ({push.LAYOUT})",
+    )
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Push and show how far it is."""
+    out = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=out, transient=True) as bar:
+        task = bar.add_task("ask", total=None)
+
+        def progress(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total or None)
+
+        version = push.push(
+            args.port, args.package, progress, not args.no_reset, args.layout, bar.console.print
+        )
+    then = "it starts at the next reset" if args.no_reset else "the board restarts with it"
+    out.print(f"{version} is installed: {then}, and must confirm() to be kept", highlight=False)

@@ -1,0 +1,100 @@
+"""otatool push on the pty of a virtual board."""
+
+import pytest
+from otatool import build, cli, keys, provision, push, sim
+from otatool import image as images
+from otatool.errors import ToolError
+from otatool.sim import firmware
+
+_MAIN = """\
+import ota
+print("runs", ota.status()["version"])
+ota.confirm()
+"""
+
+
+def _image(folder, padding):
+    folder.mkdir()
+    (folder / "main.py").write_text(_MAIN)
+    # The images of two versions share most of their bytes, as those of real releases do.
+    (folder / "data.bin").write_bytes(bytes(i * i % 251 for i in range(30000)) + padding)
+    return images.build(folder)
+
+
+@pytest.fixture(params=["ab", "inplace"])
+def board(request, tmp_path):
+    old, new = _image(tmp_path / "old", b"1"), _image(tmp_path / "new", b"22")
+    made = provision.provision(
+        tmp_path / "product", provision.Product("lamp", request.param, old), "hmac"
+    )
+    key = keys.load(made.key)
+    place = request.param == "inplace"
+    meta = build.Meta("lamp", "0.2")
+    back = build.Meta("lamp", "0.1") if place else None
+    package = build.patch(old, new, meta, [key], in_place=place, reverse=back)
+    (tmp_path / "p.ota").write_bytes(package.data)
+    (tmp_path / "full.ota").write_bytes(build.full(new, build.Meta("lantern", "0.2"), [key]).data)
+    with sim.Board(made.flash, heap="256K") as board:
+        board.wait("runs 0.1")
+        yield board
+
+
+def test_installs_and_restarts_into_it(board, tmp_path):
+    seen = []
+    version = push.push(board.pty, tmp_path / "p.ota", lambda *step: seen.append(step))
+    assert version == "0.2"
+    board.wait("runs 0.2")
+    stages = [stage for stage, _, _ in seen]
+    assert stages[0] == "stream"
+    assert stages[-1] == "arm"
+    steps = [(done, total) for stage, done, total in seen if stage == "stream"]
+    assert steps == sorted(steps)
+    assert steps[-1][0] == steps[-1][1] == (tmp_path / "p.ota").stat().st_size
+
+
+def test_leaves_the_restart_to_you(board, tmp_path, capsys):
+    assert cli.main(["push", "--no-reset", board.pty, str(tmp_path / "p.ota")]) == 0
+    assert "0.2 is installed" in capsys.readouterr().out
+    assert board.counters()["resets"] == 0
+    board.send("import machine; machine.reset()\r")
+    board.wait("runs 0.2")
+
+
+def test_tells_why_the_board_refuses(board, tmp_path, capsys):
+    assert cli.main(["push", board.pty, str(tmp_path / "full.ota")]) == 1
+    assert "refused the package: product (code 55, PolicyError)" in capsys.readouterr().err
+    # The board goes on as if nothing had been.
+    board.send("import ota; print(ota.status()['version'], ota.status()['reason'])\r")
+    board.wait("0.1 product")
+
+
+def test_what_is_no_package(tmp_path):
+    for data in (b"", b"OTAP", b"x" * 100):
+        (tmp_path / "p.ota").write_bytes(data)
+        with pytest.raises(ToolError, match="is no package"):
+            push.push("/dev/null", tmp_path / "p.ota")
+
+
+def test_no_board_there(tmp_path):
+    key = keys.generate("hmac")
+    (tmp_path / "p.ota").write_bytes(build.full(b"x" * 100, build.Meta("a", "1"), [key]).data)
+    with pytest.raises(ToolError, match="no board there"):
+        push.push(str(tmp_path / "tty"), tmp_path / "p.ota")
+
+
+def test_a_board_without_the_library(tmp_path):
+    kb = 1024
+    layout = {
+        "partitions": {
+            "firmware": {"offset": 0, "size": 64 * kb},
+            "fs": {"offset": 64 * kb, "size": 64 * kb},
+        }
+    }
+    bare = firmware.build(layout, boot="", main="", lib=False)
+    sim.create(tmp_path / "flash", layout, 128 * kb, firmware=bare)
+    key = keys.generate("hmac")
+    (tmp_path / "p.ota").write_bytes(build.full(b"x" * 100, build.Meta("a", "1"), [key]).data)
+    with sim.Board(tmp_path / "flash") as board:
+        board.wait(">>>")
+        with pytest.raises(ToolError, match="has no ota library"):
+            push.push(board.pty, tmp_path / "p.ota")
