@@ -81,11 +81,6 @@ def patch(
     if reverse is not None:
         behind = patch(new, old, reverse, keys, block, True, **options).data
     plans = delta.plan(old, new, block, in_place)
-    if not plans:
-        # Only the length differs: a patch says so with its last block.
-        start = (len(new) - 1) // block * block
-        length = len(new) - start
-        plans = [delta.BlockPlan(start // block, start, length, [Segment(start, length, None)])]
     writer = delta.PatchWriter(plans, old, new, block, in_place)
     return package(
         writer, new, old, meta, keys, block=block, ordered=in_place, behind=behind, **options

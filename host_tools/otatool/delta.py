@@ -55,11 +55,15 @@ def plan(
         old, new: the images. block: bytes in an output block.
         in_place: the new image overwrites the old one block by block; unchanged blocks are
             left out and the others ordered so that nothing is read after it was overwritten.
+            At least one block comes, if the images differ.
         sector: erase unit of the place that is written, in bytes.
     Raises ValueError if a block cannot be written in place on such sectors.
     """
     if in_place and sector is not None and block % sector:
         raise ValueError("in place, a block must be made of whole sectors")
+    if in_place and old[: len(new)] == new:
+        # The end alone is cut off: a package needs a block to say so.
+        return _cut([Segment(0, len(new), 0)], len(new), block)[-1:] if old != new else []
     covers = bsdiff_covers(old, new)
     best: list[BlockPlan] = []
     best_size = -1

@@ -1,0 +1,104 @@
+"""otatool diff: make a patch from two image files."""
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from .. import diff, files
+from ..errors import ToolError
+
+
+def add(sub) -> None:
+    """Declare the command; the options are those of the TobudOS tool."""
+    p = sub.add_parser(
+        "diff",
+        help="make a patch from two images",
+        description="Make a patch that turns OLD.bin into NEW.bin. It is not signed: "
+        "`otatool patch` applies it; for devices use `otatool build --base`.",
+    )
+    p.add_argument(
+        "-v", dest="verbose", action="store_true", help="tell what the patch is made of"
+    )
+    p.add_argument(
+        "-s",
+        dest="safe",
+        action="store_true",
+        help="accepted for the TobudOS tool's sake: unchanged blocks never cost more than a copy, "
+        "and nothing in place",
+    )
+    p.add_argument(
+        "-b",
+        dest="sector",
+        type=_sector,
+        default=diff.BLOCK_MAX,
+        metavar="SECTOR",
+        help="erase size of the flash, a power of two: 2048, 0x800 or 2k (4096)",
+    )
+    p.add_argument(
+        "-n", dest="new_version", default="0.0", metavar="NEW", help="new version (0.0)"
+    )
+    p.add_argument(
+        "-o", dest="old_version", default="0.0", metavar="OLD", help="old version (0.0)"
+    )
+    p.add_argument(
+        "--in-place", action="store_true", help="the new image overwrites the old one as it comes"
+    )
+    p.add_argument("old", metavar="OLD.bin")
+    p.add_argument("new", metavar="NEW.bin")
+    p.add_argument("patch", metavar="PATCH")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the patch and say how large it became."""
+    old, new = files.read(args.old), files.read(args.new)
+    data, summary = diff.make(
+        old, new, args.old_version, args.new_version, args.sector, args.in_place
+    )
+    files.write(args.patch, data)
+    console = Console(highlight=False, soft_wrap=True)
+    if args.verbose:
+        console.print(_table(summary))
+    console.print(
+        f"{args.patch}: {summary.patch} bytes, {_share(summary.patch, summary.image)} of the image",
+        markup=False,
+    )
+    return 0
+
+
+def _table(s: diff.Summary) -> Table:
+    table = Table("patch")
+    table.add_column("bytes", justify="right")
+    table.add_column("of the image", justify="right")
+    for name, value in (
+        ("new image", s.image),
+        ("full package", s.full),
+        ("patch", s.patch),
+        ("  its payload", s.payload),
+        ("copied from the old image", s.copied),
+        ("  of that corrected", s.corrected),
+        ("literal", s.literal),
+        ("longest metadata of a block", s.meta_max),
+    ):
+        table.add_row(name, str(value), _share(value, s.image))
+    table.add_section()
+    for name, value in (
+        ("copies", s.copies),
+        ("blocks", s.blocks),
+        ("  unchanged", s.unchanged),
+        ("  in the patch", s.written),
+    ):
+        table.add_row(name, str(value), "")
+    return table
+
+
+def _share(value: int, whole: int) -> str:
+    return f"{100 * value / whole:.1f} %"
+
+
+def _sector(text: str) -> int:
+    try:
+        return diff.parse_sector(text)
+    except ToolError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
