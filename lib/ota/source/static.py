@@ -4,7 +4,7 @@ from ..errors import ManifestError
 from ..manifest import MANIFEST_MAX
 from ..transport import http
 from ..transport.resume import Resuming
-from ..transport.url import join
+from ..transport.url import join, parse
 
 
 class Static:
@@ -37,8 +37,16 @@ class Static:
         raise ManifestError("size", got)
 
     def open(self, url: str):
-        """open_at for the package at url, absolute or relative to the manifest."""
-        return Resuming(join(self._url, url), **self._options).open
+        """open_at for the package at url, absolute or relative to the manifest.
+
+        On another host than the manifest's it is asked for without the user's headers:
+        a token is for one server.
+        """
+        url = join(self._url, url)
+        options = self._options
+        if parse(url)[:3] != parse(self._url)[:3]:
+            options = {k: options[k] for k in options if k != "headers"}
+        return Resuming(url, **options).open
 
     def report(self, stage: str, detail) -> None:
         """A static server is not told."""
