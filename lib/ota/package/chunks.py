@@ -111,20 +111,23 @@ def blocks(chunks, reader, inflater, decoder, out, skip: int = 0):
     the block lies in out until the next step. Blocks with a number below skip are read
     past: out is not touched then. inflater: codec.Inflater with room for header.chunk_max;
     decoder: delta.full.Full or delta.patch.Patch.
-    Raises VerifyError "chunk" when a chunk's blocks do not fill its inflated length.
+    Raises VerifyError "chunk" when a chunk's blocks do not fill its inflated length, or do
+    not go on where the chunk before ended.
     """
-    step = -1
+    # Only a reader that starts in the middle takes the first number from the chunk.
+    step = 0 if chunks.offset == chunks.header.length else -1
+    begun = False
     while not chunks.done:
         inflater.begin()
         yield from chunks.load(reader, inflater.write)
         inflater.ready(chunks.inflated)
-        if step < 0 and not chunks.restart:
-            raise VerifyError("chunk", chunks.offset)
-        if chunks.restart:
+        if step < 0:
             step = chunks.first
-            decoder.restart(step)
-        if chunks.first != step:
+        if chunks.first != step or not (begun or chunks.restart):
             raise VerifyError("chunk", chunks.offset)
+        begun = True
+        if chunks.restart:
+            decoder.restart(step)
         for _ in range(chunks.blocks):
             if step < skip:
                 index, length = decoder.skip(inflater)
