@@ -1,12 +1,14 @@
-"""Make tests/vectors/update: run `python tests/make_vectors.py` after a format change."""
+"""Make tests/vectors/update and signed: `python tests/make_vectors.py` after a format change."""
 
+import hashlib
 from pathlib import Path
 
 from images import KEY, PRODUCT, image
-from otatool import build
+from otatool import build, keys, publish
 from otatool.keys import SigningKey
 
 OUT = Path(__file__).parent / "vectors" / "update"
+SIGNED = Path(__file__).parent / "vectors" / "signed"
 SIZES = {"24k": 24 * 1024, "130k": 130 * 1024}
 
 
@@ -31,6 +33,30 @@ def main() -> None:
             for kind, built in made.items():
                 (OUT / f"{kind}-{name}-{block}.ota").write_bytes(built.data)
                 print(kind, name, block, len(built.data), len(built.chunks))
+    signed(key)
+
+
+def signed(hmac: SigningKey) -> None:
+    """Write tests/vectors/signed: a small package and its manifest, signed by two keys."""
+    SIGNED.mkdir(parents=True, exist_ok=True)
+    if not (SIGNED / "rsa.pem").exists():
+        keys.write(keys.generate("rsa", 3072), str(SIGNED / "rsa"))
+    both = [keys.load(SIGNED / "rsa.pem"), hmac]
+    one = image(1, 1000)
+    made = build.full(one, build.Meta(PRODUCT, "0.1"), both, block=512)
+    (SIGNED / "package.ota").write_bytes(made.data)
+    sized = {"size": len(one), "digest": hashlib.sha256(one).hexdigest()}
+    package = {"url": "package.ota", "size": len(made.data), "digest": made.digest.hex()}
+    releases = [
+        {
+            "version": "0.1",
+            "floor": 0,
+            "images": [{"target": "app", **sized, "packages": [package]}],
+        }
+    ]
+    content = {"format": 1, "product": PRODUCT, "channel": "stable", "sequence": 1}
+    data = publish.sign_manifest({**content, "releases": releases}, both)
+    (SIGNED / "manifest.ota").write_bytes(data)
 
 
 if __name__ == "__main__":
