@@ -22,7 +22,11 @@ class Static:
         """
         reader = yield from http.get(self._url, **self._options)
         try:
-            buf = memoryview(bytearray(MANIFEST_MAX + 1))
+            # No more than it takes: a long piece in one is hard to get beside an application.
+            length = MANIFEST_MAX if reader.length is None else reader.length
+            if length > MANIFEST_MAX:
+                raise ManifestError("size", length)
+            buf = memoryview(bytearray(length + 1))
             got = 0
             while got < len(buf):
                 n = reader.readinto(buf[got:])
