@@ -23,8 +23,13 @@ LAYERS = (
     ("board", ("device",)),
     ("strategies", ("strategy.*",)),
     ("what strategies share", ("strategy.base", "strategy.decode", "strategy.staging")),
-    ("keeping", ("slots", "journal", "kv", "kv.*")),
+    ("keeping", ("slots", "journal", "kv")),
+    ("ring of the store", ("kvring",)),
+    ("log of the store", ("kvlog",)),
     ("sources", ("source.*",)),
+    ("into a file", ("transport.download",)),
+    ("resuming", ("transport.resume",)),
+    ("one request", ("transport.http",)),
     ("formats and seams", ("manifest", "image", "package.*", "delta.*", "crypto.*")),
     ("seams", ("codec", "flash.*", "partition.*", "transport.*")),
     ("states", ("state",)),
@@ -49,8 +54,7 @@ LATE = {
     ("*", "rp2"): "chip module",
     ("*", "machine"): "chip module",
     ("*", "pyb"): "chip module",
-    ("*", "tls"): "loaded only where the address asks for it: it takes a quarter of a small heap",
-    ("*", "ssl"): "loaded only where the address asks for it: it takes a quarter of a small heap",
+    ("transport.http", "transport.tls"): "only for https: TLS takes a large part of a small heap",
 }
 
 # Modules that import by a name which is only known at run time, and what it names.
