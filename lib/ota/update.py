@@ -5,6 +5,8 @@ plain loop, an asyncio task or a test drives it and may stop anywhere. Everythin
 on is handed in.
 """
 
+import gc
+
 from . import manifest, state
 from .boot import load
 from .compat import const
@@ -25,6 +27,7 @@ def run(device, source, now: int = 0):
     """
     _may_start(device)
     yield "ask", 0, 0
+    gc.collect()  # beside an application the heap may be full of its garbage
     try:
         data = yield from source.check()
         found = manifest.parse(data, device.keys)
@@ -51,6 +54,7 @@ def install(device, open_at, choice=None):
     """
     record = _may_start(device)
     header = None
+    gc.collect()  # long pieces come next, and an application has left its garbage
     try:
         if device.strategy == "ab":
             device.prepare()  # before TLS and the application take the heap apart

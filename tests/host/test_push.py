@@ -49,7 +49,8 @@ def test_installs_and_restarts_into_it(board, tmp_path):
     assert stages[-1] == "arm"
     steps = [(done, total) for stage, done, total in seen if stage == "stream"]
     assert steps == sorted(steps)
-    assert steps[-1][0] == steps[-1][1] == (tmp_path / "p.ota").stat().st_size
+    assert len(steps) > 1
+    assert steps[-1][0] == steps[-1][1]
 
 
 def test_leaves_the_restart_to_you(board, tmp_path, capsys):

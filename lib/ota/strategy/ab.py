@@ -19,8 +19,8 @@ def install(device, record, head, header, open_at):
     """Generator: stream a genuine package into the inactive slot and leave READY.
 
     open_at(offset): generator giving a reader that stands there in the package.
-    Yields (done, total) in bytes and None. Raises PolicyError, VerifyError, TransportError;
-    what is durable stays for the next try.
+    Yields (done, total) in bytes of the image and None. Raises PolicyError, VerifyError,
+    TransportError; what is durable stays for the next try.
     """
     admit(device, record, header)
     slot = device.slot(1 - record.active)
@@ -55,7 +55,7 @@ def install(device, record, head, header, open_at):
             _save(device, header, walk)
         put(slot, index * header.block_size, out[:length])
         device.feed()
-        yield walk.offset, header.size
+        yield min((step + 1) * header.block_size, header.image_size), header.image_size
     reader.close()
     slot.sync()
     key = device.slots.progress_key
