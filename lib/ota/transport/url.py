@@ -116,7 +116,7 @@ def _resolve(path: str, location: str) -> str:
     location, tail = location[:cut], location[cut:]
     if not location.startswith("/"):
         location = path[: path.rfind("/") + 1] + location
-    out = []
+    out: list = []
     parts = location.split("/")[1:]
     for part in parts:
         if part == "..":

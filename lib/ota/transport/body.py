@@ -1,0 +1,130 @@
+"""The body of an HTTP response as a reader: by length, by chunks, or until the close."""
+
+from ..compat import const
+from ..errors import TransportError
+
+_CHUNK_LINE = const(32)
+_HEX = b"0123456789abcdefABCDEF"
+
+# What comes next in a chunked body.
+_SIZE = const(1)
+_DATA = const(2)
+_AFTER = const(3)
+_TRAILER = const(4)
+
+
+class Response:
+    """What a GET brought.
+
+    offset: where its first byte lies in the whole file; length: bytes from there, or None;
+    total: bytes of the whole file, or None; etag: strong, or None; status: 200, 206, or 416
+    when nothing is left after offset.
+    """
+
+    def __init__(self, wire, status, offset, length, total, etag, chunked=False):
+        self.status = status
+        self.offset = offset
+        self.length = length
+        self.total = total
+        self.etag = etag
+        self._wire = wire
+        self._got = 0
+        self._next = _SIZE if chunked else 0
+        self._left = 0 if chunked else length
+        self._trailers = [0, 0]
+
+    def readinto(self, buf):
+        """Bytes into buf: how many, 0 at the end, None for not yet.
+
+        Raises TransportError "short" if the body ends early, "timeout", "slow", "reset",
+        "protocol", "headers" (trailers), and closes the connection then, as at the end.
+        """
+        if not self._wire:
+            return 0
+        n = -1
+        try:
+            n = self._read(buf)
+        finally:
+            if n is not None and n <= 0:
+                self.close()
+        return n
+
+    def close(self) -> None:
+        """Close the connection; may be called more than once."""
+        if self._wire:
+            self._wire.close()
+            self._wire = None
+
+    def _read(self, buf):
+        while self._next and self._next != _DATA:
+            line = self._line()
+            if line is None:
+                return None
+            if self._frame(line):
+                if self.length is not None and self._got != self.length:
+                    raise TransportError("short", self._got)
+                return 0
+        left = self._left
+        if left is not None:
+            if not left:
+                return 0
+            if len(buf) > left:
+                buf = memoryview(buf)[:left]
+        n = self._wire.readinto(buf)
+        if n:
+            self._took(n)
+        elif n == 0 and left is not None:
+            raise TransportError("short", self._got)
+        return n
+
+    def _took(self, n):
+        self._got += n
+        if self._left is not None:
+            self._left -= n
+            if self._next and not self._left:
+                self._next = _AFTER
+        if self.length is not None and self._got > self.length:
+            raise TransportError("protocol", "length")
+
+    def _line(self):
+        try:
+            if self._next == _TRAILER:
+                return self._wire.line(self._wire.limits.line, "headers")
+            return self._wire.line(_CHUNK_LINE, "protocol")
+        except TransportError as e:
+            # The stream ended before the last chunk: a body cut short.
+            if e.reason == "reset" and len(e.args) == 1:
+                raise TransportError("short", self._got)
+            raise
+
+    def _frame(self, line):
+        # Take one line between chunks; True after the last of all.
+        if self._next == _SIZE:
+            self._left = _size(line)
+            self._next = _DATA if self._left else _TRAILER
+        elif self._next == _AFTER:
+            if line:
+                raise TransportError("protocol", "chunk")
+            self._next = _SIZE
+        elif not line:
+            return True
+        else:
+            self._trailers[0] += len(line) + 2
+            self._trailers[1] += 1
+            limits = self._wire.limits
+            if self._trailers[0] > limits.block or self._trailers[1] > limits.fields:
+                raise TransportError("headers", self._trailers[0])
+        return False
+
+
+def _size(line):
+    digits = line.partition(b";")[0].rstrip()
+    if not 0 < len(digits) <= 8:
+        raise TransportError("protocol", "chunk")
+    for i in range(len(digits)):
+        if digits[i : i + 1] not in _HEX:
+            raise TransportError("protocol", "chunk")
+    size = int(digits, 16)
+    if size > 0x7FFFFFFF:
+        raise TransportError("protocol", "chunk")
+    return size

@@ -1,0 +1,177 @@
+"""A streaming HTTP/1.1 GET in fixed memory, for one file at a time.
+
+Every connection is used once and closed, so nothing of one response can reach the next.
+What a status means for the update is decided by the caller.
+"""
+
+from ..compat import ticks_diff, ticks_ms
+from ..errors import TransportError
+from ..version import VERSION
+from . import head as _head
+from . import sockets
+from . import url as _url
+from .body import Response
+from .wire import Limits, Wire
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+# Fields that say what this client can do and wants; a caller must not change them.
+_OWN = (
+    "host range if-range connection accept-encoding content-length transfer-encoding te"
+    " upgrade expect trailer user-agent"
+).split()
+
+
+def get(
+    url: str,
+    offset: int = 0,
+    etag=None,
+    headers=None,
+    tls=None,
+    connect=sockets.connect,
+    clock=ticks_ms,
+    **changes,
+):
+    """Generator: ask for url from byte offset on, return a Response.
+
+    etag: a strong entity tag; the answer is whole if the file is no longer that one.
+    headers: dict of further fields, sent only to the first scheme, host and port.
+    tls: configuration as tls.context() takes it, or a ready SSLContext.
+    changes: of wire.Limits. A 200 to a Range request has offset 0: the caller decides.
+
+    Raises TransportError "url", "dns", "connect", "tls", "timeout", "slow", "reset",
+    "protocol", "headers", "redirect", "downgrade", "encoding", "changed",
+    ("range", 416, total) and ("status", code[, Retry-After in seconds]).
+    """
+    limits = Limits(**changes)
+    fields = _fields(headers)
+    if etag is not None and not _head.strong(etag.encode()):
+        raise TransportError("headers", "etag")
+    asked = ""
+    if offset:
+        asked = "Range: bytes=%d-\r\n" % offset
+        if etag:
+            asked += "If-Range: " + etag + "\r\n"
+    target = _url.parse(url)
+    for _ in range(limits.redirects + 1):
+        request = "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: micropython-ota/%s\r\n" % (
+            target[3],
+            _url.authority(target[0], target[1], target[2]),
+            VERSION,
+        )
+        request += "Accept-Encoding: identity\r\nConnection: close\r\n" + asked + fields + "\r\n"
+        wire, head = yield from _exchange(target, request, tls, connect, clock, limits)
+        reply = None
+        try:
+            reply = _reply(wire, head, offset, etag)
+        finally:
+            if not reply:
+                wire.close()
+        if reply:
+            return reply
+        url = _url.join(url, _location(head))
+        source, target = target, _url.parse(url)
+        if source[0] == "https" and target[0] == "http":
+            raise TransportError("downgrade")
+        if source[:3] != target[:3]:
+            fields = ""
+    raise TransportError("redirect", limits.redirects)
+
+
+def secure(tls):
+    """An SSLContext of tls, a dict or None; anything else is one already."""
+    if tls is not None and not isinstance(tls, dict):
+        return tls
+    # The only import inside a function here: plain HTTP must not load TLS.
+    from . import tls as _tls
+
+    return _tls.context(tls)
+
+
+def _exchange(target, request, tls, connect, clock, limits):
+    # Connect, send the request, read the head: (wire, head).
+    context = secure(tls) if target[0] == "https" else None
+    stream = yield from connect(target[1], target[2], context, limits, clock)
+    wire = Wire(stream, limits, clock)
+    head = None
+    try:
+        wait_ms = limits.handshake_ms if context else limits.idle_ms
+        yield from _send(stream, request.encode(), wait_ms, limits, clock)
+        head = yield from _head.read(wire)
+        return wire, head
+    finally:
+        if not head:
+            wire.close()
+
+
+def _send(stream, data, wait_ms, limits, clock):
+    data = memoryview(data)
+    start = clock()
+    while data:
+        n = stream.write(data)
+        if n:
+            data = data[n:]
+            start = clock()
+            continue
+        if ticks_diff(clock(), start) > wait_ms:
+            raise TransportError("timeout", wait_ms)
+        stream.wait(True, limits.poll_ms)
+        yield
+
+
+def _reply(wire, head, offset, etag):
+    # A Response, or None for a redirect.
+    status = head.status
+    if status in _REDIRECTS:
+        return None
+    if status == 416 and offset:
+        total = head.unsatisfied
+        if total != offset:
+            raise TransportError("range", 416, total)
+        wire.close()
+        return Response(wire, 416, offset, 0, total, head.etag)
+    if status not in (200, 206):
+        wait_s = head.retry_after_s
+        if wait_s is None:
+            raise TransportError("status", status)
+        raise TransportError("status", status, wait_s)
+    if head.fields.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
+        raise TransportError("encoding")
+    chunked = head.chunked
+    length = total = head.length
+    if status == 200:
+        return Response(wire, 200, 0, length, total, head.etag, chunked)
+    start, size, total = head.range
+    if not offset or start != offset or (length is not None and length != size):
+        raise TransportError("range", start, size)
+    if etag and head.etag and head.etag != etag:
+        raise TransportError("changed", 206)
+    return Response(wire, 206, offset, size, total, head.etag, chunked)
+
+
+def _location(head):
+    try:
+        location = str(head.fields.get(b"location", b""), "utf-8")
+    except ValueError:
+        raise TransportError("url", "character")
+    if not location:
+        raise TransportError("redirect", "location")
+    return location
+
+
+def _fields(headers):
+    # The caller's header fields as text, refused if they could split the request.
+    text = ""
+    for name in headers or ():
+        value = headers[name]
+        if name.lower() in _OWN:
+            raise ValueError(name)
+        for c in name:
+            if not "!" <= c <= "~" or c in '()<>@,;:\\"/[]?={}':
+                raise TransportError("headers", "name")
+        for c in value:
+            if not " " <= c <= "~":
+                raise TransportError("headers", "value")
+        if not name:
+            raise TransportError("headers", "name")
+        text += name + ": " + value + "\r\n"
+    return text

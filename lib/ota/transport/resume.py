@@ -1,0 +1,257 @@
+"""A download that survives drops: opened again where it stopped, with growing pauses."""
+
+import os
+
+from ..compat import const, sleep_ms, ticks_diff, ticks_ms
+from ..errors import TransportError
+from . import http
+
+_PROGRESS = const(16384)  # bytes after which earlier failures are forgotten
+_PAUSE_MAX_MS = const(60000)
+_SKIP = const(512)
+_NAME_TRIES = const(2)
+_POLL_MS = const(20)
+_AGAIN = ("connect", "dns", "timeout", "reset", "short")
+_AGAIN_STATUS = (408, 429, 500, 502, 503, 504)
+
+
+class Resuming:
+    """Readers of the file at url, from any offset, that reconnect by themselves.
+
+    size: bytes the file must have, if known. retries: failures until 16 KB of progress
+    let them be forgotten. pause_ms: the first pause; it doubles up to a minute, and rand(n)
+    -> n bytes shortens it by up to a half. sleep(ms) is called for at most poll_ms.
+    options: further arguments of http.get (tls, headers, limits).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        size=None,
+        retries: int = 8,
+        pause_ms: int = 1000,
+        rand=None,
+        sleep=sleep_ms,
+        clock=ticks_ms,
+        get=http.get,
+        **options,
+    ):
+        self.url = url
+        self.total = size
+        self.etag = None
+        self.retries = retries
+        self.pause_ms = pause_ms
+        self._rand = rand or getattr(os, "urandom", _clock_bits)
+        self._sleep = sleep
+        self._clock = clock
+        self._get = get
+        self._options = options
+        self._poll_ms = options.get("poll_ms", _POLL_MS)
+        self._ranges = True
+
+    def open(self, offset: int = 0):
+        """Generator: a reader from byte offset on; yields None while waiting.
+
+        Raises TransportError as the reader does.
+        """
+        reader = _Reader(self, offset)
+        connected = False
+        try:
+            yield from reader.connect()
+            connected = True
+            return reader
+        finally:
+            if not connected:
+                reader.close()
+
+    def ask(self, offset: int):
+        """Generator: the http.Response to one request, of the same file as all before.
+
+        Raises TransportError as http.get does, "changed" for another file, "length" for
+        another size than asked for.
+        """
+        if self.url[:6].lower() == "https:":
+            # Once, not at each reconnect: certificates take heap and time.
+            self._options["tls"] = http.secure(self._options.get("tls"))
+        start = offset if self._ranges else 0
+        etag = self.etag if start else None
+        response = yield from self._get(self.url, start, etag, clock=self._clock, **self._options)
+        try:
+            self._identify(response)
+        except TransportError:
+            response.close()
+            raise
+        return response
+
+    def wait(self, ms: int):
+        """Generator: let ms milliseconds go by, yielding None."""
+        start = self._clock()
+        while True:
+            left = ms - ticks_diff(self._clock(), start)
+            if left <= 0:
+                return
+            self._sleep(min(left, self._poll_ms))
+            yield None
+
+    def pause(self, failures: int, error) -> int:
+        """Milliseconds before the next try: the server's wish, or doubling with jitter."""
+        if error.reason == "status" and len(error.args) > 2:
+            return error.args[2] * 1000
+        ms = min(self.pause_ms << min(failures - 1, 16), _PAUSE_MAX_MS)
+        return ms - ms * self._rand(1)[0] // 512
+
+    def _identify(self, response):
+        if response.total is not None:
+            if self.total is None:
+                self.total = response.total
+            elif self.total != response.total:
+                raise TransportError("changed" if self.etag else "length", response.total)
+        if response.etag:
+            if self.etag and self.etag != response.etag:
+                raise TransportError("changed", response.status)
+            self.etag = response.etag
+
+    def without_ranges(self, error) -> bool:
+        """True, once, if a 416 for a range that must exist is to be got around."""
+        if error.args[:2] != ("range", 416) or not self._ranges:
+            return False
+        self._ranges = False
+        return True
+
+
+class _Reader:
+    """Transport reader; offset: of its first byte; length: bytes from there, or None."""
+
+    def __init__(self, source, offset):
+        self.offset = offset
+        self._source = source
+        self._at = offset
+        self._mark = offset  # where failures were last forgotten
+        self._failures = 0
+        self._response = None
+        self._work = None
+        self._closed = False
+
+    @property
+    def length(self):
+        """Bytes from offset to the end of the file; None if the server does not tell."""
+        total = self._source.total
+        return None if total is None else total - self.offset
+
+    @property
+    def etag(self):
+        """The file's strong entity tag, or None."""
+        return self._source.etag
+
+    def readinto(self, buf):
+        """Bytes into buf: how many, 0 at the end, None for not yet (also while reconnecting).
+
+        Raises TransportError as http.get and Response do when trying again does not help or
+        was tried often enough and nothing ever came; "retries" (args: bytes got, last
+        failure) if something had come.
+        """
+        if self._closed:
+            return 0
+        try:
+            if self._work:
+                next(self._work)
+            elif self._response:
+                return self._read(buf)
+        except StopIteration:
+            self._work = None
+        except TransportError:
+            self.close()
+            raise
+        return None
+
+    def close(self) -> None:
+        """Close the connection and stop trying; may be called more than once."""
+        self._closed = True
+        if self._work:
+            self._work.close()
+            self._work = None
+        self._drop()
+
+    def connect(self, error=None):
+        """Generator: connect, after a failure if error is one, until it succeeds."""
+        while True:
+            if error:
+                yield from self._source.wait(self._failed(error))
+            try:
+                yield from self._connect()
+                return
+            except TransportError as e:
+                self._drop()
+                error = e
+
+    def _connect(self):
+        response = yield from self._source.ask(self._at)
+        self._response = response
+        # A server that ignores Range sends all of it: what is here already is passed over.
+        left = self._at - response.offset
+        buf = memoryview(bytearray(min(left, _SKIP)))
+        while left:
+            n = response.readinto(buf[: min(left, len(buf))])
+            if n is None:
+                yield None
+            elif not n:
+                raise TransportError("short", self._at - left)
+            else:
+                left -= n
+
+    def _read(self, buf):
+        total = self._source.total
+        try:
+            n = self._response.readinto(buf)
+            if n:
+                self._at += n
+                if total is not None and self._at > total:
+                    raise TransportError("length", self._at)
+            elif n == 0 and total is not None and self._at < total:
+                # A part was sent whole, but it was not all: go on behind it at once.
+                if not self._response.length:
+                    raise TransportError("short", self._at)
+                self._drop()
+                self._work = self.connect()
+                return None
+        except TransportError as e:
+            self._drop()
+            if e.reason not in _AGAIN:
+                raise
+            self._work = self.connect(e)
+            return None
+        if n == 0:
+            self.close()
+        return n
+
+    def _drop(self):
+        if self._response:
+            self._response.close()
+            self._response = None
+
+    def _failed(self, e):
+        # Count a failure: milliseconds to wait, or the end.
+        if self._source.without_ranges(e):
+            return 0
+        status = e.reason == "status" and e.args[1] in _AGAIN_STATUS
+        if not status and e.reason not in _AGAIN:
+            raise e
+        if self._at - self._mark >= _PROGRESS:
+            self._failures = 0
+            self._mark = self._at
+        self._failures += 1
+        if self._failures > self._limit(e):
+            if self._at == self.offset:
+                raise e
+            raise TransportError("retries", self._at - self.offset, e)
+        return self._source.pause(self._failures, e)
+
+    def _limit(self, e):
+        # A name that does not exist seldom comes to be within a minute.
+        retries = self._source.retries
+        return min(_NAME_TRIES, retries) if e.args[:2] == ("dns", "name") else retries
+
+
+def _clock_bits(n):
+    # A port without a random source: the jitter then comes from when the failure came.
+    return bytes([ticks_ms() & 0xFF] * n)

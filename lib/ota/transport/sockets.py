@@ -1,0 +1,184 @@
+"""TCP connections that never block, the same on both interpreters.
+
+The one place where a socket's OSError becomes a TransportError. Looking up a name does
+block: no port offers anything else.
+"""
+
+import errno
+import select
+import socket
+
+from ..compat import const, ticks_diff, ticks_ms
+from ..errors import TransportError
+
+_ADDRESSES = const(4)  # tried per name
+_EPIPE = const(32)
+_MBEDTLS_EOF = const(-29312)
+# Words of the network, not of TLS, when they come up during a handshake.
+_NETWORK = (errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EHOSTUNREACH)
+
+if hasattr(socket.socket, "recv_into"):
+    import ssl
+
+    class _Adapter:
+        """A CPython socket with the methods of MicroPython's: None means not yet."""
+
+        def __init__(self, sock):
+            self._sock = sock
+            self.fileno = sock.fileno
+            self.close = sock.close
+            self.wants = 0
+
+        def readinto(self, buf):
+            return self._try(self._sock.recv_into, buf)
+
+        def write(self, data):
+            return self._try(self._sock.send, data)
+
+        def _try(self, call, arg):
+            self.wants = 0
+            try:
+                return call(arg)
+            except BlockingIOError:
+                return None
+            except ssl.SSLWantReadError:
+                self.wants = select.POLLIN
+            except ssl.SSLWantWriteError:
+                self.wants = select.POLLOUT
+            except ssl.SSLEOFError:
+                raise OSError(errno.ECONNRESET)
+            return None
+
+    def _adapted(sock):
+        return _Adapter(sock)
+
+else:
+
+    def _adapted(sock):
+        return sock
+
+
+class Stream:
+    """A connected socket: bytes in and out, errors as TransportError.
+
+    sock is non-blocking; with context, an SSLContext, it speaks TLS to host, and the
+    handshake runs inside the first writes.
+    """
+
+    def __init__(self, sock, context=None, host=None):
+        self._sock = sock
+        self._shaking = context is not None
+        if context:
+            sock = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        self._io = _adapted(sock)
+        self._poll = select.poll()
+        self._poll.register(self._io, select.POLLIN)
+
+    def readinto(self, buf):
+        """How many bytes came, 0 at the end, None for not yet.
+
+        Raises TransportError "reset", "timeout".
+        """
+        try:
+            return self._io.readinto(buf)
+        except OSError as e:
+            raise self._failed(e)
+
+    def write(self, data):
+        """How many bytes went, None for not yet.
+
+        Raises TransportError "reset", "timeout"; "tls" for a failed handshake.
+        """
+        try:
+            n = self._io.write(data)
+        except (OSError, ValueError) as e:
+            raise self._failed(e)
+        if n:
+            self._shaking = False
+        return n
+
+    def wait(self, writing: bool, ms: int) -> None:
+        """Return when reading or writing may go on, or after ms milliseconds."""
+        flags = select.POLLOUT if writing else select.POLLIN
+        # TLS may have to read before it can write; MicroPython's own poll knows that.
+        self._poll.modify(self._io, getattr(self._io, "wants", 0) or flags)
+        self._poll.poll(ms)
+
+    def close(self) -> None:
+        """Close the socket; never fails."""
+        # After a failed handshake the TLS socket no longer closes the one below.
+        for s in (self._io, self._sock):
+            try:
+                s.close()
+            except OSError:
+                pass
+
+    def _failed(self, e):
+        number = e.args[0] if e.args else 0
+        if number == errno.ETIMEDOUT:
+            return TransportError("timeout", e)
+        if self._shaking and number not in _NETWORK and number not in (_EPIPE, _MBEDTLS_EOF):
+            return TransportError("tls", e)
+        return TransportError("reset", e)
+
+
+def connect(host: str, port: int, context, limits, clock=ticks_ms):
+    """Generator: look host up, try its addresses in order, return a Stream.
+
+    context: an SSLContext, or None for plain TCP. limits: see wire.Limits.
+    Raises TransportError "connect", "tls", "dns" (args: "name" if it does not exist).
+    """
+    try:
+        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except (OSError, ValueError) as e:
+        text = str(e)
+        if "-2]" in text or text == "-2":
+            raise TransportError("dns", "name", e)
+        raise TransportError("dns", e)
+    error = TransportError("dns", 0)
+    for address in addresses[:_ADDRESSES]:
+        try:
+            sock = yield from _dial(address, limits, clock)
+        except OSError as e:
+            error = TransportError("connect", e)
+            continue
+        try:
+            return Stream(sock, context, host)
+        except (OSError, ValueError) as e:
+            sock.close()
+            raise TransportError("tls", e)
+    raise error
+
+
+def _dial(address, limits, clock):
+    sock = socket.socket(address[0], address[1], address[2])
+    connected = False
+    try:
+        sock.setblocking(False)
+        try:
+            sock.connect(address[-1])
+        except OSError as e:
+            if e.errno not in (errno.EINPROGRESS, errno.EAGAIN):
+                raise
+        yield from _connected(sock, limits, clock)
+        connected = True
+        return sock
+    finally:
+        if not connected:
+            sock.close()
+
+
+def _connected(sock, limits, clock):
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    start = clock()
+    while True:
+        for ready in poll.poll(limits.poll_ms):
+            if ready[1] & (select.POLLERR | select.POLLHUP):
+                # Reading brings up why; the read itself cannot succeed.
+                _adapted(sock).readinto(bytearray(1))
+                raise OSError(errno.ECONNRESET)
+            return
+        if ticks_diff(clock(), start) > limits.connect_ms:
+            raise OSError(errno.ETIMEDOUT)
+        yield

@@ -1,0 +1,76 @@
+"""TLS contexts that verify by default; imported only when an https address is opened.
+
+MicroPython has no CA certificates of its own and its ssl module verifies nothing unless
+told to, so a context without a CA is refused here instead of being quietly open.
+"""
+
+import binascii
+
+try:
+    import tls as _tls
+
+    _CPYTHON = False
+except ImportError:
+    try:
+        import ssl as _tls
+    except ImportError:
+        _tls = None
+    _CPYTHON = hasattr(_tls, "create_default_context")
+
+from ..errors import TransportError
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_END = b"-----END CERTIFICATE-----"
+
+
+def context(config=None):
+    """An SSLContext for a client from configuration, a dict or None.
+
+    "ca": certificates that may sign the server's: PEM, or bytes in DER, or a file's name;
+    "verify": only False switches verification off. CPython without "ca" trusts what the
+    system trusts. Raises TransportError "tls" if there is nothing to verify with.
+    """
+    config = config or {}
+    try:
+        c = _tls.SSLContext(_tls.PROTOCOL_TLS_CLIENT)
+        if config.get("verify", True) is False:
+            if _CPYTHON:
+                c.check_hostname = False
+            c.verify_mode = _tls.CERT_NONE
+            return c
+        c.verify_mode = _tls.CERT_REQUIRED
+        certificates = _certificates(config.get("ca"))
+        for der in certificates:
+            if _CPYTHON:
+                c.load_verify_locations(cadata=der)
+            else:
+                c.load_verify_locations(der)
+        if not certificates:
+            if not _CPYTHON:
+                raise TransportError("tls", "ca")
+            c.load_default_certs()
+        return c
+    except (OSError, ValueError, AttributeError) as e:
+        # AttributeError: this port's TLS, or the lack of it, cannot verify.
+        raise TransportError("tls", e)
+
+
+def _certificates(ca) -> list:
+    # DER works in every build; PEM is unpacked here because some builds cannot.
+    if not ca:
+        return []
+    if isinstance(ca, str) and ca.startswith("-----BEGIN"):
+        ca = ca.encode()
+    if isinstance(ca, str):
+        with open(ca, "rb") as f:
+            ca = f.read()
+    if _BEGIN not in ca:
+        return [ca]
+    out: list = []
+    while True:
+        start = ca.find(_BEGIN)
+        end = ca.find(_END, start)
+        if start < 0 or end < 0:
+            return out
+        out.append(binascii.a2b_base64(ca[start + len(_BEGIN) : end]))
+        ca = ca[end + len(_END) :]

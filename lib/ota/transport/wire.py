@@ -1,0 +1,146 @@
+"""One connection's bytes, line by line or in bulk, within limits of size and time.
+
+A stream below it has readinto(buf) -> n, 0 at the end, None for "not yet"; wait(writing,
+ms), which returns when it may go on or after ms; write(data) -> n or None; and close().
+"""
+
+from ..compat import ticks_diff
+from ..errors import TransportError
+
+
+class Limits:
+    """How long, how slow and how big: each may be given as a keyword argument.
+
+    poll_ms: how long one step may wait inside poll; 0 for an event loop.
+    rate, rate_ms: fewest bytes per second, judged whenever rate_ms were spent waiting.
+    line, block, fields: bytes of a header line and of all of them, and their number. Some
+    big sites send longer lines than the 1024 bytes allowed here: raise line for those.
+    """
+
+    connect_ms = 10000
+    handshake_ms = 30000
+    idle_ms = 15000
+    rate = 64
+    rate_ms = 60000
+    poll_ms = 20
+    redirects = 5
+    line = 1024
+    block = 4096
+    fields = 64
+
+    def __init__(self, **changes):
+        for name in changes:
+            if not hasattr(Limits, name) or name.startswith("_"):
+                raise TypeError(name)
+            setattr(self, name, changes[name])
+
+
+class _Pace:
+    # Only time spent waiting counts: a reader that is busy erasing flash is not late.
+
+    def __init__(self, limits, clock):
+        self._limits = limits
+        self._clock = clock
+        self._since = None
+        self._waited = 0
+        self._bytes = 0
+
+    def waiting(self):
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+        elif ticks_diff(now, self._since) > self._limits.idle_ms:
+            raise TransportError("timeout", self._limits.idle_ms)
+
+    def got(self, n):
+        self._bytes += n
+        if self._since is None:
+            return
+        self._waited += ticks_diff(self._clock(), self._since)
+        self._since = None
+        if self._waited >= self._limits.rate_ms:
+            if self._bytes * 1000 < self._limits.rate * self._waited:
+                raise TransportError("slow", self._bytes, self._waited)
+            self._waited = self._bytes = 0
+
+
+class Wire:
+    """Reads a stream through one small buffer that is taken here, once.
+
+    clock() gives milliseconds, as compat.ticks_ms does.
+    """
+
+    def __init__(self, stream, limits: Limits, clock):
+        self.limits = limits
+        self._stream = stream
+        self._pace = _Pace(limits, clock)
+        self._buf = bytearray(limits.line)
+        self._mv = memoryview(self._buf)
+        self._at = 0
+        self._end = 0
+
+    def line(self, limit: int, word: str):
+        """The next line as bytes without its end; None if it is not whole yet.
+
+        CR LF and LF end a line. Raises TransportError word if it is longer than limit bytes
+        with its end, "protocol" for NUL or a lone CR in it, "reset" if the stream ends.
+        """
+        while True:
+            end = self._buf.find(b"\n", self._at, self._end)
+            if (end + 1 if end >= 0 else self._end) - self._at > limit:
+                raise TransportError(word)
+            if end >= 0:
+                line = bytes(self._mv[self._at : end])
+                self._at = end + 1
+                if line.endswith(b"\r"):
+                    line = line[:-1]
+                if b"\r" in line or b"\0" in line:
+                    raise TransportError("protocol", "line")
+                return line
+            n = self._fill(word)
+            if n is None:
+                return None
+            if not n:
+                raise TransportError("reset")
+
+    def readinto(self, buf):
+        """Bytes into buf: how many, 0 at the end of the stream, None for not yet.
+
+        Raises TransportError "timeout", "slow", "reset".
+        """
+        n = min(self._end - self._at, len(buf))
+        if not n:
+            return self._pull(buf)
+        buf[:n] = self._mv[self._at : self._at + n]
+        self._at += n
+        return n
+
+    def close(self) -> None:
+        """Give the connection back; may be called more than once."""
+        if self._stream:
+            self._stream.close()
+            self._stream = None
+
+    def _fill(self, word):
+        if self._at:
+            # A copy, because a slice moved onto itself is not safe everywhere.
+            rest = bytes(self._mv[self._at : self._end])
+            self._mv[: len(rest)] = rest
+            self._at = 0
+            self._end = len(rest)
+        if self._end == len(self._buf):
+            raise TransportError(word)
+        n = self._pull(self._mv[self._end :])
+        self._end += n or 0
+        return n
+
+    def _pull(self, buf):
+        n = self._stream.readinto(buf)
+        if n is None:
+            self._pace.waiting()
+            self._stream.wait(False, self.limits.poll_ms)
+            n = self._stream.readinto(buf)
+            if n is None:
+                return None
+        self._pace.got(n)
+        return n
