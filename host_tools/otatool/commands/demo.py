@@ -1,0 +1,75 @@
+"""otatool demo: the whole story of an update on the virtual board, each step checked."""
+
+import argparse
+import contextlib
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .. import demo
+from ..demo import application
+from ..demo.stage import Stage
+from ..errors import ToolError
+from ..provision import STRATEGIES
+
+
+def add(sub) -> None:
+    """Declare the arguments."""
+    p = sub.add_parser("demo", help="play an update, power cuts and a rollback, and check them")
+    p.add_argument("--strategy", choices=STRATEGIES, help="one of them instead of all")
+    p.add_argument(
+        "--keep", metavar="DIR", help="keep boards, keys and packages in this new folder"
+    )
+    p.add_argument("--heap", default=demo.HEAP, help=f"of the board ({demo.HEAP})")
+    p.add_argument("--quiet", action="store_true", help="without the board's own lines")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Play it; the closing table compares the strategies."""
+    out = Console(highlight=False)
+    stage = Stage(out, args.quiet)
+    began = time.monotonic()
+    stage.act("the application: a web server on microdot, in three versions")
+    images = application.images(say=stage.step)
+    sizes = ", ".join(f"{version}: {len(data)}" for version, data in images.items())
+    stage.step(f"images (ROMFS, bytes): {sizes}")
+    with contextlib.ExitStack() as stack:
+        if args.keep:
+            folder = Path(args.keep)
+            if folder.exists() and any(folder.iterdir()):
+                raise ToolError(f"{folder} is not empty: give a new folder")
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ota-demo-")))
+        results = [
+            demo.play(strategy, images, folder / strategy, stage, args.heap)
+            for strategy in ([args.strategy] if args.strategy else STRATEGIES)
+        ]
+    out.print(_table(results, args.heap))
+    out.print(f"all steps happened as expected, in {time.monotonic() - began:.0f} s")
+    if args.keep:
+        out.print(f"kept: {folder}; go on with otatool sim {folder}/STRATEGY/board.flash")
+
+
+def _table(results: list[demo.Result], heap: str) -> Table:
+    table = Table(
+        title=f"the update {application.OLD} to {application.NEW}",
+        caption=(
+            "downloaded: all HTTP bodies, manifest included. erases, programs: calls to the "
+            "flash, from publishing to confirm(). peak heap: most bytes in use at once, "
+            f"garbage included, with the application running in a heap of {heap} (64-bit "
+            "objects). time: from publishing to confirm(), asking once a second."
+        ),
+    )
+    for name in ("strategy", "downloaded", "full package", "image", "erases", "programs",
+                 "peak heap", "time"):  # fmt: skip
+        table.add_column(name, justify="left" if name == "strategy" else "right")
+    for r in results:
+        table.add_row(
+            r.strategy, str(r.downloaded), str(r.package), str(r.image), str(r.erases),
+            str(r.programs), str(r.peak_heap), f"{r.seconds:.1f} s",
+        )  # fmt: skip
+    return table

@@ -1,0 +1,35 @@
+"""What the audience sees: the steps, and the board's console beside them."""
+
+from rich.console import Console
+from rich.text import Text
+
+
+class Stage:
+    """Prints the story. console: of rich; quiet: leaves the board's lines out."""
+
+    def __init__(self, console: Console | None = None, quiet: bool = False):
+        self._console = console or Console(highlight=False)
+        self._quiet = quiet
+        self._line = bytearray()
+
+    def act(self, title: str) -> None:
+        """A new part begins."""
+        self._console.rule(title, align="left")
+
+    def step(self, text: str) -> None:
+        """What is done next."""
+        self._console.print(Text.assemble(("▶ ", "bold cyan"), text))
+
+    def seen(self, text: str) -> None:
+        """What was expected and has happened."""
+        self._console.print(Text.assemble(("✔ ", "bold green"), text))
+
+    def board(self, data: bytes) -> None:
+        """Bytes of the board's console; whole lines are printed."""
+        self._line += data
+        while b"\n" in self._line:
+            line, _, rest = bytes(self._line).partition(b"\n")
+            self._line[:] = rest
+            text = line.decode(errors="replace").strip("\r")
+            if text and not self._quiet:
+                self._console.print(Text("  │ " + text, "dim"))
