@@ -20,6 +20,12 @@ _CARRY = 8  # a sync flush leaves at most 7 bytes unread
 _SKIP = 64
 
 
+def _carry(rest):
+    """More left than a flush leaves: the chunk inflates to more than it says."""
+    if len(rest) > _CARRY:
+        raise VerifyError("inflate", len(rest))
+
+
 class _DeflateIO:
     """DeflateIO as a source that is fed in pieces."""
 
@@ -35,9 +41,10 @@ class _DeflateIO:
         # What the last sync flush left unread goes in front of the new chunk; without it
         # the bit stream is broken.
         rest = self._bio.read(max(0, self._end - self._bio.tell()))
+        _carry(rest)
         self._bio.seek(0)
-        self._bio.write(rest[-_CARRY:])
-        self._end = min(len(rest), _CARRY)
+        self._bio.write(rest)
+        self._end = len(rest)
 
     def write(self, data):
         self._bio.write(data)
@@ -64,6 +71,7 @@ class _Zlib:
         self._data = b""
 
     def begin(self):
+        _carry(self._data)
         self._parts = [self._data]
 
     def write(self, data):
@@ -96,7 +104,10 @@ class Inflater:
         self._in = (_DeflateIO if deflate else _Zlib)(size, wbits)
 
     def begin(self) -> None:
-        """Start taking the stored bytes of the next chunk; write() them piece by piece."""
+        """Start taking the stored bytes of the next chunk; write() them piece by piece.
+
+        Raises VerifyError "inflate" if the chunk before holds more than was to be read.
+        """
         self.used = True
         self._in.begin()
 
