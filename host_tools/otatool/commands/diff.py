@@ -60,10 +60,8 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     if args.verbose:
         console.print(_table(summary))
-    console.print(
-        f"{args.patch}: {summary.patch} bytes, {_share(summary.patch, summary.image)} of the image",
-        markup=False,
-    )
+    share = _share(summary.patch, summary.image)
+    console.print(f"{args.patch}: {summary.patch} bytes, {share} of the image", markup=False)
     return 0
 
 

@@ -1,0 +1,92 @@
+"""Patch streams written by hand, and what feeds a decoder in tests; both interpreters."""
+
+from ota.errors import VerifyError
+
+
+def varint(value):
+    """LEB128."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def zigzag(value):
+    """0, -1, 1, -2 ... become 0, 1, 2, 3 ..."""
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
+def copy(length, change=0, ordered=False):
+    """A copy; change: of the diagonal. length 0: to the end of the block."""
+    return varint(length << 1 | 1) + varint(zigzag(change) << (1 if ordered else 0))
+
+
+def literal(length=0):
+    """Literals; length 0: to the end of the block."""
+    return varint(length << 1)
+
+
+def index(step):
+    """Where an ordered block goes: 0 is the one after the last one."""
+    return varint(zigzag(step) << 1)
+
+
+def block(control, literals=b"", gaps=b"", values=b"", lengths=None):
+    """The stream of a block; lengths: a false head."""
+    out = bytearray()
+    for n in lengths or (len(control), len(gaps), len(values)):
+        out.append(n & 255)
+        out.append(n >> 8)
+    return bytes(out) + control + gaps + values + literals
+
+
+class Plain:
+    """An inflater of bytes that are not deflated."""
+
+    def __init__(self, data):
+        self.data = data
+        self.at = 0
+
+    def readinto(self, buf):
+        n = len(buf)
+        if self.at + n > len(self.data):
+            raise VerifyError("inflate", n)
+        buf[:] = self.data[self.at : self.at + n]
+        self.at += n
+        return n
+
+    def skip(self, length):
+        self.readinto(bytearray(length))
+
+    @property
+    def empty(self):
+        return self.at == len(self.data)
+
+
+class Base:
+    """A base image that a decoder reads; a read outside is a bug of the decoder."""
+
+    def __init__(self, data):
+        self.data = data
+        self.reads = 0
+
+    def read(self, offset, buf):
+        assert len(buf) and offset >= 0 and offset + len(buf) <= len(self.data)
+        buf[:] = self.data[offset : offset + len(buf)]
+        self.reads += 1
+
+
+class Noise:
+    """The same pseudo-random bytes on both interpreters."""
+
+    def __init__(self, seed=1):
+        self.state = seed
+
+    def below(self, n):
+        self.state = (self.state * 1103515245 + 12345) & 0x3FFFFFFF
+        return (self.state >> 8) % n
+
+    def bytes(self, n):
+        return bytes([self.below(256) for _ in range(n)])

@@ -1,0 +1,413 @@
+"""Decoders of both encodings: every rule of docs/format-delta.md and every refusal."""
+
+import unittest
+
+import vector_files
+from delta_stream import Base, Noise, Plain, block, copy, index, literal, varint
+from ota.codec import Inflater
+from ota.delta.add import add
+from ota.delta.full import Full
+from ota.delta.patch import META_LIMIT, Patch
+from ota.errors import VerifyError
+
+try:
+    from ota.delta.add_viper import add as add_viper
+except (ImportError, SyntaxError, ValueError, NotImplementedError):
+    add_viper = None
+
+SIZE = 16
+BASE = bytes(range(100, 164))  # four blocks of old bytes
+
+
+def patch(image_size=64, ordered=False, done=None, base=BASE, base_size=None, meta_max=64):
+    """A decoder of small blocks."""
+    size = len(base) if base_size is None else base_size
+    return Patch(Base(base), size, image_size, SIZE, meta_max, ordered, done)
+
+
+def run(decoder, stream, blocks=1, step=0):
+    """Decode; return (index, bytes) of each block. The stream must be used up."""
+    inflater = Plain(stream)
+    decoder.restart(step)
+    out = bytearray(SIZE)
+    got = []
+    for _ in range(blocks):
+        number, length = decoder.block(inflater, memoryview(out))
+        got.append((number, bytes(out[:length])))
+    assert inflater.empty
+    return got
+
+
+class TestFull(unittest.TestCase):
+    def test_blocks_come_in_turn_and_the_last_is_short(self):
+        data = bytes(range(40))
+        got = run(Full(40, SIZE), data, 3)
+        self.assertEqual(got, [(0, data[:16]), (1, data[16:32]), (2, data[32:])])
+
+    def test_image_of_whole_blocks(self):
+        data = bytes(range(32))
+        self.assertEqual(run(Full(32, SIZE), data, 2)[1], (1, data[16:]))
+
+    def test_starts_at_a_restart_and_skips(self):
+        decoder = Full(40, SIZE)
+        inflater = Plain(bytes(range(16, 40)))
+        decoder.restart(1)
+        self.assertEqual(decoder.skip(inflater), (1, 16))
+        out = bytearray(SIZE)
+        self.assertEqual(decoder.block(inflater, memoryview(out)), (2, 8))
+        self.assertEqual(bytes(out[:8]), bytes(range(32, 40)))
+
+    def test_more_blocks_than_the_image_has(self):
+        for size, step in ((40, 3), (0, 0), (16, -1)):
+            with self.subTest(size=size, step=step):
+                with self.assertRaises(VerifyError) as c:
+                    run(Full(size, SIZE), bytes(64), 1, step)
+                self.assertEqual(c.exception.reason, "patch")
+
+    def test_stream_that_ends(self):
+        with self.assertRaises(VerifyError) as c:
+            run(Full(40, SIZE), bytes(20), 2)
+        self.assertEqual(c.exception.reason, "inflate")
+
+
+class TestPatch(unittest.TestCase):
+    def refused(self, decoder, stream, word="patch", blocks=1, step=0):
+        with self.assertRaises(VerifyError) as c:
+            run(decoder, stream, blocks, step)
+        self.assertEqual(c.exception.reason, word)
+
+    def test_copy_to_the_end_of_the_block(self):
+        self.assertEqual(run(patch(), block(copy(0))), [(0, BASE[:16])])
+
+    def test_copy_of_the_whole_block_by_its_length(self):
+        self.assertEqual(run(patch(), block(copy(16, 5))), [(0, BASE[5:21])])
+
+    def test_literals_between_copies_keep_the_diagonal(self):
+        stream = block(copy(4, 10) + literal(3) + copy(0, 0), b"xyz")
+        self.assertEqual(run(patch(), stream), [(0, BASE[10:14] + b"xyz" + BASE[17:26])])
+
+    def test_diagonal_goes_on_in_the_next_block(self):
+        stream = block(copy(0, 3)) + block(literal(2) + copy(0), b"ab") + block(copy(0, -3))
+        got = run(patch(), stream, 3)
+        self.assertEqual(got[1], (1, b"ab" + BASE[21:35]))
+        self.assertEqual(got[2], (2, BASE[32:48]))
+
+    def test_restart_forgets_the_diagonal_and_tells_the_step(self):
+        decoder = patch()
+        run(decoder, block(copy(0, 7)))
+        self.assertEqual(run(decoder, block(copy(0)), 1, 2), [(2, BASE[32:48])])
+
+    def test_blocks_of_a_patch_come_in_turn(self):
+        got = run(patch(), block(copy(0)) * 4, 4)
+        self.assertEqual([i for i, _ in got], [0, 1, 2, 3])
+        self.assertEqual(b"".join([b for _, b in got]), BASE)
+
+    def test_last_block_is_short(self):
+        got = run(patch(21), block(copy(0)) * 2, 2)
+        self.assertEqual(got[1], (1, BASE[16:21]))
+
+    def test_corrections_are_added_over_copies_and_literals(self):
+        # skip 1, one byte; skip 2, run of 3; the last one at the end of the block
+        gaps = varint(1 << 1) + varint(2 << 1 | 1) + varint(1) + varint(8 << 1)
+        stream = block(copy(6) + literal(0), b"0123456789", gaps, b"\x01\x02\xff\x9c\xcf")
+        want = bytearray(BASE[:6] + b"0123456789")
+        for at, value in ((1, 1), (4, 2), (5, 255), (6, 156), (15, 207)):
+            want[at] = (want[at] + value) & 255
+        self.assertEqual(run(patch(), stream), [(0, bytes(want))])
+
+    def test_run_over_the_whole_block(self):
+        gaps = varint(1) + varint(14)
+        got = run(patch(), block(copy(0), b"", gaps, bytes([1] * 16)))
+        self.assertEqual(got, [(0, bytes(range(101, 117)))])
+
+    def test_varint_of_five_bytes(self):
+        # Wordy, but the value is what counts.
+        control = b"\xa1\x80\x80\x80\x00" + b"\x86\x80\x80\x80\x00"
+        gaps = b"\x82\x80\x80\x80\x00"
+        got = run(patch(), block(control, b"", gaps, b"\x01"))
+        self.assertEqual(got, [(0, BASE[3:4] + b"\x69" + BASE[5:19])])
+
+    def test_empty_head_alone_is_no_block(self):
+        self.refused(patch(), block(b""))
+
+    def test_metadata_is_bounded_by_the_header(self):
+        control = literal(1) * 15 + literal(0)
+        self.assertEqual(run(patch(meta_max=16), block(control, BASE[:16])), [(0, BASE[:16])])
+        self.refused(patch(meta_max=15), block(control, BASE[:16]))
+        for lengths in ((65535, 0, 0), (0, 65535, 0), (0, 0, 65535), (65535, 65535, 65535)):
+            self.refused(patch(), block(control, BASE, b"", b"", lengths))
+
+    def test_wild_meta_max_is_refused(self):
+        for meta_max in (-1, META_LIMIT + 1):
+            with self.assertRaises(VerifyError):
+                patch(meta_max=meta_max)
+
+    def test_truncated_stream(self):
+        whole = block(copy(4, 10) + literal(0), b"0123456789ab", varint(2), b"\x01")
+        self.assertEqual(len(run(patch(), whole)), 1)
+        for n in range(len(whole)):
+            self.refused(patch(), whole[:n], "inflate")
+
+    def test_truncated_metadata(self):
+        control = copy(4, 100) + literal(0)
+        for n in range(len(control)):
+            self.refused(patch(), block(control[:n], b"0123456789ab"))
+
+    def test_control_left_over(self):
+        self.refused(patch(), block(copy(0) + b"\x00"))
+        self.refused(patch(), block(copy(16) + copy(0)))
+
+    def test_operation_longer_than_the_block(self):
+        for control in (copy(17), literal(17), copy(10) + copy(7), literal(1 << 33)):
+            self.refused(patch(), block(control, bytes(32)))
+        self.refused(patch(21), block(copy(0)) + block(copy(6)), "patch", 2)
+
+    def test_copy_outside_the_base(self):
+        for stream in (
+            block(copy(0, -1)),
+            block(copy(0, 49)),
+            block(copy(1, 64) + literal(0), bytes(15)),
+            block(copy(0, 1 << 32)),
+            block(copy(0, -(1 << 32))),
+        ):
+            self.refused(patch(), stream)
+        self.assertEqual(run(patch(), block(copy(0, 48))), [(0, BASE[48:])])
+        self.refused(patch(base_size=63), block(copy(0, 48)))
+        self.refused(patch(base_size=0), block(copy(0)))
+
+    def test_varint_too_long(self):
+        for wild in (b"\xa0\x80\x80\x80\x80\x00", b"\xff" * 8):
+            self.refused(patch(), block(wild, bytes(16)))
+            self.refused(patch(), block(b"\x01" + wild, bytes(16)))
+            self.refused(patch(), block(copy(0), b"", wild, b"\x01"))
+            self.refused(patch(), block(copy(0), b"", b"\x01" + wild, b"\x01\x01"))
+
+    def test_wrong_corrections(self):
+        for gaps, values in (
+            (varint(16 << 1), b"\x01"),  # behind the block
+            (varint(15 << 1 | 1) + varint(0), b"\x01\x01"),  # run over the edge
+            (varint(2) + varint(15 << 1), b"\x01\x01"),
+            (varint(2), b""),  # no value
+            (varint(1) + varint(1), b"\x01\x01"),  # a value too few
+            (varint(2), b"\x01\x01"),  # a value too many
+            (b"", b"\x01"),
+            (varint(1), b"\x01\x01"),  # no length of the run
+            (b"\x82", b"\x01"),  # half a varint
+            (varint(1) + b"\x80", b"\x01\x01"),
+            (varint(1 << 31), b"\x01"),
+            (varint(1 << 32), b"\x01"),
+            (varint(1) + varint((1 << 32) - 2), b"\x01"),
+            (varint(1 << 21), b"\x01"),
+        ):
+            with self.subTest(gaps=gaps, values=values):
+                self.refused(patch(), block(copy(0), b"", gaps, values))
+        self.refused(
+            patch(21), block(copy(0)) + block(copy(0), b"", varint(10), b"\x01"), "patch", 2
+        )
+
+    def test_more_blocks_than_the_image_has(self):
+        self.refused(patch(), block(copy(0)), "patch", 1, 4)
+        self.refused(patch(), block(copy(0)), "patch", 1, -1)
+        self.refused(patch(0), block(copy(0)))
+        self.refused(patch(16), block(copy(0)) * 2, "patch", 2)
+
+
+class TestOrdered(unittest.TestCase):
+    def refused(self, stream, word="patch", blocks=1, done=None):
+        with self.assertRaises(VerifyError) as c:
+            run(patch(64, True, done), stream, blocks)
+        self.assertEqual(c.exception.reason, word)
+
+    def test_index_counts_from_the_block_after_the_last(self):
+        steps = (2, -2, 1, -4)
+        stream = b"".join(
+            [block(index(s) + literal(), bytes([i] * 16)) for i, s in enumerate(steps)]
+        )
+        got = run(patch(64, True, bytearray(1)), stream, 4)
+        self.assertEqual([i for i, _ in got], [2, 1, 3, 0])
+
+    def test_restart_counts_from_the_start_whatever_the_step(self):
+        got = run(patch(64, True), block(index(3) + copy(0, 0, True)), 1, 17)
+        self.assertEqual(got, [(3, BASE[48:])])
+
+    def test_change_of_diagonal_leaves_a_bit(self):
+        stream = block(index(0) + copy(4, 9, True) + copy(0, -4, True))
+        self.assertEqual(run(patch(64, True), stream), [(0, BASE[9:13] + BASE[9:21])])
+
+    def test_block_outside_the_image(self):
+        for step in (-1, 4, 1 << 30, -(1 << 30)):
+            self.refused(block(index(step) + literal(), bytes(16)))
+
+    def test_reserved_bits(self):
+        self.refused(block(b"\x01" + literal(), bytes(16)))
+        self.refused(block(index(0) + b"\x01" + b"\x01"))
+
+    def test_no_index(self):
+        self.refused(block(b"", bytes(16)))
+
+    def test_block_twice(self):
+        twice = block(index(1) + literal(), bytes(16)) + block(index(-1) + literal(), bytes(16))
+        self.refused(twice, "order", 2, bytearray(1))
+
+    def test_copy_out_of_an_overwritten_block(self):
+        first = block(index(1) + literal(), bytes(16))
+        for change in (17 - 32, 1 - 32, 31 - 32, 16 - 32):
+            with self.subTest(change=change):
+                stream = first + block(index(0) + copy(0, change, True))
+                self.refused(stream, "order", 2, bytearray(1))
+
+    def test_copy_beside_an_overwritten_block(self):
+        first = block(index(1) + literal(), bytes(16))
+        for change in (-32, 0, 16):
+            stream = first + block(index(0) + copy(0, change, True))
+            got = run(patch(64, True, bytearray(1)), stream, 2)
+            self.assertEqual(got[1], (2, BASE[32 + change : 48 + change]))
+
+    def test_block_reads_its_own_old_bytes(self):
+        got = run(patch(64, True, bytearray(1)), block(index(2) + copy(0, 0, True)))
+        self.assertEqual(got, [(2, BASE[32:48])])
+
+    def test_done_is_kept_and_obeyed(self):
+        done = bytearray(1)
+        run(patch(64, True, done), block(index(2) + literal(), bytes(16)))
+        self.assertEqual(done, bytearray(b"\x04"))
+        stream = block(index(0) + copy(0, 40, True))
+        self.refused(stream, "order", 1, bytearray(done))
+        self.refused(block(index(2) + literal(), bytes(16)), "order", 1, done)
+
+    def test_old_bytes_behind_the_image_stay(self):
+        # Image of two blocks, base of four: blocks 2 and 3 are nobody's place.
+        decoder = patch(32, True, bytearray(b"\xfc"))
+        stream = block(index(0) + copy(0, 40, True))
+        self.assertEqual(run(decoder, stream), [(0, BASE[40:56])])
+
+    def test_short_done_is_a_mistake(self):
+        with self.assertRaises(ValueError):
+            patch(16 * 9, True, bytearray(1))
+
+    def test_refused_block_is_not_done(self):
+        done = bytearray(1)
+        self.refused(block(index(1) + copy(0, 100, True)), "patch", 1, done)
+        self.assertEqual(done, bytearray(1))
+
+
+class TestSkip(unittest.TestCase):
+    def test_skip_keeps_the_state_and_leaves_the_base_alone(self):
+        stream = block(
+            index(1) + copy(4, 5, True) + literal(7) + copy(0, -2, True),
+            b"literal",
+            varint(2),
+            b"\x01",
+        ) + block(index(0) + literal(2) + copy(0, 0, True), b"ab")
+        done = bytearray(1)
+        decoder = patch(64, True, done)
+        decoder.restart(0)
+        inflater = Plain(stream)
+        self.assertEqual(decoder.skip(inflater), (1, 16))
+        self.assertEqual(decoder._base.reads, 0)
+        self.assertEqual(done, bytearray(b"\x02"))
+        out = bytearray(SIZE)
+        self.assertEqual(decoder.block(inflater, memoryview(out)), (2, 16))
+        self.assertEqual(bytes(out), b"ab" + BASE[37:51])
+        self.assertTrue(inflater.empty)
+
+    def test_skip_of_a_block_that_is_marked_already(self):
+        done = bytearray(b"\x02")
+        decoder = patch(64, True, done)
+        decoder.restart(0)
+        self.assertEqual(decoder.skip(Plain(block(index(1) + copy(0, 0, True)))), (1, 16))
+
+    def test_skip_refuses_what_is_malformed(self):
+        for stream in (block(copy(0, 49)), block(copy(17)), block(b""), block(copy(0) + b"\x00")):
+            decoder = patch()
+            decoder.restart(0)
+            with self.assertRaises(VerifyError) as c:
+                decoder.skip(Plain(stream))
+            self.assertEqual(c.exception.reason, "patch")
+
+
+class TestAdd(unittest.TestCase):
+    def test_wild_corrections_never_leave_the_block(self):
+        noise = Noise(5)
+        for _ in range(300):
+            meta = bytearray(noise.bytes(1 + noise.below(24)))
+            middle = noise.below(len(meta) + 1)
+            out = bytearray(40)
+            add(out, 32, meta, 0, middle, len(meta))
+            self.assertEqual(out[32:], bytearray(8))
+
+    def test_both_forms_do_the_same(self):
+        if add_viper is None:
+            self.skipTest("this interpreter has no native emitter")
+        noise = Noise(9)
+        good = 0
+        for i in range(600):
+            if i % 2:
+                meta = noise.bytes(1 + noise.below(24))
+                middle = noise.below(len(meta) + 1)
+            else:
+                gaps = b""
+                values = b""
+                for _ in range(noise.below(6)):
+                    run_length = 1 + noise.below(4)
+                    gap = noise.below(200)
+                    long = run_length > 1
+                    gaps += varint(gap << 1 | long) + (varint(run_length - 2) if long else b"")
+                    values += noise.bytes(run_length)
+                middle = len(gaps)
+                meta = gaps + values
+            a = bytearray(noise.bytes(520))
+            b = bytearray(a)
+            meta = bytearray(meta)
+            ok = add(a, 512, meta, 0, middle, len(meta))
+            self.assertEqual(ok, add_viper(b, 512, meta, 0, middle, len(meta)))
+            self.assertEqual(a, b)
+            good += ok
+        self.assertGreaterEqual(good, 150)
+
+
+class TestVectors(unittest.TestCase):
+    def decode(self, name, first_chunk=0, piece=7):
+        """Decode from a restart chunk on, in place if ordered; return (got, wanted)."""
+        v = vector_files.load_json("delta/" + name)
+        old, new = bytes.fromhex(v["old"]), bytes.fromhex(v["new"])
+        size = v["block"]
+        blocks = (len(new) + size - 1) // size
+        flash = bytearray(max(blocks * size, len(old)))
+        flash[: len(old)] = old
+        image = flash if v["ordered"] else bytearray(blocks * size)
+        done = bytearray((blocks + 7) // 8) if v["ordered"] else None
+        decoder = Patch(Base(flash), len(old), len(new), size, v["meta_max"], v["ordered"], done)
+        inflater = Inflater(512, v["wbits"])
+        out = bytearray(size)
+        for restart, first, count, inflated, stored in v["chunks"][first_chunk:]:
+            stored = bytes.fromhex(stored)
+            inflater.begin()
+            for i in range(0, len(stored), piece):
+                inflater.write(stored[i : i + piece])
+            inflater.ready(inflated)
+            if restart:
+                decoder.restart(first)
+            for _ in range(count):
+                at, length = decoder.block(inflater, memoryview(out))
+                image[at * size : at * size + length] = out[:length]
+            self.assertEqual(inflater.left, 0)
+        return bytes(image[: len(new)]), new
+
+    def test_patch(self):
+        for piece in (1, 7, 512):
+            got, new = self.decode("patch.json", 0, piece)
+            self.assertEqual(got, new)
+
+    def test_patch_from_a_restart_on(self):
+        got, new = self.decode("patch.json", 2)
+        self.assertEqual(got[3 * 256 :], new[3 * 256 :])
+        self.assertEqual(got[: 3 * 256], bytes(3 * 256))
+
+    def test_in_place(self):
+        got, new = self.decode("in_place.json")
+        self.assertEqual(got, new)
+
+
+if __name__ == "__main__":
+    unittest.main()
