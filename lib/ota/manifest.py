@@ -8,7 +8,7 @@ re-serialised, and not parsed before a signature fits. docs/format.md section 2.
 """
 
 import json
-from binascii import a2b_base64, unhexlify
+from binascii import a2b_base64, b2a_base64, hexlify, unhexlify
 
 from .compat import const
 from .errors import ManifestError, PolicyError, SignatureError
@@ -56,7 +56,7 @@ def parse(data, keys) -> dict:
     _check(data[: at + 1], data[at + 1 :], keys)
     try:
         m = json.loads(data[:at].decode())
-    except (ValueError, RuntimeError, UnicodeError) as e:
+    except (ValueError, RuntimeError, TypeError) as e:  # TypeError: a list as a member's name
         raise ManifestError("manifest", e)
     if not isinstance(m, dict) or _integer(m, "format") != _FORMAT:
         raise ManifestError("format")
@@ -124,6 +124,9 @@ def _check(body, lines, keys):
             ident = unhexlify(parts[1])
             signature = a2b_base64(parts[2])
         except ValueError:
+            raise ManifestError("manifest")
+        # One form only: the decoders read more than one, and pass over what they do not know.
+        if hexlify(ident) != parts[1] or b2a_base64(signature)[:-1] != parts[2]:
             raise ManifestError("manifest")
         if ident in keys:
             keys.verify(ident, body, signature)
