@@ -55,27 +55,25 @@ def install(device, open_at, choice=None):
     record = _may_start(device)
     header = None
     gc.collect()  # long pieces come next, and an application has left its garbage
+    way = _Way(open_at)
     try:
         if device.strategy == "ab":
             device.prepare()  # before TLS and the application take the heap apart
-        reader = yield from open_at(0)
-        head = yield from _head(reader)
+        head = yield from _head((yield from way.open(0)))
         header = package.parse(head)
         package.check(head, device.keys)
         if header.digest[:8] == record.package and record.state == state.READY:
-            reader.close()
             return _result(header)
         if choice:
             _match(header, choice)
             record.sequence = choice.sequence
-        steps = load(device.strategy).install(
-            device, record, head, header, _Once(reader, header.length, open_at).open
-        )
-        for step in steps:
+        for step in load(device.strategy).install(device, record, head, header, way.open):
             yield step and ("stream", step[0], step[1])
     except OtaError as e:
         _note(device, e, header)
         raise
+    finally:
+        way.close()
     yield "arm", 0, 0
     return _result(header)
 
@@ -100,21 +98,32 @@ def drive(steps, progress=None, wait=None, feed=None):
             progress(*step)
 
 
-class _Once:
-    """open_at that hands out the reader it has, if it stands at the right place."""
+class _Way:
+    """The way the bytes come: one reader, opened again only to stand somewhere else."""
 
-    def __init__(self, reader, at, open_at):
-        self._reader = reader
-        self._at = at
+    def __init__(self, open_at):
         self._open_at = open_at
+        self._reader = None
+        self._at = 0
 
     def open(self, offset):
-        reader, self._reader = self._reader, None
-        if reader and offset == self._at:
-            return reader
-        if reader:
-            reader.close()
-        return (yield from self._open_at(offset))
+        """Generator: itself as the reader that stands at offset."""
+        if self._reader is None or self._at != offset:
+            self.close()
+            self._reader = yield from self._open_at(offset)
+            self._at = offset
+        return self
+
+    def readinto(self, buf):
+        n = self._reader.readinto(buf)
+        if n:
+            self._at += n
+        return n
+
+    def close(self):
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
 
 def _head(reader):
