@@ -1,0 +1,38 @@
+"""otatool serve: a development server for a published folder."""
+
+import argparse
+import threading
+
+from rich.console import Console
+
+from .. import publish, serve
+
+
+def add(sub) -> None:
+    """Declare the arguments."""
+    p = sub.add_parser("serve", help="serve a published folder to devices on the desk")
+    p.add_argument("folder", help="folder that otatool publish writes")
+    p.add_argument("--port", type=int, default=8000, help="0: any free one (8000)")
+    p.add_argument(
+        "--bind", default="127.0.0.1", help="0.0.0.0 lets boards on the network in (127.0.0.1)"
+    )
+    p.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), help="PEM files: serve https")
+    p.add_argument(
+        "--drop-after", type=int, metavar="BYTES", help="reset every body after so many bytes"
+    )
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serve until interrupted, one line per request."""
+    out = Console(highlight=False, soft_wrap=True)
+    with serve.start(
+        args.folder,
+        args.port,
+        bind=args.bind,
+        tls=args.tls and tuple(args.tls),
+        drop_after=args.drop_after,
+        log=lambda request: out.print(str(request), markup=False),
+    ) as server:
+        out.print(f"{server.url}{publish.MANIFEST}", markup=False)
+        threading.Event().wait()
