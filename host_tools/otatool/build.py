@@ -122,7 +122,7 @@ def package(
         w,
         block.bit_length() - 1,
         fmt.ORDERED if ordered else 0,
-        max(map(len, parts)),
+        max(32, *map(len, parts)),  # the least a header may say
         writer.meta_max,
         len(payload),
         hashlib.sha256(parts[0]).digest()[: fmt.CHAIN],

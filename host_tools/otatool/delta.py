@@ -117,10 +117,11 @@ class PatchWriter:
 
     def block(self, i: int) -> bytes:
         """Block i in write order; ask in turn. The block asked last may be asked again."""
-        state = (0, 0) if self._restart else self._states[i]
-        self._restart = False
+        if self._restart:
+            self._restart = False
+            self._states[i] = (0, 0)
         parts, self._states[i + 1] = _serialise(
-            self.plans[i], self._old, self._new, self._ordered, state
+            self.plans[i], self._old, self._new, self._ordered, self._states[i]
         )
         control, gaps, values, literals = parts
         head = struct.pack("<HHH", len(control), len(gaps), len(values))

@@ -102,15 +102,15 @@ def summary(
         for at, source, n in copies
         for start, end in different_runs(old[source : source + n], new[at : at + n])
     ]
-    starts = range(0, len(new), block)
+    blocks = [(at, new[at : at + block]) for at in range(0, len(new), block)]
     return Summary(
         image=len(new),
         patch=len(built.data),
         full=full,
         payload=built.payload,
-        blocks=len(starts),
+        blocks=len(blocks),
         written=writer.count,
-        unchanged=sum(old[at : at + block] == new[at : at + block] for at in starts),
+        unchanged=sum(old.startswith(data, at) for at, data in blocks),
         copies=len(copies),
         copied=sum(n for _, _, n in copies),
         corrected=sum(runs),

@@ -1,0 +1,267 @@
+"""The encoder: whatever it makes, the device's code turns back into the new image."""
+
+import json
+import random
+import struct
+from pathlib import Path
+
+import bsdiff4
+import make_delta_vectors
+import pytest
+from ota.codec import Inflater
+from ota.delta.patch import Patch
+from ota.errors import VerifyError
+from otatool import covers, delta, ordering
+from otatool.covers import Segment
+
+BLOCKS = (256, 1024, 4096)
+
+
+def firmware(seed, size=40000):
+    """Bytes like machine code: recurring words, tables of addresses, text."""
+    r = random.Random(seed)
+    words = [r.randbytes(2) for _ in range(300)]
+    text = b"".join(r.choice((b"error ", b"value ", b"open ", b"of ")) for _ in range(400))
+    code = b"".join(r.choice(words) for _ in range(size // 2))
+    table = b"".join(struct.pack("<I", 0x08020000 + r.randrange(size)) for _ in range(500))
+    return (code[: size // 2] + table + text + code[size // 2 :])[:size]
+
+
+def relinked(old, at=9000, grown=52):
+    """The same with something inserted: what lies behind moves, addresses change regularly."""
+    new = bytearray(old[:at] + random.Random(at).randbytes(grown) + old[at:])
+    table = len(old) // 2 + grown
+    for i in range(table, table + 2000, 4):
+        value = struct.unpack_from("<I", new, i)[0]
+        struct.pack_into("<I", new, i, value + grown & 0xFFFFFFFF)
+    return bytes(new)
+
+
+def edited(seed, old):
+    """Random edits, moves, cuts and growth."""
+    r = random.Random(seed)
+    new = bytearray(old)
+    for _ in range(r.randrange(1, 12)):
+        at = r.randrange(len(new) + 1)
+        n = r.choice((1, 3, 40, 700, 5000))
+        kind = r.randrange(5)
+        if kind == 0:
+            new[at : at + n] = r.randbytes(min(n, len(new) - at))
+        elif kind == 1:
+            new[at:at] = r.randbytes(n)
+        elif kind == 2:
+            del new[at : at + n]
+        elif kind == 3:
+            to = r.randrange(len(new) + 1)
+            new[to:to] = new[at : at + n]
+        else:
+            for i in range(at, min(at + n, len(new)), r.randrange(1, 9)):
+                new[i] = new[i] + 4 & 255
+    return bytes(new)
+
+
+def moved(old, block, turn):
+    """Whole blocks change places: cycles, in place."""
+    parts = [old[i : i + block] for i in range(0, len(old), block)]
+    return b"".join(parts[turn:] + parts[:turn])
+
+
+PAIRS = {
+    "equal": (firmware(1), firmware(1)),
+    "one byte": (firmware(1), firmware(1)[:12345] + b"\x99" + firmware(1)[12346:]),
+    "relinked": (firmware(2), relinked(firmware(2))),
+    "unlike": (random.Random(1).randbytes(9000), random.Random(2).randbytes(9500)),
+    "both empty": (b"", b""),
+    "empty old": (b"", firmware(3, 5000)),
+    "empty new": (firmware(3, 5000), b""),
+    "grown": (firmware(4, 5000), firmware(4, 5000) + firmware(5, 20000)),
+    "shrunk": (firmware(4, 20000), firmware(4, 20000)[:3000]),
+    "cut in front": (firmware(4, 20000), firmware(4, 20000)[9000:]),
+    "turned": (firmware(6, 32768), moved(firmware(6, 32768), 4096, 3)),
+    "swapped": (firmware(6, 8192), moved(firmware(6, 8192), 4096, 1)),
+    "reversed": (firmware(7), firmware(7)[::-1]),
+    "one byte image": (b"a", b"b"),
+    "whole blocks": (firmware(8, 16384), relinked(firmware(8, 16384), 5000)[:16384]),
+    "zeros": (bytes(30000), bytes(29000) + b"x" + bytes(2000)),
+}
+
+
+@pytest.mark.parametrize("in_place", (False, True), ids=("slots", "in place"))
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("name", PAIRS)
+def test_round_trip(name, block, in_place):
+    old, new = PAIRS[name]
+    plans = delta.plan(old, new, block, in_place)
+    writer = delta.PatchWriter(plans, old, new, block, in_place)
+    assert writer.meta_max <= delta.META_BOUND
+    for restart_blocks in (0, 1, 3):
+        assert delta.decode(writer, old, len(new), block, in_place, restart_blocks) == new
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_edits(seed):
+    old = firmware(seed, random.Random(seed).randrange(1, 30000))
+    new = edited(seed, old)
+    block = BLOCKS[seed % 3]
+    for in_place in (False, True):
+        plans = delta.plan(old, new, block, in_place)
+        writer = delta.PatchWriter(plans, old, new, block, in_place)
+        assert delta.decode(writer, old, len(new), block, in_place, 2) == new
+
+
+def test_unchanged_blocks_are_left_out_in_place_only():
+    old, new = PAIRS["one byte"]
+    assert len(delta.plan(old, new)) == 10
+    assert [p.index for p in delta.plan(old, new, in_place=True)] == [12345 // 4096]
+
+
+def test_equal_images_need_nothing_in_place():
+    assert delta.plan(b"same" * 999, b"same" * 999, in_place=True) == []
+
+
+def test_image_that_is_only_cut_off_brings_a_block():
+    old = firmware(1)
+    assert [p.index for p in delta.plan(old, old[:8192], in_place=True)] == [1]
+
+
+def test_large_sectors_are_refused_in_place():
+    with pytest.raises(ValueError):
+        delta.plan(b"a", b"b", 4096, True, 8192)
+    assert delta.plan(b"a", b"b", 4096, False, 8192)
+    assert delta.plan(b"a", b"b", 4096, True, 1024)
+
+
+@pytest.mark.parametrize("ordered", (False, True))
+def test_the_block_asked_last_may_be_asked_again(ordered):
+    old, new = PAIRS["relinked"]
+    writer = delta.PatchWriter(delta.plan(old, new, 1024, ordered), old, new, 1024, ordered)
+    once = [writer.block(i) for i in range(writer.count)]
+    writer.restart()
+    twice = [(writer.block(i), writer.block(i))[1] for i in range(writer.count)]
+    assert once == twice
+    # A restart that is decided on after the block was tried without one, where all has moved.
+    last = writer.count - 1
+    writer.restart()
+    assert [writer.block(i) for i in range(last + 1)] == once
+    writer.restart()
+    again = writer.block(last)
+    assert again != once[last]
+    assert writer.block(last) == again
+
+
+def test_a_restart_resets_index_and_diagonal():
+    old, new = PAIRS["relinked"]
+    for in_place in (False, True):
+        plans = delta.plan(old, new, 1024, in_place)
+        writer = delta.PatchWriter(plans, old, new, 1024, in_place)
+        for i in (5, writer.count - 1):
+            writer.restart()
+            data = writer.block(i)
+            inflater = Inflater(4096, 15)
+            inflater.begin()
+            inflater.write(b"\x01" + struct.pack("<HH", len(data), len(data) ^ 0xFFFF) + data)
+            inflater.ready(len(data))
+            decoder = Patch(delta.Memory(old), len(old), len(new), 1024, writer.meta_max, in_place)
+            decoder.restart(i)
+            out = bytearray(1024)
+            index, length = decoder.block(inflater, memoryview(out))
+            assert index == writer.index(i)
+            assert out[:length] == new[index * 1024 : index * 1024 + length]
+
+
+def test_plans_without_order_must_be_complete():
+    old, new = PAIRS["relinked"]
+    with pytest.raises(ValueError):
+        delta.PatchWriter(delta.plan(old, new)[1:], old, new, 4096, False)
+
+
+def test_metadata_is_bounded():
+    """A correction in every third byte over 4096 bytes is more than a device takes."""
+    r = random.Random(3)
+    old = r.randbytes(8192)
+    new = bytes((b + 1 + r.randrange(254)) & 255 if i % 3 else b for i, b in enumerate(old))
+    plans = [
+        delta.BlockPlan(i, i * 4096, 4096, [Segment(i * 4096, 4096, i * 4096)]) for i in (0, 1)
+    ]
+    assert delta.PatchWriter(plans, old, new, 4096, False).meta_max > 4096
+    kept = [delta._bounded(p, old, new, False) for p in plans]
+    writer = delta.PatchWriter(kept, old, new, 4096, False)
+    assert writer.meta_max <= delta.META_BOUND
+    assert delta.decode(writer, old, len(new), 4096) == new
+
+
+def test_in_place_reads_nothing_that_is_overwritten():
+    """The device's own check refuses the order that was not made for it."""
+    old, new = PAIRS["turned"]
+    plans = delta.plan(old, new)
+    writer = delta.PatchWriter(plans, old, new, 4096, True)
+    with pytest.raises(VerifyError) as e:
+        delta.decode(writer, old, len(new), 4096, True)
+    assert e.value.reason == "order"
+
+
+def test_in_place_order_costs_little_when_everything_moves():
+    old = firmware(9, 60000)
+    inserted = random.Random(9).randbytes(300)
+    for new in (inserted + old, old[300:], old[:30000] + inserted + old[30000:]):
+        size = {}
+        for in_place in (False, True):
+            plans = delta.plan(old, new, 4096, in_place)
+            size[in_place] = delta.deflated_size(
+                delta.PatchWriter(plans, old, new, 4096, in_place)
+            )
+        assert size[True] <= size[False] + 250
+
+
+def test_greedy_order_is_safe_where_one_exists():
+    # Block 0 wants 1, 1 wants 2, 3 wants 0; 4 wants only its own place.
+    reads = {0: 1, 1: 2, 2: None, 3: 0, 4: 4}
+    blocks = {i: [Segment(i * 16, 16, None if s is None else s * 16)] for i, s in reads.items()}
+    order = ordering.greedy(blocks, 16)
+    assert sorted(order) == sorted(reads)
+    for i, source in reads.items():
+        if source not in (None, i):
+            assert order.index(i) < order.index(source)
+
+
+def test_covers_are_in_turn_and_inside():
+    for old, new in PAIRS.values():
+        at = 0
+        for c in covers.bsdiff_covers(old, new):
+            assert c.new >= at and c.length > 0 and c.old >= 0
+            assert c.old + c.length <= len(old)
+            at = c.new + c.length
+        assert at <= len(new)
+
+
+def test_full_image():
+    for size in (0, 1, 4096, 10000):
+        new = firmware(1, 10000)[:size]
+        writer = delta.FullWriter(new, 4096)
+        assert writer.meta_max == 0
+        assert [writer.index(i) for i in range(writer.count)] == list(range(-(-size // 4096)))
+        assert delta.decode(writer, b"", size, 4096, restart_blocks=2) == new
+
+
+def test_an_edited_constant_costs_next_to_nothing():
+    old, new = PAIRS["one byte"]
+    size = delta.deflated_size(delta.PatchWriter(delta.plan(old, new), old, new, 4096, False))
+    assert size <= 48
+    assert size < len(bsdiff4.diff(old, new)) / 3
+
+
+def test_few_changes_beat_bsdiff():
+    old = firmware(11, 100000)
+    new = bytearray(old)
+    for at in range(500, 100000, 6000):
+        new[at : at + 2] = b"v2"
+    new = bytes(new)
+    writer = delta.PatchWriter(delta.plan(old, new), old, new, 4096, False)
+    assert delta.deflated_size(writer) < len(bsdiff4.diff(old, new))
+
+
+@pytest.mark.parametrize("name", ("patch", "in_place"))
+def test_vectors_are_of_the_images_the_script_makes(name):
+    vectors = Path(__file__).parents[1] / "vectors" / "delta"
+    v = json.loads((vectors / (name + ".json")).read_text())
+    assert tuple(bytes.fromhex(v[k]) for k in ("old", "new")) == make_delta_vectors.images()
