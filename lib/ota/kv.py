@@ -1,0 +1,220 @@
+"""A key-value store on raw flash that survives a power cut at any moment.
+
+    kv = KV(region)
+    kv.mount()
+    kv.set("ota.app", state)
+    kv.batch([("url", b"https://..."), ("old", None)])    # all of it or nothing
+
+Values are bytes. A set is one program call. docs/format-kv.md has layout and reasons.
+"""
+
+from binascii import crc32
+
+from .compat import const
+from .errors import FlashError
+from .kvindex import OWN, Index
+from .kvlog import BATCH, DEL, IN_BATCH, SET
+
+_HEAD = const(8)
+_RESERVE = const(1024)
+
+
+class KV(Index):
+    """The store in a region of at least two sectors.
+
+    reserve: bytes of live records that only keys starting with "ota." may take, and
+    deletes; at most a quarter of the capacity. One of those records is at most half of it.
+    """
+
+    def __init__(self, region, reserve: int = _RESERVE):
+        Index.__init__(self, region)
+        self._wish = reserve
+        self._ready = False
+
+    def mount(self) -> None:
+        """Read the store and repair what a power cut left; format what is blank or foreign.
+
+        A store of ours is never formatted because of damage. Raises FlashError "corrupt" if
+        nothing of it can be read, "magic" for a newer layout, "config" for a geometry that
+        does not fit, "io", "verify".
+        """
+        self._ready = False
+        for attempt in range(self.sectors + 2):
+            try:
+                self.recover()
+                self._ready = True
+                return
+            except FlashError as e:
+                if e.reason not in ("io", "verify") or attempt > self.sectors:
+                    raise
+
+    def format(self) -> None:
+        """Forget everything; atomic if the store is mounted. Raises FlashError."""
+        ready = self._ready
+        self._ready = False
+        if ready:
+            self.clear()
+        else:
+            self.create()
+        self.clear_index()
+        self._ready = True
+
+    def get(self, key: str):
+        """The value of key as bytes, None if there is none.
+
+        Raises FlashError "crc" if the record was damaged since mount(), "io".
+        """
+        self._mounted()
+        name = _name(key)
+        i = self._find(name)
+        if i < 0:
+            return None
+        op = self._at[i]
+        head = bytes(self._view[: _HEAD + len(name)])
+        value = bytearray(self.vlen)
+        if value:
+            self.region.read(op + 4 + len(name), value)
+        if not head[7] & IN_BATCH:
+            crc = crc32(value, crc32(head[4:], self.seed(op - 4)))
+            if crc != int.from_bytes(head[:4], "little"):
+                raise FlashError("crc", op)
+        return bytes(value)
+
+    def set(self, key: str, value) -> None:
+        """Store value, bytes-like, under key; an equal value is not written again.
+
+        Raises FlashError "full" before anything is written, "io", "verify".
+        """
+        if value is None:
+            raise TypeError("value")
+        self.batch(((key, value),))
+
+    def delete(self, key: str) -> None:
+        """Remove key if it is there. Raises as set()."""
+        self.batch(((key, None),))
+
+    def batch(self, pairs) -> None:
+        """Do all of pairs (key, value, or None to delete) or nothing. Raises as set()."""
+        ops = {}
+        for key, value in pairs:
+            if value is not None:
+                value = memoryview(value)
+                if len(value) > 0xFFFF:
+                    raise FlashError("full", len(value))
+            ops[_name(key)] = value
+        for attempt in range(self.sectors + 1):
+            self._mounted()
+            try:
+                self._commit(ops)
+                return
+            except FlashError as e:
+                # A program that did not stick: mount() leaves its place behind.
+                if e.reason not in ("io", "verify") or attempt == self.sectors:
+                    raise
+
+    def keys(self) -> list:
+        """All keys, in no order."""
+        self._mounted()
+        found = []
+        for i in range(self._n):
+            op = self._at[i]
+            head = bytearray(4)
+            self.region.read(op, head)
+            key = bytearray(head[2])
+            self.region.read(op + 4, key)
+            found.append(bytes(key).decode())
+        return found
+
+    def items(self):
+        """Yield (key, value) of what is stored, in no order."""
+        for key in self.keys():
+            value = self.get(key)
+            if value is not None:
+                yield key, value
+
+    # -- writing
+
+    def _mounted(self) -> None:
+        # Also after an exception in the midst of a write: flash knows, the index may not.
+        if not self._ready:
+            self.mount()
+
+    def _commit(self, ops) -> None:
+        todo = []
+        body = before = after = 0
+        own = True
+        for name, value in ops.items():
+            i = self._find(name)
+            old = self.vlen if i >= 0 else -1
+            if value is None:
+                if i < 0:
+                    continue
+            else:
+                if i >= 0 and self._equal(self._at[i] + 4 + len(name), old, value):
+                    continue
+                own = own and name.startswith(OWN)
+                after += self.align(_HEAD + len(name) + len(value))
+            if i >= 0:
+                before += self.align(_HEAD + len(name) + old)
+            todo.append((name, value))
+            body += len(name) + (len(value) if value is not None else 0)
+        if not todo:
+            return
+        if len(todo) > 1:
+            body += 4 * len(todo)
+        size = self.align(_HEAD + body)
+        self._check_room(size, after - before, own)
+        self._ready = False
+        self._write(todo, body, size)
+        self._ready = True
+
+    def _write(self, todo, body: int, size: int) -> None:
+        at = self.room(size, 2 * self.marker)
+        if len(todo) == 1:
+            name, value = todo[0]
+            kind = DEL if value is None else SET
+            self.put(at, kind, len(name), body - len(name), (name, value or b""))
+            self.apply(at + 4, kind, name, body - len(name))
+            return
+        parts = []
+        for name, value in todo:
+            n = 0 if value is None else len(value)
+            kind = DEL if value is None else SET
+            parts.append(bytes((n & 0xFF, n >> 8, len(name), kind | IN_BATCH)) + name)
+            parts.append(value or b"")
+        self.put(at, BATCH, 0, body, parts)
+        at += _HEAD
+        for name, value in todo:
+            n = 0 if value is None else len(value)
+            self.apply(at, DEL if value is None else SET, name, n)
+            at += 4 + len(name) + n
+
+    def _check_room(self, size: int, more: int, own: bool) -> None:
+        """Raise FlashError "full" unless a record of size bytes is sure to find room.
+
+        Compaction moves whole sectors and merges none, so room is sure if the live records
+        spread evenly leave it in each: some sector then has it.
+        """
+        room = self.sector - 2 * self.header - 3 * self.marker
+        full = self.sectors - 1
+        user, ours = self._live
+        ok = user + ours <= full * (room - size)
+        if own:
+            ok = ok and user + ours + more <= full * (room - size)
+        else:
+            reserve = min(self._wish, full * room // 4)
+            ok = ok and user + more + max(ours, reserve) <= full * (room - max(size, reserve // 2))
+        if not ok:
+            raise FlashError("full", size)
+
+    def _equal(self, at: int, n: int, value) -> bool:
+        return n == len(value) and (not n or self.region.equal(at, value))
+
+
+def _name(key: str) -> bytes:
+    if not isinstance(key, str):
+        raise TypeError("key")
+    name = key.encode()
+    if not 0 < len(name) < 256:
+        raise ValueError("key")
+    return name

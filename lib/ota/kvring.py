@@ -1,0 +1,234 @@
+"""The sectors of the key-value store as a ring: which count, what is copied, what is erased.
+
+One sector is always free. Appending goes on in the newest; when it is full, the live records
+of the oldest are copied to the free one, an ACTIVE record says so, and the oldest is erased:
+strictly first in, first out, so wear is even. docs/format-kv.md has the reasons.
+"""
+
+from struct import pack, unpack
+
+from .compat import const
+from .errors import FlashError
+from .kvlog import (
+    ACTIVE,
+    BATCH,
+    BIRTH,
+    COPY,
+    DEL,
+    ERASING,
+    IN_BATCH,
+    OPEN,
+    SET,
+    Log,
+)
+
+FREE = const(2)  # birth header valid, all else erased
+BORN = const(1)  # birth header valid
+_HEAD = const(8)
+
+
+class Ring(Log):
+    """A log that never ends. A subclass says what is live (live, moved, forget)."""
+
+    def __init__(self, region):
+        Log.__init__(self, region)
+        self.state = bytearray(self.sectors)
+        self.newest = self.end = 0
+        self.next_seq = 1
+        self.ram = b""  # the record that may be unstable, as it was read once
+        self.ram_at = -1
+
+    def live(self, op: int) -> bool:
+        """True if the operation at offset op holds its key's value."""
+        raise NotImplementedError
+
+    def moved(self, op: int, to: int) -> None:
+        """The live operation at op now is at `to`."""
+        raise NotImplementedError
+
+    def forget(self, start: int, end: int) -> None:
+        """What still points into [start, end) is lost."""
+        raise NotImplementedError
+
+    def oldest(self) -> int:
+        """The sector in use with the lowest sequence number."""
+        return min([q for q in self.seq if q])
+
+    def ops(self, at: int):
+        """Yield (offset, kind, klen, vlen) for each SET and DEL in the record just read."""
+        kind = self.kind & 0x7F
+        if kind in (SET, DEL):
+            yield at + 4, kind, self.klen, self.vlen
+        elif kind == BATCH:
+            at += _HEAD
+            end = at + self.vlen
+            head = bytearray(4)
+            while at + 4 <= end:
+                self._read(at, head)
+                vlen, klen, kind = unpack("<HBB", head)
+                if at + 4 + klen + vlen > end:
+                    return
+                yield at, kind & ~IN_BATCH, klen, vlen
+                at += 4 + klen + vlen
+
+    # -- appending
+
+    def room(self, size: int, spare: int = 0) -> int:
+        """Offset for a record of size bytes that leaves spare in its sector.
+
+        Raises FlashError "full" if no sector has room, "io", "verify".
+        """
+        for _ in range(self.sectors + 1):
+            if self.end + size + spare <= (self.newest + 1) * self.sector:
+                return self.end
+            self.advance()
+        raise FlashError("full", size)
+
+    def put(self, at: int, kind: int, klen: int, vlen: int, parts) -> None:
+        """Program a record at `at`, the end of the log."""
+        # Before the program: if it fails its place is spent.
+        self.end = at + self.align(_HEAD + klen + vlen)
+        self.emit(at, kind, klen, vlen, parts)
+
+    def mark(self, at: int, kind: int, a: int, b: int, c: int) -> None:
+        """Program a marker at `at`, the end of the log."""
+        self.put(at, kind, 0, 12, (pack("<III", a, b, c),))
+
+    def marker_fits(self) -> bool:
+        """True if the newest sector has room for one more marker."""
+        return self.end + self.marker <= (self.newest + 1) * self.sector
+
+    # -- sectors
+
+    def open(self, s: int) -> None:
+        """Take the free sector s into use as the newest."""
+        self.seq[s] = self.next_seq
+        self.next_seq += 1
+        self.state[s] = BORN
+        self.write_header(s * self.sector + self.header, OPEN, self.seq[s], self.wear[s])
+        self.newest = s
+        self.end = self.first(s)
+
+    def recycle(self, s: int, noted: bool = False) -> None:
+        """Erase sector s and make it free.
+
+        Raises FlashError "io", "verify".
+        """
+        # An erase that is cut may spare the birth header and clear the rest: the sector
+        # would look free and is not. A note with a higher erase count gives it away.
+        if self.state[s] and not noted and self.marker_fits():
+            self.mark(self.end, ERASING, s, self.wear[s] + 1, 0)
+        if self.ram_at // self.sector == s:
+            self.ram_at = -1
+        self.seq[s] = 0
+        self.state[s] = 0
+        self.blank(s)
+        self.bear(s)
+
+    def blank(self, s: int) -> None:
+        """Erase sector s and look at it."""
+        at = s * self.sector
+        self.region.erase(at, self.sector)
+        if self.tail(at, at + self.sector) != at:
+            raise FlashError("verify", at)
+
+    def bear(self, s: int) -> None:
+        """Write the birth header of the erased sector s."""
+        self.wear[s] += 1
+        self.write_header(s * self.sector, BIRTH, self.sector, self.wear[s])
+        self.state[s] = FREE
+
+    def fresh(self) -> int:
+        """The free sector with the fewest erases, the next in the ring among equals."""
+        best = -1
+        for i in range(1, self.sectors + 1):
+            s = (self.newest + i) % self.sectors
+            if self.state[s] == FREE and (best < 0 or self.wear[s] < self.wear[best]):
+                best = s
+        if best < 0:
+            raise FlashError("corrupt")
+        return best
+
+    def advance(self) -> None:
+        """Go on in a new sector; when it is the last free one, free the oldest."""
+        target = self.fresh()
+        old = -1
+        if sum([x == FREE for x in self.state]) == 1:
+            old = self.seq.index(self.oldest())
+        self.open(target)
+        if old < 0:
+            self.mark(self.end, ACTIVE, self.oldest(), self.sectors, 0)
+            return
+        self._copy(old)
+        # All below this number are superseded; from here on `old` may be erased.
+        floor = min([q for q in self.seq if q > self.seq[old]])
+        self.mark(self.end, ACTIVE, floor, old, self.wear[old] + 1)
+        self.forget(old * self.sector, (old + 1) * self.sector)
+        self.recycle(old, True)
+
+    def clear(self) -> None:
+        """Forget all records at once: one ACTIVE record supersedes every other sector."""
+        self.open(self.fresh())
+        self.mark(self.end, ACTIVE, self.seq[self.newest], self.sectors, 0)
+        for s in range(self.sectors):
+            if self.seq[s] and s != self.newest:
+                self.recycle(s)
+
+    def create(self) -> None:
+        """Make an empty store out of anything."""
+        for s in range(self.sectors):
+            self.seq[s] = self.state[s] = 0
+            self.blank(s)
+        for s in range(self.sectors):
+            self.bear(s)
+        self.newest = self.sectors - 1
+        self.open(self.fresh())
+        self.mark(self.end, ACTIVE, self.seq[self.newest], self.sectors, 0)
+
+    def _copy(self, old: int) -> None:
+        end = (self.newest + 1) * self.sector
+        for at, n in self.scan(old):
+            if n < 0 or self.kind & 0x7F not in (SET, BATCH):
+                continue
+            batch = self.kind & 0x7F == BATCH
+            kept = [(op, klen, vlen) for op, _, klen, vlen in self.ops(at) if self.live(op)]
+            if not kept:
+                continue
+            new = self.end
+            if new + n > end:
+                raise FlashError("corrupt", at)
+            if len(kept) == 1:
+                op, klen, vlen = kept[0]
+                self.put(new, SET | COPY, klen, vlen, (self._part(op + 4, klen + vlen),))
+                self.moved(op, new + 4)
+            elif batch:
+                parts = [self._part(op, 4 + klen + vlen) for op, klen, vlen in kept]
+                size = sum([4 + klen + vlen for _, klen, vlen in kept])
+                self.put(new, BATCH | COPY, 0, size, parts)
+                new += _HEAD
+                for op, klen, vlen in kept:
+                    self.moved(op, new)
+                    new += 4 + klen + vlen
+
+    # -- the record that may be unstable is read once; later reads may differ
+
+    def record(self, at: int, end: int) -> int:
+        """As Log.record; the record that may be unstable is judged by what was read once."""
+        if at != self.ram_at:
+            return Log.record(self, at, end)
+        self.vlen, self.klen, self.kind = unpack("<HBB", self.ram[4:_HEAD])
+        return self.align(len(self.ram))
+
+    def _inside(self, at: int) -> bool:
+        return 0 <= self.ram_at <= at < self.ram_at + len(self.ram)
+
+    def _part(self, at: int, n: int):
+        if self._inside(at):
+            return memoryview(self.ram)[at - self.ram_at : at - self.ram_at + n]
+        return at, n
+
+    def _read(self, at: int, buf) -> None:
+        if self._inside(at):
+            buf[:] = self._part(at, len(buf))
+        else:
+            self.region.read(at, buf)

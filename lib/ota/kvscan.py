@@ -1,0 +1,200 @@
+"""Finding out what is on flash, whatever a power cut left: sectors, records, doubts."""
+
+from struct import unpack
+
+from .compat import const
+from .errors import FlashError
+from .kvlog import ACTIVE, BATCH, BIRTH, COPY, DEL, ERASING, OPEN, SET, SYNC, VOID
+from .kvring import BORN, FREE, Ring
+
+_READS = const(3)  # before flash is believed to be erased
+_HEAD = const(8)
+
+
+class Scan(Ring):
+    """A ring that is read from flash. A subclass keeps the index (clear_index, apply).
+
+    damaged: places found at the last mount that were neither record nor erased.
+    """
+
+    def __init__(self, region):
+        Ring.__init__(self, region)
+        self.damaged = 0
+        self.voids = []  # [sequence, start, end]: records that start there are ignored
+        self.torn = []
+        self.last = -1
+        self.spent = (0, 0)
+
+    def clear_index(self) -> None:
+        """Forget every key."""
+        raise NotImplementedError
+
+    def apply(self, op: int, kind: int, key: bytes, vlen: int) -> None:
+        """The operation at op, SET or DEL, is the latest on key."""
+        raise NotImplementedError
+
+    def classify(self) -> bool:
+        """Read all headers; True if this is a store of ours."""
+        units = []
+        for s in range(self.sectors):
+            birth = self.read_header(s * self.sector, BIRTH)
+            if birth:
+                if birth[0] != self.sector or birth[2] % self.region.program_size:
+                    raise FlashError("config", s * self.sector)
+                units.append(birth[2])
+        unit = units[0] if units else self.region.program_size
+        if unit != self.unit:
+            self.use_unit(unit)
+        ours = alive = False
+        for s in range(self.sectors):
+            at = s * self.sector
+            birth = self.read_header(at, BIRTH)
+            self.state[s] = BORN if birth else 0
+            self.wear[s] = birth[1] if birth else max(self.wear)
+            found = self.read_header(at + self.header, OPEN)
+            self.seq[s] = found[0] if found else 0
+            if found:
+                ours = True
+                self.wear[s] = max(found[1], birth[1] if birth else 0)
+                self.next_seq = max(self.next_seq, found[0] + 1)
+            elif birth:
+                start = at + self.header
+                if self.tail(start, at + self.sector, _READS) == start:
+                    self.state[s] = FREE
+            if not found and self._was_open(s):
+                alive = True
+        if alive and not ours:
+            # A store whose every sector lost its header is damaged, not foreign.
+            raise FlashError("corrupt", 0)
+        return ours
+
+    def _was_open(self, s: int) -> bool:
+        head = bytearray(4)
+        self.region.read(s * self.sector + self.header, head)
+        if sum([head[i] == OPEN[i] for i in range(4)]) < 3:
+            return False
+        return self.tail(self.first(s), (s + 1) * self.sector) > self.first(s)
+
+    def choose(self) -> int:
+        """Find the newest sector and the end of the log; return the lowest valid sequence.
+
+        0 if no sector holds anything.
+        """
+        dropped = False
+        while True:
+            top = max(self.seq)
+            if not top:
+                return 0
+            s = self.newest = self.seq.index(top)
+            floor = own = copies = 0
+            self.end = self.first(s)
+            for at, n in self.scan(s, _READS):
+                self.end = self._reach(at, n)
+                if n > 0 and self.kind == ACTIVE:
+                    floor = self._args(at)[0]
+                elif n > 0 and self.kind & COPY:
+                    copies = 1
+                elif n > 0:
+                    own = 1
+            if self.spent[0] == top:
+                self.end = max(self.end, self.spent[1])
+            if floor:
+                break
+            # No ACTIVE. With nothing but copies, and its source still there: an interrupted
+            # copy, its source is complete. Otherwise the record itself was damaged.
+            used = sum([q > 0 for q in self.seq])
+            if dropped or own or (copies and used < self.sectors):
+                floor = self.oldest()
+                break
+            start = self.first(s) + self.marker
+            if used == 1 and self.tail(start, (s + 1) * self.sector) != start:
+                raise FlashError("corrupt", start)
+            self.seq[s] = 0
+            dropped = True
+        for s in range(self.sectors):
+            if self.seq[s] < floor:
+                self.seq[s] = 0
+        return floor
+
+    def _reach(self, at: int, n: int) -> int:
+        return at + n if n > 0 else self.resume(at - n, at // self.sector)
+
+    def _args(self, at: int):
+        body = bytearray(12)
+        self.region.read(at + _HEAD, body)
+        return unpack("<III", body)
+
+    # -- what the records say
+
+    def replay(self) -> int:
+        """Index all records; return how many of self.voids a SYNC proves."""
+        voids = self.voids = []
+        while True:
+            known = voids
+            voids = self.voids = []
+            self.torn = []
+            self.last = -1
+            self.clear_index()
+            proven = 0
+            notes = [0] * self.sectors
+            for q in sorted([q for q in self.seq if q]):
+                s = self.seq.index(q)
+                end = self.first(s)
+                for at, n in self.scan(s, _READS if s == self.newest else 1):
+                    end = self._reach(at, n)
+                    if n < 0:
+                        self.torn.append([q, at, at - n])
+                    elif not _covered(known, q, at, at):
+                        proven = self._take(at, proven, notes)
+            self._close(end)
+            if len(voids) <= len(known):
+                break
+        for s in range(self.sectors):
+            # Born again fewer times than a note promised: that erase was cut.
+            if self.state[s] == FREE and self.wear[s] < notes[s]:
+                self.state[s] = BORN
+            elif not self.state[s] and not self.seq[s]:
+                self.wear[s] = max(self.wear[s], notes[s] - 1)
+        self.torn = [t for t in self.torn if not _covered(voids, t[0], t[1], t[2])]
+        self.damaged = len(self.torn)
+        return proven
+
+    def _close(self, end: int) -> None:
+        """The newest sector was read up to end; what is skipped behind it is void as well."""
+        self.end = max(self.end, end)
+        q = self.seq[self.newest]
+        torn = self.torn[-1:]
+        if torn and torn[0][0] == q and self.resume(torn[0][2], self.newest) == end:
+            torn[0][2] = self.end
+        elif end < self.end:
+            self.torn.append([q, end, self.end])
+
+    def _take(self, at: int, proven: int, notes) -> int:
+        kind = self.kind
+        if kind == VOID:
+            self.voids.append(list(self._args(at)))
+        elif kind == SYNC:
+            proven = len(self.voids)
+            self.last = -1
+        elif kind in (ACTIVE, ERASING):
+            a, b, c = self._args(at)
+            if kind == ERASING:
+                a, b, c = 0, a, b
+            if b < self.sectors:
+                notes[b] = max(notes[b], c)
+        else:
+            if kind in (SET, DEL, BATCH):
+                self.last = at
+            for op, what, klen, vlen in self.ops(at):
+                key = bytearray(klen)
+                if klen:
+                    self.region.read(op + 4, key)
+                self.apply(op, what, bytes(key), vlen)
+        return proven
+
+
+def _covered(voids, q: int, start: int, end: int) -> bool:
+    for void in voids:
+        if void[0] == q and void[1] <= start <= end <= void[2] and start < void[2]:
+            return True
+    return False
