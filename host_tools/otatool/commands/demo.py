@@ -51,25 +51,24 @@ def run(args: argparse.Namespace) -> None:
     out.print(_table(results, args.heap))
     out.print(f"all steps happened as expected, in {time.monotonic() - began:.0f} s")
     if args.keep:
-        out.print(f"kept: {folder}; go on with otatool sim {folder}/STRATEGY/board.flash")
+        out.print(f"kept: {folder}; go on with")
+        out.print(f"  otatool sim --heap {args.heap} {folder}/{results[0].strategy}/board.flash")
 
 
 def _table(results: list[demo.Result], heap: str) -> Table:
-    table = Table(
-        title=f"the update {application.OLD} to {application.NEW}",
-        caption=(
-            "downloaded: all HTTP bodies, manifest included. erases, programs: calls to the "
-            "flash, from publishing to confirm(). peak heap: most bytes in use at once, "
-            f"garbage included, with the application running in a heap of {heap} (64-bit "
-            "objects). time: from publishing to confirm(), asking once a second."
-        ),
-    )
-    for name in ("strategy", "downloaded", "full package", "image", "erases", "programs",
-                 "peak heap", "time"):  # fmt: skip
+    table = Table(title=f"the update {application.OLD} to {application.NEW}, in bytes")
+    for name in ("strategy", "image", "full", "got", "erases", "programs", "heap", "time"):
         table.add_column(name, justify="left" if name == "strategy" else "right")
     for r in results:
         table.add_row(
-            r.strategy, str(r.downloaded), str(r.package), str(r.image), str(r.erases),
+            r.strategy, str(r.image), str(r.package), str(r.downloaded), str(r.erases),
             str(r.programs), str(r.peak_heap), f"{r.seconds:.1f} s",
         )  # fmt: skip
+    table.caption = (
+        "full: the full package, the image deflated. got: downloaded, manifests included. "
+        "erases, programs: calls to the flash from publishing to confirm(). heap: most bytes "
+        "alive at once, measured after a collection at each flash operation, application and "
+        f"library included (heap of {heap}, 64-bit objects, code in RAM). time: from "
+        "publishing to confirm(); the application asks once a second."
+    )
     return table

@@ -1,15 +1,16 @@
 """One strategy's story: update, power cut, crash. Every expected step is checked."""
 
 import hashlib
+import http.client
 import json
 import shutil
 import socket
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import keys, provision, publish, serve, sim
 from ..errors import ToolError
@@ -20,7 +21,6 @@ HEAP = "256K"  # of the board: library, update, microdot and its requests; 64-bi
 PRODUCT = "demo"
 _TRIES = 3
 _PATIENCE_S = 30
-_BACKUP = {"ab": "the other slot", "pingpong": "the backup slot", "inplace": ""}
 _SLOTS = ("active", "backup")
 
 # No proxy stands between this computer and itself.
@@ -29,8 +29,12 @@ _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass
 class Result:
-    """What the first update, 0.1 to 0.2, took. Sizes in bytes; downloaded: all that the
-    device got over HTTP for it, the manifest included; peak_heap: see sim.Board.counters()."""
+    """What the first update, 0.1 to 0.2, took.
+
+    image, package: bytes of the new image and of its full package. downloaded: bytes of all
+    HTTP bodies until the image was armed. erases, programs: calls to the flash until it was
+    confirmed. peak_heap: bytes, see sim.Board.counters(). seconds: from publishing to confirm.
+    """
 
     strategy: str
     image: int
@@ -59,8 +63,10 @@ def play(
 
     images: of application.images(). Raises ToolError when a step does not happen.
     """
-    story = _Story(strategy, images, folder, stage, heap)
-    with serve.Server(folder / "www", port=story.server_port) as story.server:
+    www = folder / "www"
+    www.mkdir(parents=True, exist_ok=True)
+    with serve.Server(www) as server:
+        story = _Story(strategy, images, folder, stage, heap, server)
         stage.act(f"{strategy}: from {OLD} to {NEW}")
         result, marks = story.update()
         stage.act(f"{strategy}: power goes in the middle of it")
@@ -73,21 +79,20 @@ def play(
 class _Story:
     """The board, the folder it updates from, and what is known of both."""
 
-    def __init__(self, strategy, images, folder, stage, heap):
+    def __init__(self, strategy, images, folder, stage, heap, server):
         self.strategy = strategy
         self.images = images
         self.stage = stage
         self.heap = heap
-        self.www = folder / "www"
-        self.www.mkdir(parents=True, exist_ok=True)
-        self.server_port, self.app_port = _free_ports(2)
+        self.server = server
+        self.app_port = _free_port()
         self.address = f"http://127.0.0.1:{self.app_port}"
-        self.server: serve.Server
-        config = {"app": {"host": "127.0.0.1", "port": self.app_port, "every_s": 1}}
-        url = f"http://127.0.0.1:{self.server_port}/{publish.MANIFEST}"
-        product = provision.Product(
-            PRODUCT, strategy, images[OLD], OLD, url=url, config={**config, "tries": _TRIES}
-        )
+        config = {
+            "app": {"host": "127.0.0.1", "port": self.app_port, "every_s": 1},
+            "tries": _TRIES,
+        }
+        url = server.url + publish.MANIFEST
+        product = provision.Product(PRODUCT, strategy, images[OLD], OLD, url=url, config=config)
         self.product = provision.provision(folder, product)
         self.partitions = {name: (at, size) for name, at, size in self.product.partitions}
         self.key = keys.load(self.product.key)
@@ -101,19 +106,21 @@ class _Story:
         self.stage.step(f"start a new board with image {OLD}, {size} bytes, heap {self.heap}")
         self.publish(OLD)
         self._saved(self.product.flash)
-        with self.start() as self.board:
+        with self.start(measure=True) as self.board:
             self.runs(OLD)
+            self.serves()
             published = self.board.counters()
             began = time.monotonic()
             sent = self.server.sent
             packages = self.publish(NEW)
             self.wait(f"app {OLD}: {NEW} is ready")
             ready = self.board.counters()
+            downloaded = self.server.sent - sent
             self.wait(f"app {NEW}: confirmed")
             confirmed = self.board.counters()
             seconds = time.monotonic() - began
-            downloaded = self.server.sent - sent
             self.runs(NEW, OLD)
+            self.serves()
         result = Result(
             self.strategy,
             len(self.images[NEW]),
@@ -154,6 +161,9 @@ class _Story:
             self.stage.seen("and gone once more, while it recovers")
             self.wait(f"app {NEW}: confirmed")
             self.runs(NEW, OLD)
+            cuts = self.board.counters()["power_cuts"]
+            if cuts != 2:
+                raise ToolError(f"power should have gone twice, it went {cuts} times")
 
     def crash(self) -> None:
         """0.3 cannot start: three tries, then 0.2 is back and says why."""
@@ -176,13 +186,15 @@ class _Story:
 
     # -- what the acts are made of ---------------------------------------------------------
 
-    def start(self, cut=None) -> sim.Board:
-        return sim.Board(self.product.flash, self.heap, cut, output=self.stage.board)
+    def start(self, cut=None, measure=False) -> sim.Board:
+        return sim.Board(
+            self.product.flash, self.heap, cut, measure=measure, output=self.stage.board
+        )
 
     def publish(self, version: str) -> dict[str, int]:
         """Publish a release; size of the packages by kind."""
         release = publish.Release(PRODUCT, version, in_place=self.strategy == "inplace")
-        done = publish.publish(self.www, self.images[version], release, [self.key])
+        done = publish.publish(self.server.folder, self.images[version], release, [self.key])
         sizes = {kind: size for kind, _, size, _ in reversed(done.rows)}
         if version != OLD:
             made = ", ".join(
@@ -194,9 +206,8 @@ class _Story:
     def runs(self, version: str, previous: str = "") -> dict:
         """Check that version answers, is confirmed and lies whole in its slot, and that
         previous, if given, is there to go back to. Returns /status."""
-        answer = self.until(lambda: self.ask("/version") == version, f"version {version}")
-        assert answer
-        status = json.loads(self.ask("/status"))
+        self.until(lambda: self.ask("/version") == version, f"version {version}")
+        status = json.loads(self.until(lambda: self.ask("/status"), "/status"))
         expected = {"state": "IDLE", "version": version}
         if previous:
             expected["previous"] = previous
@@ -212,6 +223,12 @@ class _Story:
         )
         return status
 
+    def serves(self) -> None:
+        """Check that the application does its work, from the files of its image."""
+        page, source = self.ask("/"), self.ask("/source")
+        if "</html>" not in page or "class Microdot" not in source:
+            raise ToolError("the application answers, but not with its page and its source")
+
     def holds(self, name: str, version: str) -> None:
         """Check the digest of a slot."""
         image = self.images[version]
@@ -225,7 +242,7 @@ class _Story:
         try:
             with _HTTP.open(self.address + path, timeout=5) as answer:
                 return answer.read().decode()
-        except (urllib.error.URLError, OSError):
+        except (OSError, http.client.HTTPException):
             return ""
 
     def wait(self, text: str) -> None:
@@ -235,7 +252,7 @@ class _Story:
         except TimeoutError as e:
             raise ToolError(str(e)) from e
 
-    def until(self, ready: Callable[[], object], what: str) -> object:
+    def until(self, ready: Callable[[], Any], what: str) -> Any:
         """Until ready() gives something true; returns it."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
@@ -259,13 +276,8 @@ def _page(flash: Path) -> Path:
     return flash.with_name(flash.name + ".board")
 
 
-def _free_ports(n: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+def _free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]

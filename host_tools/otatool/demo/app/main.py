@@ -52,7 +52,10 @@ def say(*words):
 
 
 def progress(stage, done, total):
-    say(stage, "%d %%" % (done * 10 // total * 10) if total else "")
+    if stage == "decide":
+        say("there is an update,", total, "bytes")
+    elif stage == "stream":
+        say("installing it: %d %%" % (done * 10 // total * 10))
 
 
 async def answers():
