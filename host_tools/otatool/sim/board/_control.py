@@ -38,6 +38,7 @@ W_CUT_AT = 33
 W_CUT_EFFECT = 34
 W_TIMING = 35
 W_PEAK = 36
+W_COLLECT = 37  # collect garbage before the heap is measured
 # This boot.
 W_REQUEST = 40
 W_CAUSE = 41
@@ -94,10 +95,6 @@ def stop(request: int) -> None:
     """End this run of the board; the launcher does the rest. Never returns."""
     import time
 
-    import micropython
-
-    if micropython.mem_peak() > words[W_PEAK]:
-        words[W_PEAK] = micropython.mem_peak()
     words[W_REQUEST] = request
     while True:
         try:

@@ -5,10 +5,10 @@ stands for: what is not erased cannot be programmed, and nothing is rounded. Eve
 and erase is counted, and power can be made to go at any one of them.
 """
 
+import gc
 import time
 
 import _control as _c
-import micropython
 
 _EIO = 5
 _EINVAL = 22
@@ -94,8 +94,9 @@ class Nor:
         # Count the operation; True if it is the one at which power goes half-way.
         words = _c.words
         words[_c.W_OPERATIONS] += 1
-        if micropython.mem_peak() > words[_c.W_PEAK]:
-            words[_c.W_PEAK] = micropython.mem_peak()
+        if words[_c.W_COLLECT]:
+            gc.collect()
+        words[_c.W_PEAK] = max(words[_c.W_PEAK], gc.mem_alloc())
         if words[_c.W_OPERATIONS] != words[_c.W_CUT_AT]:
             return False
         if words[_c.W_CUT_EFFECT] == _c.BEFORE:
