@@ -31,6 +31,7 @@ _POLL_S = 0.005
 _HOLD_S = 0.3
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
 _FRIENDLY = b'Type "help()" for more information.\r\n'
+_BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _CHILD = pathlib.Path(__file__).with_name("child.py")
 
 
@@ -46,6 +47,7 @@ class Board:
         once: stay off after the last cut, or after the first reset if there is no cut.
         restart: False leaves the board off at the first reset, cut or end of any kind.
         timing: let flash operations last as long as on a typical SPI NOR.
+        measure: collect garbage before the heap is measured, see counters().
         link: path of a symbolic link to the pty, for a name that stays the same.
         output: called with the bytes the board prints, from the board's thread.
 
@@ -67,6 +69,7 @@ class Board:
         once: bool = False,
         restart: bool = True,
         timing: bool = False,
+        measure: bool = False,
         link: str | os.PathLike | None = None,
         output: Callable[[bytes], None] | None = None,
     ):
@@ -76,6 +79,7 @@ class Board:
         if any(n < 1 for n in self._cuts):
             raise ToolError("flash operations are counted from 1")
         self._heap, self._effect, self._timing = heap, EFFECTS[cut_effect], timing
+        self._measure = measure
         self._once, self._restart = once, restart
         self._link = pathlib.Path(link) if link else None
         self._output = output
@@ -111,7 +115,7 @@ class Board:
         words = chip.words
         words[c.W_TIMING] = self._timing
         words[c.W_CUT_EFFECT] = self._effect
-        words[c.W_PEAK] = 0
+        words[c.W_PEAK], words[c.W_COLLECT] = 0, self._measure
         self._next_cut()
         self._commands, self._wake = os.pipe()
         self._input = bytearray()
@@ -152,10 +156,14 @@ class Board:
 
     def wait_off(self, timeout: float = 10) -> None:
         """Wait until the board stays off. Raises TimeoutError."""
+        if not self.wait_off_for(timeout):
+            raise TimeoutError(f"the board still runs after {timeout} s")
+
+    def wait_off_for(self, timeout: float) -> bool:
+        """Wait at most timeout seconds; True if the board is off then."""
         if self._thread:
             self._thread.join(timeout)
-        if self.running:
-            raise TimeoutError(f"the board still runs after {timeout} s")
+        return not self.running
 
     def send(self, data: str | bytes) -> None:
         """Type data at the board's console."""
@@ -177,9 +185,9 @@ class Board:
         """Of the flash and the board, since it was made: programs, programmed_bytes, erases,
         wear (a list, erases per sector), boots, resets, soft_resets, wdt_resets, power_cuts,
         crashes. Of this run: operations, and peak_heap, the most bytes of heap that were in
-        use at once, garbage included, as far as the board noted it at flash operations and
-        resets: an upper bound of what it needs."""
-        return self._chip.counters() if self._chip else dict(self._counters)
+        use at a flash operation; garbage is included unless the board was made to measure."""
+        with self._changed:
+            return self._chip.counters() if self._chip else dict(self._counters)
 
     @property
     def flash(self):
@@ -205,9 +213,10 @@ class Board:
             while cause:
                 cause, skip_main = self._boot(cause, skip_main)
         finally:
-            chip, self._chip = self._chip, None
-            self._counters = chip.counters()
-            chip.close()
+            with self._changed:
+                chip, self._chip = self._chip, None
+                self._counters = chip.counters()
+                chip.close()
             self._port.close()
             if self._link and self._link.is_symlink() and os.readlink(self._link) == self.pty:
                 self._link.unlink()
@@ -231,7 +240,7 @@ class Board:
         # Until the prompt reads, input would be lost: it empties its terminal first.
         self._hold_until = time.monotonic() + 3600
         self._raw, self._raw_again = False, skip_main
-        self._tail = b""
+        self._tail, self._binary = b"", False
         process = self._spawn()
         try:
             ended = None
@@ -269,7 +278,7 @@ class Board:
     def _ended(self, process):
         """Why this life of the board is over, "" while it goes on."""
         words = self._chip.words
-        while self._todo:
+        if self._todo:
             return self._todo.pop(0)
         if words[c.W_REQUEST]:
             return {c.RESET: "reset", c.SOFT_RESET: "soft"}.get(words[c.W_REQUEST], "cut")
@@ -284,6 +293,7 @@ class Board:
         return "exit" if process.poll() is not None else ""
 
     def _after(self, ended, status):
+        """Count the end, say it, and choose the next life: cause (0: stay off), skip main.py."""
         words = self._chip.words
         raw = False
         if ended == "exit":
@@ -316,12 +326,12 @@ class Board:
             self._emit(b"\r\nMPY: soft reboot\r\n")
         elif ended == "crash":
             self._emit(f"\r\nsim: {self._left}\r\n".encode())
+        planned = words[c.W_CUT_AT] and ended != "cut"
         if ended == "cut":
             self._next_cut()
-            stay_off = self._once and not words[c.W_CUT_AT]
-        else:
-            stay_off = self._once and not words[c.W_CUT_AT] and ended != "power"
-        if stay_off or not self._restart or ended == "kill":
+            planned = words[c.W_CUT_AT]
+        stay_off = self._once and not planned and ended != "power"
+        if stay_off or not self._restart:
             return 0, False
         return cause, raw
 
@@ -347,7 +357,10 @@ class Board:
 
     def _type(self, process):
         """Give the board what was typed, when it can take it."""
-        started = self._chip.words[c.W_STARTED]
+        words = self._chip.words
+        if words[c.W_REQUEST]:
+            return  # what comes while the board goes down is for its next life
+        started = words[c.W_STARTED]
         reading = self._terminal.reading
         if reading and self._raw_again:
             # A soft reset in the raw REPL ends in the raw REPL.
@@ -390,12 +403,18 @@ class Board:
         if raw != friendly:
             self._raw = raw > friendly
         self._tail = tail[-64:]
-        self._port.write(data)
+        self._port.write(data if self._raw else self._cooked(data))
+        if self._output:
+            self._output(data)
         with self._changed:
             self.console += data
             self._changed.notify_all()
-        if self._output:
-            self._output(data)
+
+    def _cooked(self, data):
+        # Ports print \r\n where this interpreter prints \n; a terminal needs it. But not the
+        # replies to mpremote mount, which are binary and begin with CAN.
+        self._binary = self._binary or b"\x18" in data
+        return data if self._binary else _BARE_NEWLINE.sub(b"\r\n", data)
 
     def _command(self, name):
         self._todo.append(name)

@@ -5,9 +5,7 @@ and a dead launcher hangs it up. The outer one stays while the board is reset, a
 port does.
 """
 
-import fcntl
 import os
-import struct
 import termios
 import time
 import tty
@@ -92,9 +90,3 @@ def write(fd: int, data) -> int:
         return os.write(fd, data)
     except (BlockingIOError, OSError):
         return 0
-
-
-def window_size(of: int, to: int) -> None:
-    """Give one terminal the size of another."""
-    size = fcntl.ioctl(of, termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
-    fcntl.ioctl(to, termios.TIOCSWINSZ, size)
