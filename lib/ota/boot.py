@@ -46,18 +46,19 @@ def settle(device):
         record = _first(device)
     if record.state in (state.IDLE, state.RESCUE) and "ota" in device.partitions:
         _by_hand(device, record)
-    strategy = load(device.strategy)
     for _ in range(_STEPS):
         if record.state == state.READY:
-            _begin(device, record, strategy)
+            _begin(device, record)
         elif record.state == state.APPLY:
-            _apply(device, record, strategy)
+            _apply(device, record)
         elif record.state == state.BACK:
-            _back(device, record, strategy)
+            _back(device, record)
         elif record.state == state.TRIAL and not _runs(device, record):
             go_back(device, record, "digest")
         else:
             break
+    # What was written came back: a boot after this one finds nothing to repair.
+    device.kv.sync()
     return record
 
 
@@ -167,11 +168,11 @@ def _stream(device, record, header):
         pass
 
 
-def _begin(device, record, strategy) -> None:
+def _begin(device, record) -> None:
     """READY: look again at what is staged, then record that the apply begins."""
     try:
         if device.strategy == "ab":
-            for _ in strategy.apply(device, record):
+            for _ in load(device.strategy).apply(device, record):
                 device.feed()
             return
         header = load("staging").genuine(device)
@@ -187,9 +188,9 @@ def _begin(device, record, strategy) -> None:
     device.slots.save(record)
 
 
-def _apply(device, record, strategy) -> None:
+def _apply(device, record) -> None:
     try:
-        for _ in strategy.apply(device, record):
+        for _ in load(device.strategy).apply(device, record):
             device.feed()
         return
     except OtaError as e:
@@ -210,9 +211,9 @@ def _apply(device, record, strategy) -> None:
         _rescue(device, record)
 
 
-def _back(device, record, strategy) -> None:
+def _back(device, record) -> None:
     try:
-        for _ in strategy.back(device, record):
+        for _ in load(device.strategy).back(device, record):
             device.feed()
     except OtaError as e:
         if not record.reason:

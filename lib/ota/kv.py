@@ -13,7 +13,7 @@ from binascii import crc32
 from .compat import const
 from .errors import FlashError
 from .kvindex import OWN, Index
-from .kvlog import BATCH, DEL, IN_BATCH, SET
+from .kvlog import BATCH, DEL, IN_BATCH, SET, SYNC
 
 _HEAD = const(8)
 _RESERVE = const(1024)
@@ -30,6 +30,7 @@ class KV(Index):
         Index.__init__(self, region)
         self._wish = reserve
         self._ready = False
+        self._fresh = False
 
     def mount(self) -> None:
         """Read the store and repair what a power cut left; format what is blank or foreign.
@@ -38,7 +39,7 @@ class KV(Index):
         nothing of it can be read, "magic" for a newer layout, "config" for a geometry that
         does not fit, "io", "verify".
         """
-        self._ready = False
+        self._ready = self._fresh = False
         for attempt in range(self.sectors + 2):
             try:
                 self.recover()
@@ -112,6 +113,18 @@ class KV(Index):
                 if e.reason not in ("io", "verify") or attempt == self.sectors:
                     raise
 
+    def sync(self) -> None:
+        """Say that the last write came back: the next mount() need not doubt and repeat it.
+
+        For the end of a boot that wrote something; a set() is safe without. Raises FlashError.
+        """
+        self._mounted()
+        if self._fresh:
+            self._ready = False
+            self.put(self.room(self.align(_HEAD)), SYNC, 0, 0, ())
+            self._ready = True
+        self._fresh = False
+
     def keys(self) -> list:
         """All keys, in no order."""
         self._mounted()
@@ -166,7 +179,7 @@ class KV(Index):
         self._check_room(size, after - before, own)
         self._ready = False
         self._write(todo, body, size)
-        self._ready = True
+        self._ready = self._fresh = True
 
     def _write(self, todo, body: int, size: int) -> None:
         at = self.room(size, 2 * self.marker)
