@@ -65,7 +65,7 @@ def _table(results: list[demo.Result], heap: str) -> Table:
             str(r.programs), str(r.peak_heap), f"{r.seconds:.1f} s",
         )  # fmt: skip
     table.caption = (
-        "full: the full package, the image deflated. got: downloaded, manifests included. "
+        "full: the full package, the image deflated. got: downloaded, the manifest included. "
         "erases, programs: calls to the flash from publishing to confirm(). heap: most bytes "
         "alive at once, measured after a collection at each flash operation, application and "
         f"library included (heap of {heap}, 64-bit objects, code in RAM). time: from "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import keys, provision, publish, serve, sim
+from .. import files, keys, provision, publish, serve, sim
 from ..errors import ToolError
 from .application import BROKEN, NEW, OLD
 from .stage import Stage
@@ -31,8 +31,8 @@ _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Result:
     """What the first update, 0.1 to 0.2, took.
 
-    image, package: bytes of the new image and of its full package. downloaded: bytes of all
-    HTTP bodies until the image was armed. erases, programs: calls to the flash until it was
+    image, package: bytes of the new image and of its full package. downloaded: bytes of the
+    manifest and of all bodies of packages. erases, programs: calls to the flash until it was
     confirmed. peak_heap: bytes, see sim.Board.counters(). seconds: from publishing to confirm.
     """
 
@@ -110,17 +110,18 @@ class _Story:
             self.runs(OLD)
             self.serves()
             published = self.board.counters()
-            began = time.monotonic()
-            sent = self.server.sent
             packages = self.publish(NEW)
+            began = time.monotonic()
             self.wait(f"app {OLD}: {NEW} is ready")
             ready = self.board.counters()
-            downloaded = self.server.sent - sent
             self.wait(f"app {NEW}: confirmed")
             confirmed = self.board.counters()
             seconds = time.monotonic() - began
             self.runs(NEW, OLD)
             self.serves()
+        downloaded = len(files.read(self.server.folder / publish.MANIFEST)) + sum(
+            r.sent for r in self.server.requests if serve.PACKAGES in r.path
+        )
         result = Result(
             self.strategy,
             len(self.images[NEW]),
