@@ -184,8 +184,9 @@ class Board:
     def counters(self) -> dict:
         """Of the flash and the board, since it was made: programs, programmed_bytes, erases,
         wear (a list, erases per sector), boots, resets, soft_resets, wdt_resets, power_cuts,
-        crashes. Of this run: operations, and peak_heap, the most bytes of heap that were in
-        use at a flash operation; garbage is included unless the board was made to measure."""
+        crashes. Of this run: operations since its start or the last planned cut, and
+        peak_heap, the most bytes of heap in use at a flash operation, garbage included
+        unless the board was made to measure."""
         with self._changed:
             return self._chip.counters() if self._chip else dict(self._counters)
 

@@ -1,0 +1,123 @@
+"""otatool sim: make a virtual board, run it."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .. import files
+from ..errors import ToolError
+from ..sim import Board, chip, console, firmware, launcher
+
+
+def add(sub) -> None:
+    """Declare the arguments."""
+    p = sub.add_parser(
+        "sim",
+        help="run a virtual board",
+        description="Run the virtual board whose flash is the file FLASH. On a terminal you get "
+        "its console: Ctrl-C goes to the board, Ctrl-] leaves. mpremote connects to the pty "
+        "that is named at the start.",
+    )
+    p.add_argument("flash", metavar="FLASH", help="as otatool provision or --create made it")
+    p.add_argument("--heap", default="96K", help="of the board's Python (96K)")
+    p.add_argument(
+        "--cut",
+        type=int,
+        action="append",
+        metavar="N",
+        help="power goes at the N-th flash operation of this run; again: counted from there",
+    )
+    p.add_argument(
+        "--cut-effect",
+        choices=launcher.EFFECTS,
+        default="middle",
+        help="what of that operation still happens: nothing, half or all of it (middle)",
+    )
+    p.add_argument("--once", action="store_true", help="stay off after the last cut, or a reset")
+    p.add_argument("--no-restart", action="store_true", help="stay off after any cut or reset")
+    p.add_argument("--timing", action="store_true", help="let the flash take its time, as SPI NOR")
+    p.add_argument("--console", action="store_true", help="read input that is no terminal, too")
+    p.add_argument("--link", metavar="PATH", help="keep a symbolic link to the pty")
+    p.add_argument(
+        "--report", action="store_true", help="count flash operations, resets and heap at the end"
+    )
+    new = p.add_argument_group("make a board instead of running one")
+    new.add_argument("--create", metavar="LAYOUT", help="layout.json of the new board FLASH")
+    new.add_argument("--size", type=_bytes, default=1 << 20, help="flash, bytes (1M)")
+    new.add_argument("--sector", type=_bytes, default=4096, help="bytes (4K)")
+    new.add_argument("--program", type=_bytes, default=8, help="program unit, bytes (8)")
+    new.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="PARTITION=FILE",
+        help="what a partition (or an offset) holds at first; may be repeated",
+    )
+    new.add_argument("--boot", metavar="FILE", help="boot.py of the firmware")
+    new.add_argument("--main", metavar="FILE", help="main.py of the firmware")
+    new.add_argument("--no-lib", action="store_true", help="no ota in the firmware")
+    p.set_defaults(run=run)
+
+
+def _bytes(text: str) -> int:
+    scale = {"k": 1024, "m": 1 << 20}.get(text[-1:].lower())
+    return int(text[:-1], 0) * scale if scale else int(text, 0)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make or run a board."""
+    if args.create:
+        _create(args)
+        return
+    keyboard = args.console or sys.stdin.isatty()
+    board = Board(
+        args.flash,
+        heap=args.heap,
+        cut=args.cut,
+        cut_effect=args.cut_effect,
+        once=args.once,
+        restart=not args.no_restart,
+        timing=args.timing,
+        measure=args.report,
+        link=args.link,
+        output=_print,
+    )
+    try:
+        console.run(board, keyboard)
+    finally:
+        if board.left:
+            print(f"sim: the board is off: {board.left}", file=sys.stderr)
+            if args.report:
+                _report(board.counters())
+
+
+def _create(args) -> None:
+    if Path(args.flash).exists():
+        raise ToolError(f"{args.flash} exists; remove it or give another name")
+    try:
+        layout = json.loads(files.read(args.create))
+    except ValueError as e:
+        raise ToolError(f"{args.create}: {e}") from e
+    contents: dict[str | int, bytes] = {}
+    for image in args.image:
+        where, equals, path = image.partition("=")
+        if not equals:
+            raise ToolError(f"--image {image}: give PARTITION=FILE")
+        contents[int(where, 0) if where[:1].isdigit() else where] = files.read(path)
+    boot, main = (path and files.read(path).decode() for path in (args.boot, args.main))
+    rom = firmware.build(layout, boot, main, lib=not args.no_lib)
+    chip.create(args.flash, layout, args.size, args.sector, args.program, rom, contents)
+    print(f"{args.flash}: firmware of {len(rom)} bytes; start it: otatool sim {args.flash}")
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _report(counters: dict) -> None:
+    wear = counters.pop("wear")
+    for name, value in counters.items():
+        print(f"{name.replace('_', ' '):18} {value}")
+    print(f"{'wear, most':18} {max(wear)}")
