@@ -24,6 +24,9 @@ LAYERS = (
     ("strategies", ("strategy.*",)),
     ("what strategies share", ("strategy.base", "strategy.decode", "strategy.staging")),
     ("keeping", ("slots", "journal", "kv")),
+    ("index of the store", ("kvindex",)),
+    ("mounting the store", ("kvmount",)),
+    ("scanning the store", ("kvscan",)),
     ("ring of the store", ("kvring",)),
     ("log of the store", ("kvlog",)),
     ("sources", ("source.*",)),
@@ -66,7 +69,7 @@ DYNAMIC = {
 
 # Modules of the system that both interpreters have, or that a try guards for one of them.
 SYSTEM = {
-    *("asyncio", "binascii", "collections", "errno", "gc", "hashlib", "io", "json", "os"),
+    *("array", "asyncio", "binascii", "collections", "errno", "gc", "hashlib", "io", "json", "os"),
     *("random", "re", "select", "socket", "struct", "sys", "time"),
     *("cryptolib", "deflate", "machine", "micropython", "uctypes", "vfs"),
     *("esp32", "network", "pyb", "rp2", "ssl", "tls", "zlib"),
