@@ -17,6 +17,7 @@ from . import firmware as _firmware
 from .board import _control as c
 
 _PARTITIONS = ("firmware", "fs")
+_LOCK_S = 2
 
 
 def create(
@@ -165,7 +166,7 @@ class Chip:
     def _lock(self, path):
         # The board's process shares the lock: after a killed launcher it is free only when
         # that process is gone too.
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + _LOCK_S
         while True:
             try:
                 return fcntl.flock(self._page_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
