@@ -5,19 +5,19 @@ told to, so a context without a CA is refused here instead of being quietly open
 """
 
 import binascii
-
-try:
-    import tls as _tls
-
-    _CPYTHON = False
-except ImportError:
-    try:
-        import ssl as _tls
-    except ImportError:
-        _tls = None
-    _CPYTHON = hasattr(_tls, "create_default_context")
+import sys
 
 from ..errors import TransportError
+
+_CPYTHON = sys.implementation.name == "cpython"
+
+try:
+    if _CPYTHON:
+        import ssl as _tls
+    else:
+        import tls as _tls  # type: ignore[no-redef]
+except ImportError:
+    _tls = None  # type: ignore[assignment]
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _END = b"-----END CERTIFICATE-----"
@@ -39,16 +39,18 @@ def context(config=None):
             c.verify_mode = _tls.CERT_NONE
             return c
         c.verify_mode = _tls.CERT_REQUIRED
-        certificates = _certificates(config.get("ca"))
+        ca = config.get("ca")
+        if ca is None and _CPYTHON:
+            c.load_default_certs()
+            return c
+        certificates = _certificates(ca)
+        if not certificates:
+            raise TransportError("tls", "ca")
         for der in certificates:
             if _CPYTHON:
                 c.load_verify_locations(cadata=der)
             else:
                 c.load_verify_locations(der)
-        if not certificates:
-            if not _CPYTHON:
-                raise TransportError("tls", "ca")
-            c.load_default_certs()
         return c
     except (OSError, ValueError, AttributeError) as e:
         # AttributeError: this port's TLS, or the lack of it, cannot verify.
