@@ -356,8 +356,9 @@ while True:
     os.rename("/new", "/n")
 """
     with Board(make(main)) as board:
-        for _ in range(5):
+        for n in range(1, 6):
             board.wait("main\n")
+            board.wait(lambda n=n: board.counters()["operations"] > 37 * n)
             board.power_cycle()
         board.wait("main\n")
         board.send("\x03")
