@@ -44,10 +44,10 @@ class FaultServer:
     """Serves pages, a dict path -> page, in threads; a context manager.
 
     first: a script played before anything is read. certificate: PEM file with its key.
-    old: speak only TLS 1.1.
+    old: speak only TLS 1.1. ipv6: listen on ::1.
     """
 
-    def __init__(self, pages=None, first=None, certificate=None, old=False):
+    def __init__(self, pages=None, first=None, certificate=None, old=False, ipv6=False):
         self.pages = pages or {}
         self.requests = []
         self._first = first
@@ -62,7 +62,9 @@ class FaultServer:
                     self._tls.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
                     self._tls.maximum_version = ssl.TLSVersion.TLSv1_1
                 self._tls.set_ciphers("ALL:@SECLEVEL=0")
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        family = socket.AF_INET6 if ipv6 else socket.AF_INET
+        address = ("::1" if ipv6 else "127.0.0.1", 0)
+        self._socket = socket.create_server(address, family=family, backlog=64)
         self.port = self._socket.getsockname()[1]
         self.url = "%s://localhost:%d" % ("https" if certificate else "http", self.port)
         threading.Thread(target=self._accept, daemon=True).start()
