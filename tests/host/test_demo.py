@@ -25,7 +25,7 @@ def test_the_story(strategy, images, tmp_path):
     assert result.downloaded < result.package < result.image
     assert result.erases > 20
     assert result.programs > result.erases
-    assert 0 < result.peak_heap < 256 * 1024
+    assert 0 < result.peak_heap < 192 * 1024
     assert result.seconds > 0
     # What the board itself said, in its order.
     said = iter(text.getvalue().splitlines())

@@ -17,7 +17,7 @@ from ..errors import ToolError
 from .application import BROKEN, NEW, OLD
 from .stage import Stage
 
-HEAP = "256K"  # of the board: library, update, microdot and its requests; 64-bit objects
+HEAP = "192K"  # about what a Pico W has; the application is running while it updates
 PRODUCT = "demo"
 _TRIES = 3
 _PATIENCE_S = 30
