@@ -6,6 +6,7 @@ own first, else those of the filesystem; an exception ends in the prompt, System
 soft reset.
 """
 
+import gc
 import os
 import sys
 
@@ -20,6 +21,10 @@ def start(addresses, main) -> None:
     _mount()
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/rom", "/rom/lib", "/lib"]
+    gc.collect()
+    # As some ports do; it keeps the long-lived objects of an import together. The table of
+    # names, which frozen modules do not need, asks for one large block when it grows.
+    gc.threshold((gc.mem_free() + gc.mem_alloc()) // 8)
     _c.words[_c.W_STARTED] = 1
     if _run("boot.py", main) and not _c.words[_c.W_SKIP_MAIN]:
         _run("main.py", main)
