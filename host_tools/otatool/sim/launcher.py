@@ -49,7 +49,8 @@ class Board:
         timing: let flash operations last as long as on a typical SPI NOR.
         measure: collect garbage before the heap is measured, see counters().
         link: path of a symbolic link to the pty, for a name that stays the same.
-        output: called with the bytes the board prints, from the board's thread.
+        output: called with the bytes the board prints, from the board's thread; without what
+            mpremote and the board say to each other in the raw REPL.
 
     Attributes:
         pty: path of the board's serial port, for mpremote.
@@ -85,6 +86,7 @@ class Board:
         self._output = output
         self._path = path
         self._thread: threading.Thread | None = None
+        self._off = threading.Event()
         self._chip: Chip | None = None
         self._counters: dict = {}
         self._left = ""
@@ -120,6 +122,7 @@ class Board:
         self._commands, self._wake = os.pipe()
         self._input = bytearray()
         self._todo: list[str] = []
+        self._off.clear()
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)
         self._thread.start()
         return self
@@ -127,7 +130,7 @@ class Board:
     @property
     def running(self) -> bool:
         """False before start() and when the board stays off."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._thread is not None and not self._off.is_set()
 
     def wait(self, what: str | bytes | Callable[[], object], timeout: float = 10) -> None:
         """Wait until the console shows a text that no wait() has seen yet, or until a
@@ -161,9 +164,8 @@ class Board:
 
     def wait_off_for(self, timeout: float) -> bool:
         """Wait at most timeout seconds; True if the board is off then."""
-        if self._thread:
-            self._thread.join(timeout)
-        return not self.running
+        # Not join(): interrupted by Ctrl-C, it takes the thread for finished (until 3.13).
+        return self._thread is None or self._off.wait(timeout)
 
     def send(self, data: str | bytes) -> None:
         """Type data at the board's console."""
@@ -221,10 +223,10 @@ class Board:
             self._port.close()
             if self._link and self._link.is_symlink() and os.readlink(self._link) == self.pty:
                 self._link.unlink()
-            commands, self._commands = self._commands, -1
-            os.close(commands)
-            os.close(self._wake)
             with self._changed:
+                os.close(self._commands)
+                os.close(self._wake)
+                self._off.set()
                 self._changed.notify_all()
 
     def _boot(self, cause, skip_main):
@@ -405,7 +407,7 @@ class Board:
             self._raw = raw > friendly
         self._tail = tail[-64:]
         self._port.write(data if self._raw else self._cooked(data))
-        if self._output:
+        if self._output and not self._raw:
             self._output(data)
         with self._changed:
             self.console += data
@@ -422,8 +424,8 @@ class Board:
         self._nudge()
 
     def _nudge(self):
-        if self.running:
-            with contextlib.suppress(OSError):
+        with self._changed:
+            if self.running:
                 os.write(self._wake, b"\0")
 
 
