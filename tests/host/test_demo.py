@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from otatool import demo
+from otatool import demo, provision
 from otatool.demo import application
 from otatool.demo.stage import Stage
 from otatool.errors import ToolError
@@ -15,7 +15,7 @@ def images():
     return application.images()
 
 
-@pytest.mark.parametrize("strategy", ["inplace"])
+@pytest.mark.parametrize("strategy", provision.STRATEGIES)
 def test_the_story(strategy, images, tmp_path):
     text = io.StringIO()
     stage = Stage(Console(file=text, width=200))
@@ -31,7 +31,7 @@ def test_the_story(strategy, images, tmp_path):
     said = iter(text.getvalue().splitlines())
     for line in (
         "app 0.1: serving",
-        "app 0.1: there is an update, 5",
+        "app 0.1: there is an update, ",
         "app 0.1: installing it: 100 %",
         "app 0.1: 0.2 is ready, restarting",
         "app 0.2: confirmed",

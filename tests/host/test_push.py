@@ -34,7 +34,7 @@ def board(request, tmp_path):
     package = build.patch(old, new, meta, [key], in_place=place, reverse=back)
     (tmp_path / "p.ota").write_bytes(package.data)
     (tmp_path / "full.ota").write_bytes(build.full(new, build.Meta("lantern", "0.2"), [key]).data)
-    with sim.Board(made.flash, heap="256K") as board:
+    with sim.Board(made.flash, heap="128K") as board:
         board.wait("runs 0.1")
         yield board
 
