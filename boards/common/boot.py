@@ -2,12 +2,7 @@
 # slot and mount it. It runs at every start, mpremote's soft resets included, so it only
 # carries out what is recorded; tries are counted in main.py. The board's layout is a frozen
 # module, or a file beside the firmware where that is a ROMFS.
-import gc
-
-# Collect before the heap is full: what stays then lies together, and long pieces find room.
-gc.threshold(gc.mem_free() // 4)
-
-from ota import boot  # noqa: E402
+from ota import boot
 
 try:
     from layout import LAYOUT
