@@ -1,6 +1,7 @@
 """otatool sim: make a virtual board, run it."""
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -112,8 +113,9 @@ def _create(args) -> None:
 
 
 def _print(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    with contextlib.suppress(BrokenPipeError):  # "| head": the board goes on
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def _report(counters: dict) -> None:
