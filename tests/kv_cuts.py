@@ -1,7 +1,7 @@
 """Cut the power of a key-value store everywhere, boot again, and look at what is left.
 
-A case is (step, cut, effect) and, for a cut in the recovery, (second cut, effect). It is
-printed when it fails; Explorer.replay() runs it alone.
+A case is [step, cut, effect] and, for a cut in the recovery, [..., second cut, effect]. It is
+printed when it fails.
 """
 
 from nor import Nor, PowerCut
@@ -57,17 +57,17 @@ class Explorer:
         in the recovery, at each stride-th of its operations."""
         for i, step in enumerate(self.steps):
             base = self.nor.snapshot()
-            kept = self._keep()
+            kept = self.keep()
             self._do(self.kv, step)
             ops = self.nor.ops - base[5][0]
             after = self.nor.snapshot()
-            done = self._keep()
+            done = self.keep()
             if first <= i < last:
                 for n in range(1, ops + 1):
                     for effect in effects:
                         self._case(base, kept, i, n, effect, second, stride)
             self.nor.restore(after)
-            self._give(self.kv, done)
+            self.give(self.kv, done)
             self.model = model_of(self.model, step)
 
     def _case(self, base, kept, i, n, effect, second, stride):
@@ -76,7 +76,7 @@ class Explorer:
         new = model_of(old, step)
         self.nor.restore(base)
         kv = KV(self.region)
-        self._give(kv, kept)
+        self.give(kv, kept)
         self.nor.cut_at(n, effect)
         case = [i, n, effect]
         try:
@@ -119,11 +119,12 @@ class Explorer:
         for boot in range(2):
             nor.power_on()
             ops = nor.ops
+            calm = not nor._weak
             kv = KV(self.region)
             kv.mount()
             if dict(kv.items()) != found:
                 raise AssertionError("boot %d: %r, before %r" % (boot, dict(kv.items()), found))
-            if nor.ops != ops and not nor._weak:
+            if nor.ops != ops and calm:
                 raise AssertionError("boot %d of a settled store wrote" % boot)
         for k in range(4):
             step = self.steps[(i + 1 + k) % len(self.steps)]
@@ -146,7 +147,7 @@ class Explorer:
 
     # A store's memory is kept and given back, so that no case begins with a mount.
 
-    def _keep(self):
+    def keep(self):
         kept = []
         for name in _STATE:
             value = getattr(self.kv, name)
@@ -156,9 +157,10 @@ class Explorer:
         kept[2] = bytes(kept[2])
         return kept
 
-    def _give(self, kv, kept):
+    def give(self, kv, kept):
         kv.clear_index()
-        for name, value in zip(_STATE, kept):
+        for i, name in enumerate(_STATE):
+            value = kept[i]
             if name in ("_hash", "_at"):
                 for x in value:
                     getattr(kv, name).append(x)

@@ -98,6 +98,8 @@ class KV(Index):
         """Do all of pairs (key, value, or None to delete) or nothing. Raises as set()."""
         ops = {}
         for key, value in pairs:
+            if isinstance(value, str):
+                raise TypeError("value")
             if value is not None:
                 value = memoryview(value)
                 if len(value) > 0xFFFF:

@@ -140,13 +140,14 @@ class Scan(Ring):
             for q in sorted([q for q in self.seq if q]):
                 s = self.seq.index(q)
                 end = self.first(s)
+                n = 0
                 for at, n in self.scan(s, _READS if s == self.newest else 1):
                     end = self._reach(at, n)
                     if n < 0:
                         self.torn.append([q, at, at - n])
                     elif not _covered(known, q, at, at):
                         proven = self._take(at, proven, notes)
-            self._close(end)
+            self._close(end, n < 0)
             if len(voids) <= len(known):
                 break
         for s in range(self.sectors):
@@ -159,15 +160,13 @@ class Scan(Ring):
         self.damaged = len(self.torn)
         return proven
 
-    def _close(self, end: int) -> None:
+    def _close(self, end: int, torn: bool) -> None:
         """The newest sector was read up to end; what is skipped behind it is void as well."""
         self.end = max(self.end, end)
-        q = self.seq[self.newest]
-        torn = self.torn[-1:]
-        if torn and torn[0][0] == q and self.resume(torn[0][2], self.newest) == end:
-            torn[0][2] = self.end
+        if torn:
+            self.torn[-1][2] = self.end
         elif end < self.end:
-            self.torn.append([q, end, self.end])
+            self.torn.append([self.seq[self.newest], end, self.end])
 
     def _take(self, at: int, proven: int, notes) -> int:
         kind = self.kind
