@@ -17,13 +17,13 @@ BASE = 0x08000000  # of the virtual board's flash, for the absolute addresses of
 STRATEGIES = ("ab", "pingpong", "inplace")
 KB = 1024
 _FIRMWARE = 192 * KB
-_FS = 128 * KB
 
 
 @dataclass
 class Product:
     """A product. image: its first application image; size, sector, program: of the flash,
-    bytes; url: of the manifest; config: further keys for layout.json (docs/config.md)."""
+    bytes; fs: bytes of the root file system; url: of the manifest; config: further keys for
+    layout.json (docs/config.md)."""
 
     name: str
     strategy: str
@@ -33,6 +33,7 @@ class Product:
     size: int = 1024 * KB
     sector: int = 4096
     program: int = 8
+    fs: int = 128 * KB
     config: dict = field(default_factory=dict)
 
 
@@ -103,7 +104,7 @@ def partition(product: Product) -> list[tuple[str, int, int]]:
     slot = up(len(product.image) * 3 // 2 + 8 * KB)
     # Small sectors or large program units hold few records: more of them.
     kv = (8 if product.program > 32 or sector < 4096 else 4) * sector
-    spans = [("firmware", up(_FIRMWARE)), ("fs", up(_FS)), ("active", slot)]
+    spans = [("firmware", up(_FIRMWARE)), ("fs", up(product.fs)), ("active", slot)]
     if product.strategy != "inplace":
         spans.append(("backup", slot))
     # Strategy ab stages nothing; there is room for a package put there by hand.
