@@ -25,8 +25,8 @@ _SIZE = const(24)
 class Journal:
     """Marks of one apply in region (at least 2 sectors); number: that of the apply.
 
-    kind, index and value are the last mark (kind 0: none yet). Raises FlashError "journal"
-    if the region is too small.
+    kind, index and value are the last mark (kind 0: none yet); highest: the highest number
+    among all marks there. Raises FlashError "journal" if the region is too small.
     """
 
     def __init__(self, region, number: int):
@@ -40,6 +40,7 @@ class Journal:
             raise FlashError("journal", region.size)
         self._buf = bytearray(self._step)
         self._blank = b"\xff" * self._step
+        self.highest = 0
         self._serial = 0
         self._slot = -1
         self.kind = self.index = self.value = 0
@@ -86,6 +87,8 @@ class Journal:
         self._region.read(self._offset(slot), buf)
         number, serial, kind, index, value = struct.unpack_from(_MARK, buf)
         good = crc32(memoryview(buf)[: _SIZE - 4]) == struct.unpack_from("<I", buf, _SIZE - 4)[0]
+        if good and number > self.highest:
+            self.highest = number
         if good and number == self._number and kind and serial > self._serial:
             self._serial, self._slot = serial, slot
             self.kind, self.index, self.value = kind, index, value

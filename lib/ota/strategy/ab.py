@@ -73,7 +73,8 @@ def apply(device, record):
     """Generator: READY -> TRIAL; the slot is whole already. Raises VerifyError "digest"."""
     other = 1 - record.active
     verified(device.slot(other), record.new, device.feed)
-    record.previous, record.active = record.active, other
+    # After a rescue there is nothing older to go back to.
+    record.previous, record.active = record.active if record.image.size else NONE, other
     record.old, record.image, record.new = record.image, record.new, Image()
     record.state = state.TRIAL
     record.tries = device.tries

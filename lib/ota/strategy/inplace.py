@@ -17,7 +17,7 @@ from .base import RegionReader, digest, holds, put
 from .decode import decoder
 from .staging import Plan, genuine, install
 
-__all__ = ("install", "apply", "back", "REVERSE")
+__all__ = ("install", "apply", "back", "reversible", "REVERSE")
 
 REVERSE = const(2)  # record.previous: the way back is the staged reverse package
 _SAVED = const(1)  # block number `index` is whole in scratch, value: its CRC-32
@@ -31,10 +31,12 @@ def apply(device, record):
     scratch nor slot holds the block in progress.
     """
     header = genuine(device)
+    if header.digest[:8] != record.package:
+        raise VerifyError("digest")  # another one was put there meanwhile
     plan = Plan(device, header)
     yield from _rewrite(device, record, header, 0, plan, record.image, record.new)
     record.previous = NONE
-    if plan.reverse and _reverses(device, record, plan.reverse):
+    if _reverse(device, record, plan, record.new, record.image):
         record.previous = REVERSE
     record.old, record.image, record.new = record.image, record.new, Image()
     record.state = state.TRIAL
@@ -51,6 +53,8 @@ def back(device, record):
     if record.previous != REVERSE or not plan.reverse:
         raise StateError("none")
     header = genuine(device, plan.reverse)
+    if not _leads(device, record, header, record.image, record.old):
+        raise StateError("none")
     yield from _rewrite(device, record, header, plan.reverse, plan, record.image, record.old)
     record.image, record.old = record.old, Image()
     record.previous = NONE
@@ -58,19 +62,34 @@ def back(device, record):
     device.slots.save(record)
 
 
-def _reverses(device, record, offset):
-    """True if a genuine reverse package lies there that leads from new to old."""
+def reversible(device, record) -> bool:
+    """True if the reverse package lies there, genuine, and leads to the image before."""
     try:
-        h = genuine(device, offset)
+        plan = Plan(device, genuine(device))
     except OtaError:
         return False
+    return _reverse(device, record, plan, record.image, record.old)
+
+
+def _reverse(device, record, plan, here, there):
+    """True if a genuine reverse package of plan leads from one image to the other."""
+    try:
+        return bool(plan.reverse) and _leads(
+            device, record, genuine(device, plan.reverse), here, there
+        )
+    except OtaError:
+        return False
+
+
+def _leads(device, record, header, here, there):
+    """True if header is of an ordered patch that leads from image here to image there."""
     return (
-        h.ordered
-        and h.product == device.product
-        and h.target == device.component
-        and h.base_digest == record.new.digest
-        and h.image_digest == record.image.digest
-        and h.floor >= record.floor
+        header.ordered
+        and header.product == device.product
+        and header.target == device.component
+        and header.base_digest == here.digest
+        and header.image_digest == there.digest
+        and header.floor >= record.floor
     )
 
 
@@ -79,7 +98,8 @@ def _rewrite(device, record, header, offset, plan, old, new):
     slot = device.slot(0)
     journal = Journal(plan.journal, record.journal)
     if journal.kind == 0:
-        if not holds(slot, old, device.feed):
+        # After a rescue there is no image; a full package needs none.
+        if old.size and not holds(slot, old, device.feed):
             raise VerifyError("digest", old.size)
         # Decode all of it once without writing: whatever is wrong with the package shows
         # while the running image is still whole.

@@ -28,16 +28,14 @@ def apply(device, record):
     changed; afterwards the boot stage goes BACK.
     """
     header = genuine(device)
+    if header.digest[:8] != record.package:
+        raise VerifyError("digest")  # another one was put there meanwhile
     active, backup = device.slot(0), device.slot(1)
     journal = Journal(journal_region(device), record.journal)
     if journal.kind < _SAVED:
         admit(device, record, header)
-        if journal.kind == 0 and not holds(active, record.image, device.feed):
-            raise VerifyError("digest", record.image.size)
-        yield from _copy(device, active, backup, record.image.size, journal)
-        # Only a backup read back whole allows the first erase of the active slot.
-        if not holds(backup, record.image, device.feed):
-            raise VerifyError("digest", record.image.size)
+        if record.image.size:  # a rescue has nothing to save
+            yield from _save(device, record, active, backup, journal)
         journal.mark(_SAVED, 0)
     first = journal.index + 1 if journal.kind == _DONE else 0
     # A sector larger than a block is done again from its first block.
@@ -63,7 +61,7 @@ def apply(device, record):
     if digest(active, header.image_size, device.feed) != header.image_digest:
         raise VerifyError("digest", header.image_size)
     record.old, record.image, record.new = record.image, record.new, Image()
-    record.previous = 1
+    record.previous = 1 if record.old.size else NONE
     record.state = state.TRIAL
     record.tries = device.tries
     device.slots.save(record)
@@ -85,6 +83,16 @@ def back(device, record):
     record.previous = NONE
     record.state = state.IDLE
     device.slots.save(record)
+
+
+def _save(device, record, active, backup, journal):
+    """Copy the active image to the backup slot and read it back."""
+    if journal.kind == 0 and not holds(active, record.image, device.feed):
+        raise VerifyError("digest", record.image.size)
+    yield from _copy(device, active, backup, record.image.size, journal)
+    # Only a backup read back whole allows the first erase of the active slot.
+    if not holds(backup, record.image, device.feed):
+        raise VerifyError("digest", record.image.size)
 
 
 def _copy(device, source, target, size, journal):

@@ -8,6 +8,7 @@ apply: scratch, then journal.
 from .. import state
 from ..compat import const
 from ..errors import ManifestError, PolicyError, VerifyError
+from ..journal import Journal
 from ..package import chunks
 from ..package import header as package
 from ..slots import NONE, Image
@@ -58,6 +59,27 @@ def journal_region(device):
     return ota.sub(ota.size - count * sector, count * sector, "journal")
 
 
+def suits(device, record, header):
+    """Plan of a genuine package that this device can stage and apply as it stands.
+
+    Raises PolicyError: the words of base.admit(), "geometry", "strategy", "fit".
+    """
+    admit(device, record, header)
+    geometry(device.slot(0), header.block_size, device.strategy != "inplace")
+    if device.strategy == "inplace" and header.encoding == package.PATCH and not header.ordered:
+        raise PolicyError("strategy")
+    return Plan(device, header)
+
+
+def journal_number(device, record) -> int:
+    """Number for the next apply: above the record's and above every mark that is there.
+
+    A KV that was lost starts to count again; marks of an earlier life must not count.
+    """
+    last = Journal(journal_region(device), record.journal).highest
+    return max(record.journal, last) + 1 & 0xFFFFFFFF
+
+
 def find(device, offset: int = 0):
     """(header, head) of the package that starts at offset of the OTA partition.
 
@@ -67,6 +89,8 @@ def find(device, offset: int = 0):
     prefix = bytearray(package.PREFIX)
     ota.read(offset, prefix)
     length, signatures = package.lengths(prefix)
+    if offset + length + signatures > ota.size:
+        raise ManifestError("size", length, signatures)
     head = bytearray(length + signatures)
     ota.read(offset, head)
     return package.parse(head), head
@@ -135,11 +159,7 @@ def install(device, record, head, header, open_at):
     Yields (done, total) in bytes and None. Raises PolicyError, VerifyError, TransportError;
     what is durable stays for the next try.
     """
-    admit(device, record, header)
-    geometry(device.slot(0), header.block_size, device.strategy != "inplace")
-    if device.strategy == "inplace" and header.encoding == package.PATCH and not header.ordered:
-        raise PolicyError("strategy")
-    plan = Plan(device, header)
+    plan = suits(device, record, header)
     total = header.size + (header.reverse_size if plan.reverse else 0)
     # If power goes after this record, the next start finds FETCH and what is staged.
     record.state = state.FETCH
@@ -250,7 +270,8 @@ class _Writer:
 
     at: where the stream goes on. Sectors before `redo` that already hold the right bytes
     are left alone. If power goes here, the sectors flushed before stay; the next start finds
-    them by the hash chain and fetches at most one sector and one chunk again.
+    them by the hash chain. It fetches again what was not flushed, the sector before that,
+    and back to the edge of a chunk.
     """
 
     def __init__(self, region, at: int, redo: int):
