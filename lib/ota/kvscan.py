@@ -141,7 +141,7 @@ class Scan(Ring):
                 s = self.seq.index(q)
                 end = self.first(s)
                 n = 0
-                for at, n in self.scan(s, _READS if s == self.newest else 1):
+                for at, n in self.scan(s):
                     end = self._reach(at, n)
                     if n < 0:
                         self.torn.append([q, at, at - n])
@@ -184,6 +184,10 @@ class Scan(Ring):
         else:
             if kind in (SET, DEL, BATCH):
                 self.last = at
+            if kind & 0x7F != BATCH and self.klen + self.vlen <= len(self._view):
+                # The check left key and value in the buffer.
+                self.apply(at + 4, kind & 0x7F, bytes(self._view[: self.klen]), self.vlen)
+                return proven
             for op, what, klen, vlen in self.ops(at):
                 key = bytearray(klen)
                 if klen:
