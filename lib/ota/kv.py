@@ -12,14 +12,15 @@ from binascii import crc32
 
 from .compat import const
 from .errors import FlashError
-from .kvindex import OWN, Index
+from .kvindex import OWN
 from .kvlog import BATCH, DEL, IN_BATCH, SET, SYNC
+from .kvmount import Mount
 
 _HEAD = const(8)
 _RESERVE = const(1024)
 
 
-class KV(Index):
+class KV(Mount):
     """The store in a region of at least two sectors.
 
     reserve: bytes of live records that only keys starting with "ota." may take, and
@@ -27,7 +28,7 @@ class KV(Index):
     """
 
     def __init__(self, region, reserve: int = _RESERVE):
-        Index.__init__(self, region)
+        Mount.__init__(self, region)
         self._wish = reserve
         self._ready = False
         self._fresh = False

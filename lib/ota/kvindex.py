@@ -8,33 +8,36 @@ from array import array
 from binascii import crc32
 
 from .compat import const
-from .kvlog import SET
-from .kvmount import Mount
+from .kvlog import SET, Log
 
 OWN = b"ota."  # keys that may use the reserved room
 _HEAD = const(8)
 
 
-class Index(Mount):
-    """A ring that knows its keys."""
+class Index(Log):
+    """A log that knows its keys."""
 
     def __init__(self, region):
-        Mount.__init__(self, region)
+        Log.__init__(self, region)
         self.clear_index()
 
     def clear_index(self) -> None:
+        """Forget every key."""
         self._hash = array("H")
         self._at = array("I")
         self._n = 0
         self._live = [0, 0]  # bytes of records of user keys, of our keys
 
     def live(self, op: int) -> bool:
+        """True if the operation at op holds its key's value."""
         return self._index(op) >= 0
 
     def moved(self, op: int, to: int) -> None:
+        """The live operation at op now is at `to`."""
         self._at[self._index(op)] = to
 
     def forget(self, start: int, end: int) -> None:
+        """What still points into [start, end) is lost."""
         i = 0
         before = self._n
         while i < self._n:
@@ -46,6 +49,7 @@ class Index(Mount):
             self._count()
 
     def apply(self, op: int, kind: int, key: bytes, vlen: int) -> None:
+        """The operation at op, SET or DEL, is the latest on key."""
         own = key.startswith(OWN)
         i = self._find(key)
         if i >= 0:
@@ -54,8 +58,13 @@ class Index(Mount):
             self._live[own] += self.align(_HEAD + len(key) + vlen)
             if i >= 0:
                 self._at[i] = op
-            else:
-                self._add(crc32(key) & 0xFFFF, op)
+                return
+            if self._n == len(self._at):
+                self._hash.append(0)
+                self._at.append(0)
+            self._hash[self._n] = crc32(key) & 0xFFFF
+            self._at[self._n] = op
+            self._n += 1
         elif i >= 0:
             self._remove(i)
 
@@ -65,9 +74,10 @@ class Index(Mount):
         n = _HEAD + len(key)
         for i in range(self._n):
             if self._hash[i] == h:
-                head = self._view[:n]
                 # From the check before the head, if it is a record of its own.
-                self.region.read(self._at[i] - 4, head)
+                at = self._at[i] - 4
+                head = self._view[: min(n, self.region.size - at)]
+                self.region.read(at, head)
                 if head[6] == len(key) and head[_HEAD:] == key:
                     self.vlen = head[4] | head[5] << 8
                     return i
@@ -78,15 +88,6 @@ class Index(Mount):
             if self._at[i] == op:
                 return i
         return -1
-
-    def _add(self, h: int, op: int) -> None:
-        if self._n == len(self._at):
-            self._hash.append(h)
-            self._at.append(op)
-        else:
-            self._hash[self._n] = h
-            self._at[self._n] = op
-        self._n += 1
 
     def _remove(self, i: int) -> None:
         self._n -= 1

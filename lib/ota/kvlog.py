@@ -47,6 +47,8 @@ class Log:
         self.kind = self.klen = self.vlen = 0
         self._buf = bytearray(_BUFFER)
         self._view = memoryview(self._buf)
+        self._first8 = self._view[:_HEAD]  # slices cost heap, and record() is called a lot
+        self._after4 = self._view[4:_HEAD]
         self._head = bytearray(_HEADER)
         self._place = bytearray(8)
         self.use_unit(region.program_size)
@@ -142,12 +144,11 @@ class Log:
         """Length with padding of the record at `at`, 0 if no valid one is there."""
         if at + _HEAD > end:
             return 0
-        head = self._view[:_HEAD]
-        self.region.read(at, head)
-        stored, vlen, klen, kind = unpack("<IHBB", head)
+        self.region.read(at, self._first8)
+        stored, vlen, klen, kind = unpack("<IHBB", self._first8)
         if not SET <= (kind & 0x7F) <= ERASING or at + _HEAD + klen + vlen > end:
             return 0
-        crc = crc32(head[4:], self.seed(at))
+        crc = crc32(self._after4, self.seed(at))
         if self.crc(at + _HEAD, klen + vlen, crc) != stored:
             return 0
         self.kind = kind

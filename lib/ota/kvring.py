@@ -9,6 +9,7 @@ from struct import pack, unpack
 
 from .compat import const
 from .errors import FlashError
+from .kvindex import Index
 from .kvlog import (
     ACTIVE,
     BATCH,
@@ -19,7 +20,6 @@ from .kvlog import (
     IN_BATCH,
     OPEN,
     SET,
-    Log,
 )
 
 FREE = const(2)  # birth header valid, all else erased
@@ -27,28 +27,16 @@ BORN = const(1)  # birth header valid
 _HEAD = const(8)
 
 
-class Ring(Log):
-    """A log that never ends. A subclass says what is live (live, moved, forget)."""
+class Ring(Index):
+    """A log that never ends."""
 
     def __init__(self, region):
-        Log.__init__(self, region)
+        Index.__init__(self, region)
         self.state = bytearray(self.sectors)
         self.newest = self.end = 0
         self.next_seq = 1
         self.ram = b""  # the record that may be unstable, as it was read once
         self.ram_at = -1
-
-    def live(self, op: int) -> bool:
-        """True if the operation at offset op holds its key's value."""
-        raise NotImplementedError
-
-    def moved(self, op: int, to: int) -> None:
-        """The live operation at op now is at `to`."""
-        raise NotImplementedError
-
-    def forget(self, start: int, end: int) -> None:
-        """What still points into [start, end) is lost."""
-        raise NotImplementedError
 
     def oldest(self) -> int:
         """The sector in use with the lowest sequence number."""
@@ -110,32 +98,20 @@ class Ring(Log):
         self.end = self.first(s)
 
     def recycle(self, s: int, noted: bool = False) -> None:
-        """Erase sector s and make it free.
-
-        Raises FlashError "io", "verify".
-        """
+        """Erase sector s, look at it and make it free. Raises FlashError "io", "verify"."""
         # An erase that is cut may spare the birth header and clear the rest: the sector
         # would look free and is not. A note with a higher erase count gives it away.
         if self.state[s] and not noted and self.marker_fits():
             self.mark(self.end, ERASING, s, self.wear[s] + 1, 0)
+        at = s * self.sector
         if self.ram_at // self.sector == s:
             self.ram_at = -1
-        self.seq[s] = 0
-        self.state[s] = 0
-        self.blank(s)
-        self.bear(s)
-
-    def blank(self, s: int) -> None:
-        """Erase sector s and look at it."""
-        at = s * self.sector
+        self.seq[s] = self.state[s] = 0
         self.region.erase(at, self.sector)
         if self.tail(at, at + self.sector) != at:
             raise FlashError("verify", at)
-
-    def bear(self, s: int) -> None:
-        """Write the birth header of the erased sector s."""
         self.wear[s] += 1
-        self.write_header(s * self.sector, BIRTH, self.sector, self.wear[s])
+        self.write_header(at, BIRTH, self.sector, self.wear[s])
         self.state[s] = FREE
 
     def fresh(self) -> int:
@@ -177,10 +153,7 @@ class Ring(Log):
     def create(self) -> None:
         """Make an empty store out of anything."""
         for s in range(self.sectors):
-            self.seq[s] = self.state[s] = 0
-            self.blank(s)
-        for s in range(self.sectors):
-            self.bear(s)
+            self.recycle(s, True)
         self.newest = self.sectors - 1
         self.open(self.fresh())
         self.mark(self.end, ACTIVE, self.seq[self.newest], self.sectors, 0)
@@ -213,9 +186,9 @@ class Ring(Log):
     # -- the record that may be unstable is read once; later reads may differ
 
     def record(self, at: int, end: int) -> int:
-        """As Log.record; the record that may be unstable is judged by what was read once."""
+        """As in Log; the record that may be unstable is judged by what was read once."""
         if at != self.ram_at:
-            return Log.record(self, at, end)
+            return Index.record(self, at, end)
         self.vlen, self.klen, self.kind = unpack("<HBB", self.ram[4:_HEAD])
         return self.align(len(self.ram))
 

@@ -12,7 +12,7 @@ _HEAD = const(8)
 
 
 class Scan(Ring):
-    """A ring that is read from flash. A subclass keeps the index (clear_index, apply).
+    """A ring that is read from flash.
 
     damaged: places found at the last mount that were neither record nor erased.
     """
@@ -24,14 +24,6 @@ class Scan(Ring):
         self.torn = []
         self.last = -1
         self.spent = (0, 0)
-
-    def clear_index(self) -> None:
-        """Forget every key."""
-        raise NotImplementedError
-
-    def apply(self, op: int, kind: int, key: bytes, vlen: int) -> None:
-        """The operation at op, SET or DEL, is the latest on key."""
-        raise NotImplementedError
 
     def classify(self) -> bool:
         """Read all headers; True if this is a store of ours."""
