@@ -61,7 +61,7 @@ GROUPS = {
             "version.py",
         ),
     ),
-    "boot": (("core",), ("boot.py", "flash/mount.py", "trial.py")),
+    "boot": (("core",), ("boot.py", "flash/mount.py", "settle.py", "trial.py")),
     "update": (("boot",), ("aio.py", "manifest.py", "transport/stream.py", "update.py")),
     "delta": (
         ("core",),

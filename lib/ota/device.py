@@ -7,9 +7,7 @@ configuration is a dict or a JSON file; docs/config.md lists every key.
 import json
 import sys
 
-from .codec import Inflater
 from .compat import const
-from .crypto.keys import Keys
 from .errors import FlashError
 from .flash.region import Region
 from .kv import KV
@@ -42,9 +40,9 @@ class Device:
         self.wbits = config.get("wbits", 12)
         self.tries = config.get("tries", 3)
         self.mpy = getattr(sys.implementation, "_mpy", 0)
-        self.keys = Keys(config.get("keys", ()))
         self.partitions = partitions(config)
         self._watchdog = watchdog
+        self._keys = None
         self._inflater = None
         self._block = None
         self.kv = KV(self.partitions.get("kv"))
@@ -62,6 +60,13 @@ class Device:
             raise FlashError("config", number)
         return self.partitions.get(names[number])
 
+    @property
+    def keys(self):
+        """The trusted keys (crypto.keys.Keys). Raises ValueError if one is malformed."""
+        if self._keys is None:
+            self._keys = load("crypto.keys").Keys(self.config.get("keys", ()))
+        return self._keys
+
     def prepare(self) -> None:
         """Take the large buffers now, before TLS or the application fragment the heap."""
         self.inflater()
@@ -71,7 +76,7 @@ class Device:
         """A fresh inflater at the board's window; the same object before its first use."""
         if self._inflater is None or self._inflater.used:
             self._inflater = None
-            self._inflater = Inflater(_CHUNK, self.wbits)
+            self._inflater = load("codec").Inflater(_CHUNK, self.wbits)
         return self._inflater
 
     def block(self):
@@ -84,6 +89,13 @@ class Device:
         """Feed the watchdog, if there is one."""
         if self._watchdog:
             self._watchdog.feed()
+
+
+def load(name):
+    """The module ota.<name>, which only some boards or some calls need."""
+    name = "ota." + name
+    __import__(name)
+    return sys.modules[name]
 
 
 def driver(entry):

@@ -8,7 +8,7 @@ import sys
 
 from . import device as _device
 from . import state
-from .boot import go_back
+from .device import load
 from .errors import StateError, code
 from .slots import NONE, Image
 
@@ -35,7 +35,9 @@ def start():
     trial = record.state == state.TRIAL
     if trial:
         if not record.tries:
-            go_back(device, record, "exception" if record.reason == code("exception") else "tries")
+            load("settle").go_back(
+                device, record, "exception" if record.reason == code("exception") else "tries"
+            )
             reset()
         # If power goes after this record, the start counts although it never happened: an
         # image that cuts the power itself must not run for ever.
@@ -92,7 +94,10 @@ def rollback(restart: bool = True) -> None:
         raise StateError("state", record.state)
     if record.previous == NONE or record.old.floor < record.floor:
         raise StateError("none")
-    go_back(device, record, "request")
+    # A confirmed image is not given up for one that is damaged.
+    if record.state == state.IDLE and not load("settle").way_back(device, record):
+        raise StateError("none")
+    load("settle").go_back(device, record, "request")
     if restart:
         reset()
 

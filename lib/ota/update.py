@@ -8,8 +8,8 @@ on is handed in.
 import gc
 
 from . import manifest, state
-from .boot import load
 from .compat import const
+from .device import load
 from .errors import OtaError, PolicyError, StateError, TransportError, VerifyError
 from .package import chunks
 from .package import header as package
@@ -30,6 +30,8 @@ def run(device, source, now: int = 0):
     gc.collect()  # beside an application the heap may be full of its garbage
     try:
         data = yield from source.check()
+        if data is None:
+            return {"result": "none", "version": device.slots.load().image.version}
         found = manifest.parse(data, device.keys)
         record = device.slots.load()
         choice = manifest.decide(found, device, record, now)
@@ -67,7 +69,9 @@ def install(device, open_at, choice=None):
         if choice:
             _match(header, choice)
             record.sequence = choice.sequence
-        for step in load(device.strategy).install(device, record, head, header, way.open):
+        for step in load("strategy." + device.strategy).install(
+            device, record, head, header, way.open
+        ):
             yield step and ("stream", step[0], step[1])
     except OtaError as e:
         _note(device, e, header)

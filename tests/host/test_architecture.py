@@ -20,14 +20,15 @@ LAYERS = (
     ("face", ("",)),
     ("the way", ("update", "trial")),
     ("boot stage", ("boot",)),
+    ("settling", ("settle",)),
     ("board", ("device",)),
     ("strategies", ("strategy.*",)),
     ("what strategies share", ("strategy.base", "strategy.decode", "strategy.staging")),
     ("keeping", ("slots", "journal", "kv")),
-    ("index of the store", ("kvindex",)),
     ("mounting the store", ("kvmount",)),
     ("scanning the store", ("kvscan",)),
     ("ring of the store", ("kvring",)),
+    ("index of the store", ("kvindex",)),
     ("log of the store", ("kvlog",)),
     ("sources", ("source.*",)),
     ("into a file", ("transport.download",)),
@@ -62,8 +63,8 @@ LATE = {
 
 # Modules that import by a name which is only known at run time, and what it names.
 DYNAMIC = {
-    "boot": "a strategy of ota.strategy: a board carries only what it uses",
-    "device": "a flash driver, as the board's configuration names it",
+    "device": "a flash driver, as the configuration names it; modules of ours that only some"
+    " boards carry (strategies) or some calls need (keys, inflater, settling)",
     "trial": "the application",
 }
 

@@ -1,0 +1,208 @@
+"""Settling: what the boot stage does when the record demands work, or there is none yet.
+
+Loaded by boot.py only then, and to give an image up: a settled board boots without it.
+"""
+
+from . import image, state
+from .device import load
+from .errors import FlashError, ManifestError, OtaError, code
+from .package.header import version
+from .slots import NONE, Image, Record
+from .strategy.base import RegionReader, digest, holds
+
+_STEPS = 8  # moves one boot may make; a settled state needs none
+
+
+def settle(device, record):
+    """Carry out READY, APPLY and BACK until the state rests; returns the record.
+
+    record: as it was loaded, None before the first boot. If power goes anywhere in here,
+    the next boot goes on at the same place.
+    """
+    if record is None:
+        record = _first(device)
+    if record.state in (state.IDLE, state.RESCUE) and "ota" in device.partitions:
+        _by_hand(device, record)
+    for _ in range(_STEPS):
+        if record.state == state.READY:
+            _begin(device, record)
+        elif record.state == state.APPLY:
+            _apply(device, record)
+        elif record.state == state.BACK:
+            _back(device, record)
+        elif record.state == state.TRIAL and not _runs(device, record):
+            go_back(device, record, "digest")
+        else:
+            break
+    # What was written came back: a boot after this one finds nothing to repair.
+    device.kv.sync()
+    return record
+
+
+def go_back(device, record, word: str) -> None:
+    """Record that the running image is given up: BACK, or RESCUE; word: the reason.
+
+    The image is remembered: no update takes it again by itself.
+    """
+    record.reason = code(word)
+    record.seen = record.image.digest[:8]
+    if record.previous == NONE or record.old.floor < record.floor:
+        _rescue(device, record)
+        return
+    record.state = state.BACK
+    record.journal = record.journal + 1 & 0xFFFFFFFF
+    device.slots.save(record)
+
+
+def way_back(device, record) -> bool:
+    """True if the image before this one, record.previous, is there and whole."""
+    if device.strategy == "inplace":
+        return load("strategy.inplace").reversible(device, record)
+    return holds(device.slot(record.previous), record.old, device.feed)
+
+
+def _first(device):
+    """The record of a board that has none: its version is that of table or layout."""
+    record = Record()
+    slot = device.slot(0)
+    size = device.config.get("image_size") or image.size(slot)
+    if 0 < size <= slot.size:
+        text = device.partitions.version or "0"
+        version(text)
+        record.image = Image(text, 0, size, digest(slot, size, device.feed))
+    else:
+        record.state = state.RESCUE
+        record.reason = code("empty")
+    device.slots.save(record)
+    return record
+
+
+def _runs(device, record) -> bool:
+    return holds(device.slot(record.active), record.image, device.feed)
+
+
+def _by_hand(device, record) -> None:
+    """Take a package that somebody put into the OTA partition, if it is newer and genuine."""
+    staging = load("strategy.staging")
+    try:
+        header = staging.find(device)[0]
+    except ManifestError as e:
+        if e.reason != "header":  # that is no package at all, most often blank flash
+            _why(device, record, e)
+        return
+    running = record.image.version
+    if record.seen in (header.digest[:8], header.image_digest[:8]) or (
+        running and version(header.version) <= version(running)
+    ):
+        return
+    try:
+        staging.genuine(device)
+        if device.strategy == "ab":
+            _stream(device, record, header)
+        else:
+            staging.suits(device, record, header)
+    except OtaError as e:
+        if e.reason == "truncated":
+            _why(device, record, e)  # it may be half of a download: that can go on
+        else:
+            _refuse(device, record, header, e)
+        return
+    if device.strategy != "ab":
+        record.state = state.READY
+        record.package = header.digest[:8]
+        record.reason = 0
+        record.new = Image(header.version, header.floor, header.image_size, header.image_digest)
+        device.slots.save(record)
+
+
+def _stream(device, record, header):
+    """Strategy ab: the staged package goes into the inactive slot as if it were fetched."""
+
+    def open_at(offset):
+        yield None
+        return RegionReader(device.region("ota"), offset, header.size - offset)
+
+    for _ in load("strategy.ab").install(device, record, None, header, open_at):
+        pass
+
+
+def _begin(device, record) -> None:
+    """READY: look again at what is staged, then record that the apply begins."""
+    try:
+        if device.strategy == "ab":
+            for _ in load("strategy." + device.strategy).apply(device, record):
+                device.feed()
+            return
+        staging = load("strategy.staging")
+        header = staging.genuine(device)
+        if header.digest[:8] != record.package or header.image_digest != record.new.digest:
+            raise ManifestError("header")
+        staging.suits(device, record, header)
+        number = staging.journal_number(device, record)
+    except OtaError as e:
+        _refuse(device, record, None, e)
+        return
+    record.state = state.APPLY
+    record.journal = number
+    record.tries = device.tries
+    if device.strategy == "pingpong":
+        # The backup is about to be overwritten: there is nothing older to go back to.
+        record.previous, record.old = NONE, Image()
+    device.slots.save(record)
+
+
+def _apply(device, record) -> None:
+    try:
+        for _ in load("strategy." + device.strategy).apply(device, record):
+            device.feed()
+        return
+    except OtaError as e:
+        error = e
+    if record.image.size and _runs(device, record):
+        _refuse(device, record, None, error)  # nothing was changed yet
+    elif isinstance(error, FlashError) and record.tries > 1:
+        # The chip refused: what is done is marked, so trying again costs nothing.
+        record.tries -= 1
+        record.reason = error.code
+        device.slots.save(record)
+    elif device.strategy == "pingpong" and record.image.size:
+        record.old, record.image, record.previous = record.image, record.new, 1
+        go_back(device, record, error.reason)
+    else:
+        record.reason = error.code
+        record.seen = record.package
+        _rescue(device, record)
+
+
+def _back(device, record) -> None:
+    try:
+        for _ in load("strategy." + device.strategy).back(device, record):
+            device.feed()
+    except OtaError as e:
+        if not record.reason:
+            record.reason = e.code
+        _rescue(device, record)
+
+
+def _why(device, record, error) -> None:
+    """Note why a package was left alone, once, and not over something that matters more."""
+    if not record.reason:
+        record.reason = error.code
+        device.slots.save(record)
+
+
+def _rescue(device, record) -> None:
+    """No image may run: say so; only a full package helps from here."""
+    record.state = state.RESCUE
+    record.previous = NONE
+    record.image, record.old = Image(), Image()
+    device.slots.save(record)
+
+
+def _refuse(device, record, header, error) -> None:
+    """Back to the image that runs, the reason kept, the package not looked at again."""
+    record.state = state.IDLE if record.image.size else state.RESCUE
+    record.reason = error.code
+    record.seen = header.digest[:8] if header else record.package
+    record.new = Image()
+    device.slots.save(record)
