@@ -1,5 +1,6 @@
 import os
 import unittest
+from binascii import crc32
 
 from nor import Nor
 from ota.errors import FlashError
@@ -106,6 +107,42 @@ class TestUse(_Case):
             self.assertEqual(kv.get("a"), b"1")
         self.assertEqual(nor.ops, ops)
         self.assertEqual(kv.damaged, 0)
+
+    def test_after_sync_the_next_boot_writes_nothing(self):
+        nor, kv = _store()
+        kv.set("a", b"1")
+        kv.sync()
+        ops = nor.ops
+        kv.sync()
+        self.assertEqual(_again(kv).get("a"), b"1")
+        self.assertEqual(nor.ops, ops)
+
+    def test_keys_whose_index_entries_are_equal(self):
+        seen = {}
+        i = 0
+        while True:
+            key = "key%d" % i
+            h = crc32(key.encode()) & 0xFFFF
+            if h in seen:
+                break
+            seen[h] = key
+            i += 1
+        nor, kv = _store()
+        model = {}
+        for n in range(40):
+            for name in (key, seen[h], "x" * n + "y"):
+                model[name] = bytes([n]) * 3
+            for name in model:
+                kv.set(name, model[name])
+            if n % 8 == 7:
+                model.pop(key)
+                kv.delete(key)
+                kv = _again(kv)
+                self.assertIsNone(kv.get(key))
+            self.assertEqual(dict(kv.items()), model)
+            name = "x" * n + "y"
+            model.pop(name)
+            kv.delete(name)
 
     def test_batch(self):
         nor, kv = _store()
@@ -367,8 +404,6 @@ class TestDamage(_Case):
         self.assertEqual(kv.keys(), [])
 
     def test_a_newer_layout_is_left_alone(self):
-        from binascii import crc32
-
         nor, kv = _store(2, 512)
         for at in (0, 16, 512):
             nor.data[at + 3] = 2
