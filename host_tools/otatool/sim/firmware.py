@@ -1,7 +1,7 @@
 """Build the virtual board's firmware: a ROMFS with what other boards have frozen in.
 
-It holds the device library as .mpy, boot.py, main.py, layout.json and the modules that stand
-for the port. The same input gives the same bytes on every machine with the same mpy-cross.
+It holds the device library as .mpy, boot.py, main.py, the layout and the modules that stand for
+the port. The same input gives the same bytes on every machine with the same mpy-cross.
 """
 
 import functools
@@ -37,7 +37,8 @@ def build(
     """Make the ROMFS image of a firmware.
 
     Args:
-        layout: written to layout.json, where the boot stage finds it.
+        layout: becomes layout.py, whose texts stay in flash when the boot stage imports it, and
+            layout.json for tools.
         boot, main: source of boot.py and main.py; default: boards/common. "" leaves it out.
         lib: without it the firmware has no `ota`, and one installed in /lib is used.
         files: more files by path below /rom; .py is compiled, but for boot.py and main.py.
@@ -50,6 +51,7 @@ def build(
     }
     if lib:
         tree.update(_library())
+    tree["layout.py"] = ("LAYOUT = " + _literal(layout) + "\n").encode()
     tree["layout.json"] = json.dumps(layout, sort_keys=True, separators=(",", ":")).encode()
     tree.update(files or {})
     for name, source in (("boot.py", boot), ("main.py", main)):
@@ -58,6 +60,16 @@ def build(
         elif source is not None:
             tree[name] = source.encode()
     return romfs(tree)
+
+
+def _literal(layout) -> str:
+    # Sorted, so that the same layout gives the same bytes.
+    if isinstance(layout, dict):
+        items = (f"{key!r}: {_literal(layout[key])}" for key in sorted(layout))
+        return "{" + ", ".join(items) + "}"
+    if isinstance(layout, list):
+        return "[" + ", ".join(map(_literal, layout)) + "]"
+    return repr(layout)
 
 
 def romfs(files: dict[str, bytes], compile: bool = True) -> bytes:
