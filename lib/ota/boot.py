@@ -79,7 +79,7 @@ def _staged(device, record) -> bool:
     if head[:4] != b"OTAP":
         return False
     # The package's name is the digest of its signed head (package/header.py).
-    length = min(head[8] | head[9] << 8, ota.size)
+    length = min(head[6] | head[7] << 8, ota.size)
     if not 12 < length <= 1024:
         return True
     head = bytearray(length)
