@@ -97,7 +97,7 @@ class Mount(Scan):
                 self.mark(at, VOID, q, start, end)
         if self.ram:
             self._again()
-        self.put(self.room(self.align(_HEAD)), SYNC, 0, 0, ())
+        self.put(self.room(self.align(_HEAD), self.marker), SYNC, 0, 0, ())
 
     def _again(self) -> None:
         vlen, klen, kind = unpack("<HBB", self.ram[4:_HEAD])
