@@ -56,7 +56,9 @@ class Nor:
         self.sector_size = sector_size
         self.program_size = program_size
         self.settled = settled
-        self.data = bytearray(b"\xff" * size)
+        self.data = bytearray(size)
+        for at in range(0, size, sector_size):  # a large flash has no room for a second one
+            self.data[at : at + sector_size] = b"\xff" * sector_size
         self._view = memoryview(self.data)
         self._used = bytearray(size // program_size)  # 1: programmed since its last erase
         self._free = bytes(sector_size // program_size)
@@ -161,8 +163,13 @@ class Nor:
 
     def snapshot(self):
         """The whole state, to be given to restore() any number of times."""
+        n = self.sector_size
+        sectors = []  # in small pieces: a large flash has no room for a second one
+        for at in range(0, self.size, n):
+            piece = bytes(self._view[at : at + n])
+            sectors.append(self._blank if piece == self._blank else piece)
         self._base = (
-            bytes(self.data),
+            sectors,
             bytes(self._used),
             list(self.wear),
             [list(area) for area in self._weak],
@@ -175,16 +182,12 @@ class Nor:
 
     def restore(self, s):
         """Back to snapshot s; cheap if s is the last one taken or restored."""
-        data, used, wear, weak, state, counts, reads = s
-        if s is self._base:
-            n = self.sector_size
-            m = n // self.program_size
-            for i in self._dirty:
-                self.data[i * n : i * n + n] = memoryview(data)[i * n : i * n + n]
-                self._used[i * m : i * m + m] = memoryview(used)[i * m : i * m + m]
-        else:
-            self.data[:] = data
-            self._used[:] = used
+        sectors, used, wear, weak, state, counts, reads = s
+        n = self.sector_size
+        m = n // self.program_size
+        for i in self._dirty if s is self._base else range(len(sectors)):
+            self.data[i * n : i * n + n] = sectors[i]
+            self._used[i * m : i * m + m] = memoryview(used)[i * m : i * m + m]
         self._base = s
         self._dirty = set()
         self.wear = list(wear)

@@ -121,7 +121,7 @@ class TestDirected(unittest.TestCase):
         # The next boot believes the ACTIVE record and begins to erase; the source loses its
         # tail only, and looks as if it were in use.
         state = self.cut_first_erase()
-        self.nor.data[source : source + 64] = state[0][source : source + 64]
+        self.nor.data[source : source + 64] = b"".join(state[0])[source : source + 64]
         self.nor.data[source + 64 : source + 512] = b"\xff" * 448
         # Now the first ACTIVE record reads differently.
         self.nor.data[active] |= 0xFF
@@ -171,7 +171,7 @@ class TestDirected(unittest.TestCase):
         s = self.nor.snapshot()
         self.nor.data[active : active + 24] = b"\xff" * 24  # ACTIVE never written
         self.cut_first_erase()
-        self.nor.data[target : target + 16] = s[0][target : target + 16]
+        self.nor.data[target : target + 16] = b"".join(s[0])[target : target + 16]
         self.nor.data[target + 16 : target + 512] = b"\xff" * 496
         self.assertEqual(self.found(), self.model)
         kv = KV(self.region)
