@@ -2,8 +2,7 @@
 
 Only the forms that mean the same on all ports are used: reads and writes with an offset,
 which never erase, and ioctl 6, which erases one block. Internal flash behind `pyb.Flash` is
-not fit for it: there ioctl 6 does nothing and every write rewrites a whole sector
-(docs/porting.md).
+not fit for it: there ioctl 6 does nothing and every write rewrites a whole sector.
 """
 
 
