@@ -55,6 +55,7 @@ GROUPS = {
             "slots.py",
             "source/__init__.py",
             "state.py",
+            "store.py",
             "strategy/__init__.py",
             "strategy/base.py",
             "transport/__init__.py",

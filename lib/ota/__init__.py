@@ -104,7 +104,7 @@ def store():
     """The KV store, for the application's own keys too (not those that start "ota.")."""
     from . import device
 
-    return device.get().kv
+    return device.get().kv.full()
 
 
 def partitions():

@@ -10,10 +10,10 @@ import sys
 from .compat import const
 from .errors import FlashError
 from .flash.region import Region
-from .kv import KV
 from .partition import tobudos
 from .partition.table import Partitions
 from .slots import Slots
+from .store import Store
 
 _BLOCK = const(4096)
 _CHUNK = const(4224)
@@ -45,7 +45,7 @@ class Device:
         self._keys = None
         self._inflater = None
         self._block = None
-        self.kv = KV(self.partitions.get("kv"))
+        self.kv = Store(self.partitions.get("kv"))
         self.kv.mount()
         self.slots = Slots(self.kv, self.component, self.strategy)
 

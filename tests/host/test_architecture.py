@@ -24,7 +24,8 @@ LAYERS = (
     ("board", ("device",)),
     ("strategies", ("strategy.*",)),
     ("what strategies share", ("strategy.base", "strategy.decode", "strategy.staging")),
-    ("keeping", ("slots", "journal", "kv")),
+    ("keeping", ("slots", "journal", "store")),
+    ("the whole store", ("kv",)),
     ("mounting the store", ("kvmount",)),
     ("scanning the store", ("kvscan",)),
     ("ring of the store", ("kvring",)),
@@ -58,6 +59,7 @@ LATE = {
     ("*", "rp2"): "chip module",
     ("*", "machine"): "chip module",
     ("*", "pyb"): "chip module",
+    ("store", "kv"): "only to write or repair: a settled board boots without it",
     ("transport.http", "transport.tls"): "only for https: TLS takes a large part of a small heap",
 }
 

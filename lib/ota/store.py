@@ -1,0 +1,168 @@
+"""The store as a board opens it: a settled one is read here, without the code that writes.
+
+Most starts only read one record. What kv.py and the files below it are for (writing, repair,
+the index) is loaded at the first write, or when a look at flash leaves a doubt. Layout:
+docs/format-kv.md.
+"""
+
+from binascii import crc32
+from struct import pack, unpack, unpack_from
+
+from .compat import const
+from .errors import FlashError
+
+_SET = const(1)
+_DEL = const(2)
+_BATCH = const(3)
+_ACTIVE = const(4)
+_SYNC = const(5)
+_ERASING = const(7)
+_PART = const(0x10)  # of a batch
+_COPY = const(0x80)
+_BUFFER = const(512)
+_READS = const(3)  # before flash is believed to be erased
+
+
+class Store:
+    """A kv.KV over region that loads itself when it is needed; every name of it works."""
+
+    def __init__(self, region):
+        self.region = region
+        self._kv = None
+
+    def mount(self) -> None:
+        """As KV.mount(). Raises FlashError."""
+        if self._read(b"", _READS) is None:
+            self.full()
+
+    def get(self, key: str):
+        """As KV.get(). Raises FlashError."""
+        if self._kv is None:
+            found = self._read(key.encode(), 1)
+            if found:
+                return found[0]
+        return self.full().get(key)
+
+    def sync(self) -> None:
+        """As KV.sync(); what was only read needs none. Raises FlashError."""
+        if self._kv is not None:
+            self._kv.sync()
+
+    def full(self):
+        """The KV itself, mounted: for who reads or writes much. Raises FlashError."""
+        if self._kv is None:
+            from .kv import KV
+
+            self._kv = KV(self.region)
+            self._kv.mount()
+        return self._kv
+
+    def __getattr__(self, name):
+        return getattr(self.full(), name)
+
+    def _read(self, name, times):
+        """(value of name or None,), or None if KV.mount() may find anything to do."""
+        try:
+            return self._walk(name, times)
+        except FlashError:
+            return None
+
+    def _walk(self, name, times):
+        buf = memoryview(bytearray(_BUFFER))
+        unit, used, free = self._sectors(buf, times)
+        if not used or not free or unit % self.region.program_size:
+            return None
+        found = None
+        proven = True
+        for number, start in sorted(used):
+            at = start + 2 * ((15 + unit) // unit * unit)
+            end = start + self.region.sector_size
+            floor = 0
+            while at < end:
+                size, klen, kind = self._record(buf, at, end, number, at - start)
+                if size < 0:
+                    if not self._blank(buf, at, end, times):
+                        return None
+                    break
+                at += (7 + size + unit) // unit * unit
+                if kind == _SYNC:
+                    proven = True
+                elif kind in (_ACTIVE, _ERASING):
+                    a, b, c = unpack("<III", buf[:size])
+                    if kind == _ACTIVE:
+                        floor, a, b = a, b, c
+                    # A free sector, erased fewer times than a note promised: that was cut.
+                    if free.get(a * self.region.sector_size, b) < b:
+                        return None
+                elif kind & 0x7F in (_SET, _DEL):
+                    proven = proven and kind & _COPY
+                    if buf[:klen] == name:
+                        found = bytes(buf[klen:size]) if kind & 0x7F == _SET else None
+                elif kind & 0x7F == _BATCH:
+                    proven = proven and kind & _COPY
+                    i = 0
+                    while i < size:
+                        vlen, klen, kind = unpack_from("<HBB", buf, i)
+                        i += 4 + klen
+                        if buf[i - klen : i] == name:
+                            found = (
+                                bytes(buf[i : i + vlen]) if kind & 0x7F == _PART | _SET else None
+                            )
+                        i += vlen
+                else:
+                    return None
+        # Room for one more marker, nothing superseded, and the last write was proven.
+        if not proven or not 0 < floor <= min(used)[0] or at + (19 + unit) // unit * unit > end:
+            return None
+        return (found,)
+
+    def _sectors(self, buf, times):
+        """(unit, [(number, offset) of those in use], {offset: erases of the free ones})."""
+        sector = self.region.sector_size
+        unit = 0
+        used = []
+        free = {}
+        for at in range(0, self.region.size // sector * sector, sector):
+            born = self._header(buf, at, b"OKB\x01")
+            if not born or born[0] != sector or unit not in (0, 1 << (born[1] >> 24 & 15)):
+                return 1, (), ()
+            unit = 1 << (born[1] >> 24 & 15)
+            begin = at + (15 + unit) // unit * unit
+            opened = self._header(buf, begin, b"OKV\x01")
+            if opened:
+                used.append((opened[0], at))
+            elif self._blank(buf, begin, at + sector, times):
+                free[at] = born[1] & 0xFFFFFF
+            else:
+                return 1, (), ()
+        return unit, used, free
+
+    def _header(self, buf, at, magic):
+        self.region.read(at, buf[:16])
+        number, wear, crc = unpack_from("<III", buf, 4)
+        return (number, wear) if buf[:4] == magic and crc32(buf[:12]) == crc else None
+
+    def _record(self, buf, at, end, number, place):
+        """(length of key and value, length of key, kind), both in buf then; a length of -1 if
+        no good record is here."""
+        if at + 8 <= end:
+            self.region.read(at, buf[:8])
+            check, vlen, klen, kind = unpack("<IHBB", buf[:8])
+            crc = crc32(buf[4:8], crc32(pack("<II", number, place)))
+            size = klen + vlen
+            if size <= _BUFFER and at + 8 + size <= end:
+                if size:
+                    self.region.read(at + 8, buf[:size])
+                if crc32(buf[:size], crc) == check:
+                    return size, klen, kind
+        return -1, 0, 0
+
+    def _blank(self, buf, at, end, times):
+        """True if [at, end) reads as erased, `times` times."""
+        for _ in range(times):
+            for i in range(at, end, _BUFFER):
+                part = buf[: min(_BUFFER, end - i)]
+                self.region.read(i, part)
+                if bytes(part).rstrip(b"\xff"):
+                    return False
+        return True
