@@ -197,10 +197,8 @@ def varint(n):
 
 def noise(size, seed=1):
     """size bytes that do not repeat."""
-    out = b""
-    while len(out) < size:
-        out += hashlib.sha256(struct.pack("<II", seed, len(out))).digest()
-    return out[:size]
+    parts = [hashlib.sha256(struct.pack("<II", seed, at)).digest() for at in range(0, size, 32)]
+    return b"".join(parts)[:size]
 
 
 def entry(url, data, base=None, in_place=False):

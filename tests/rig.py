@@ -67,6 +67,13 @@ class Rig:
         r = self.device.slots.load()
         return self.read("backup" if r.active else "active", r.image.size)
 
+    def runs(self, data):
+        """True if the active slot holds exactly data; without a copy of it."""
+        r = self.device.slots.load()
+        at = self.config["partitions"]["backup" if r.active else "active"]["offset"]
+        n = r.image.size
+        return n == len(data) and memoryview(self.nor.data)[at : at + n] == memoryview(data)
+
 
 def opener(data, log=None):
     """open_at over bytes; log collects the offsets asked for."""

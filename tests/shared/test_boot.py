@@ -1,0 +1,367 @@
+import ota
+from nor import PowerCut
+from ota import slots, state, trial
+from ota.errors import (
+    FlashError,
+    PolicyError,
+    StateError,
+    VerifyError,
+)
+from ota.package import header as fmt
+from packer import Package
+from scenes import (
+    ONE,
+    STRATEGIES,
+    THREE,
+    TWO,
+    WAYS,
+    Case,
+    blank,
+    confirmed,
+    for_nobody,
+    fresh,
+    made,
+    on_trial,
+    stick,
+    usual,
+)
+
+
+class TestByHand(Case):
+    def test_genuine_and_newer_is_taken(self):
+        for strategy, kind in WAYS:
+            with self.subTest(strategy=strategy, kind=kind):
+                rig = fresh(strategy)
+                rig.write("ota", made(kind))
+                rig.boot()
+                self.rests(rig, "TRIAL", TWO, "0.2")
+                trial.confirm()
+                self.rests(rig, "IDLE", TWO, "0.2")
+
+    def test_not_newer_is_left_alone(self):
+        for strategy in STRATEGIES:
+            for version in ("0.1", "0.0.9"):
+                with self.subTest(strategy=strategy, version=version):
+                    rig = fresh(strategy)
+                    before = rig.nor.ops
+                    rig.write("ota", Package(TWO, None, version).data())
+                    self.rests(rig, "IDLE", ONE, "0.1")
+                    self.assertGreaterEqual(rig.nor.ops, before)
+
+    def test_refused_with_a_reason_and_not_looked_at_again(self):
+        for what, strategies, _, word, data in for_nobody():
+            for strategy in strategies:
+                if what in ("hardware", "order", "block", "magic", "head", "nothing"):
+                    continue  # see the tests below
+                with self.subTest(what=what, strategy=strategy):
+                    rig = fresh(strategy)
+                    rig.write("ota", data)
+                    active = rig.nor.wear[:9]
+                    rig.boot()
+                    self.rests(rig, "IDLE", ONE, "0.1", word)
+                    self.assertEqual(rig.nor.wear[:9], active)
+
+    def test_of_the_wrong_order_or_block(self):
+        for strategy, word, package in (
+            ("ab", "strategy", Package(TWO, ONE, ordered=True)),
+            ("inplace", "strategy", Package(TWO, ONE)),
+            ("inplace", "geometry", Package(TWO, None, block=2048)),
+        ):
+            with self.subTest(strategy=strategy, word=word):
+                rig = fresh(strategy)
+                rig.write("ota", package.data())
+                rig.boot()
+                self.rests(rig, "IDLE", ONE, "0.1", word)
+
+    def test_damaged_is_not_taken(self):
+        data = Package(TWO, None).data()
+        start = sum(fmt.lengths(data))
+        for strategy in STRATEGIES:
+            for place in (0, 4, 6, 20, start - 1, start, start + 99, 9999, len(data) - 1):
+                with self.subTest(strategy=strategy, place=place):
+                    rig = fresh(strategy)
+                    bad = bytearray(data)
+                    bad[place] ^= 1
+                    rig.write("ota", bytes(bad))
+                    rig.boot()
+                    status = ota.status()
+                    # What has no magic is no package; everything else has a reason.
+                    self.assertEqual(status["reason"] == "", place == 0)
+                    self.rests(rig, "IDLE", ONE, "0.1", status["reason"])
+
+    def test_cut_off_is_not_taken(self):
+        data = Package(TWO, None).data()
+        for strategy in STRATEGIES:
+            for n in (100, 300, 5000, len(data) - 3):
+                with self.subTest(strategy=strategy, n=n):
+                    rig = fresh(strategy)
+                    rig.write("ota", data[:n])
+                    rig.boot()
+                    status = ota.status()
+                    self.assertNotEqual(status["reason"], "")
+                    self.rests(rig, "IDLE", ONE, "0.1", status["reason"])
+
+    def test_rolled_back_is_not_taken_again(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig = fresh(strategy)
+                data = usual(strategy)
+                if strategy == "inplace":
+                    # The reverse package is looked for from a sector edge on.
+                    back = Package(ONE, TWO, "0.1", ordered=True).data()
+                    data = Package(TWO, ONE, "0.2", ordered=True, behind=back).data()
+                    length = len(data) - len(back)
+                    data = data[:length] + b"\xff" * (-length % 4096) + back
+                rig.write("ota", data)
+                rig.boot()
+                trial.rollback(False)
+                rig.boot()
+                self.rests(rig, "IDLE", ONE, "0.1", "request")
+
+    def test_replaces_what_is_staged_for_going_back(self):
+        # In place the reverse package is overwritten by hand; the way back is gone then, and
+        # nothing else is taken for it.
+        rig, r = confirmed("inplace")
+        self.assertEqual(r.previous, 2)
+        rig.write("ota", Package(THREE, None, "0.3", product="toaster").data())
+        rig.boot()
+        self.rests(rig, "IDLE", TWO, "0.2", "product")
+        try:
+            trial.rollback(False)
+        except StateError as e:
+            self.assertEqual(e.reason, "none")
+        rig.boot()
+        self.assertTrue(rig.runs(TWO))
+        self.assertEqual(ota.status()["state"], "IDLE")
+
+    def test_reverse_package_of_other_images_is_not_applied(self):
+        rig, r = confirmed("inplace")
+        back = Package(THREE, ONE, "0.3", ordered=True).data()
+        ahead = Package(TWO, ONE, "0.2", ordered=True, behind=back).data()
+        length = len(ahead) - len(back)
+        padded = ahead[:length] + b"\xff" * (-length % 4096) + back
+        rig.write("ota", padded)
+        try:
+            trial.rollback(False)
+        except StateError as e:
+            self.assertEqual(e.reason, "none")
+        rig.boot()
+        self.assertEqual(ota.status()["state"], "IDLE")
+        self.assertTrue(rig.runs(TWO))
+
+
+class TestBootStage(Case):
+    def _cut_in_apply(self, strategy, n, data=None):
+        rig = fresh(strategy)
+        rig.install(data or usual(strategy))
+        rig.nor.cut_at(n, "after")
+        with self.assertRaises(PowerCut):
+            rig.boot()
+        rig.nor.power_on()
+        return rig
+
+    def test_package_damaged_before_the_apply(self):
+        for strategy in ("pingpong", "inplace"):
+            for place in (4, 50, 200, 260):
+                with self.subTest(strategy=strategy, place=place):
+                    rig = fresh(strategy)
+                    rig.install(usual(strategy))
+                    active = rig.nor.wear[:9]
+                    rig.nor.data[rig.config["partitions"]["ota"]["offset"] + place] ^= 1
+                    rig.boot()
+                    word = ota.status()["reason"]
+                    self.assertNotEqual(word, "")
+                    self.rests(rig, "IDLE", ONE, "0.1", word)
+                    self.assertEqual(rig.nor.wear[:9], active)
+
+    def test_package_exchanged_before_the_apply(self):
+        other = Package(THREE, ONE, "0.3", ordered=True).data()
+        for strategy in ("pingpong", "inplace"):
+            with self.subTest(strategy=strategy):
+                rig = fresh(strategy)
+                rig.install(usual(strategy))
+                rig.write("ota", other)
+                active = rig.nor.wear[:9]
+                rig.boot()
+                self.assertEqual(ota.status()["state"], "IDLE")
+                self.assertTrue(rig.runs(ONE))
+                self.assertEqual(rig.nor.wear[:9], active)
+
+    def test_slot_damaged_while_ready(self):
+        rig = fresh("ab")
+        rig.install(usual("ab"))
+        rig.nor.data[rig.config["partitions"]["backup"]["offset"] + 777] ^= 2
+        rig.boot()
+        self.rests(rig, "IDLE", ONE, "0.1", "digest")
+
+    def test_running_image_damaged_before_the_apply(self):
+        # Nothing can be made of it any more; only a full package helps.
+        for strategy in ("pingpong", "inplace"):
+            with self.subTest(strategy=strategy):
+                rig = fresh(strategy)
+                rig.install(usual(strategy))
+                rig.nor.data[100] ^= 1
+                rig.boot()
+                self.rests(rig, "RESCUE", b"", "", "digest")
+
+    def test_ping_pong_goes_back_when_the_package_is_lost_on_the_way(self):
+        clean = fresh("pingpong")
+        clean.install(usual("pingpong"))
+        before = clean.nor.ops
+        clean.boot()
+        total = clean.nor.ops - before
+        backs = 0
+        for n in range(2, total, 3):
+            with self.subTest(n=n):
+                rig = self._cut_in_apply("pingpong", n)
+                rig.nor.data[rig.config["partitions"]["ota"]["offset"] + 200] ^= 1
+                rig.boot()
+                status = ota.status()
+                if status["state"] == "TRIAL":  # the cut was behind the last block
+                    continue
+                backs += 1
+                self.rests(rig, "IDLE", ONE, "0.1", status["reason"])
+                self.assertNotEqual(status["reason"], "")
+                # The backup may be half of a copy: it is no image to go back to.
+                try:
+                    trial.rollback(False)
+                except StateError as e:
+                    self.assertEqual(e.reason, "none")
+                rig.boot()
+                self.assertEqual(ota.status()["state"], "IDLE")
+                self.assertTrue(rig.runs(ONE))
+        self.assertGreaterEqual(backs, 8)
+
+    def test_refused_apply_after_a_confirmed_update_keeps_what_runs(self):
+        # The backup of the update before is half overwritten when this one is given up.
+        rig, _ = confirmed("pingpong")
+        rig.install(Package(THREE, None, "0.3").data())
+        rig.nor.cut_at(6, "after")
+        with self.assertRaises(PowerCut):
+            rig.boot()
+        rig.nor.power_on()
+        rig.nor.data[rig.config["partitions"]["ota"]["offset"] + 9000] ^= 1
+        rig.boot()
+        self.assertEqual(ota.status()["state"], "IDLE")
+        self.refused(StateError, "none", trial.rollback)
+        self.assertTrue(rig.runs(TWO))
+
+    def test_chip_that_refuses_once(self):
+        for strategy in ("pingpong", "inplace"):
+            clean = fresh(strategy)
+            clean.install(usual(strategy))
+            before = clean.nor.ops
+            clean.boot()
+            total = clean.nor.ops - before
+            for effect in ("error", "stuck"):
+                for n in range(3, total, 4):
+                    with self.subTest(strategy=strategy, effect=effect, n=n):
+                        rig = fresh(strategy)
+                        rig.install(usual(strategy))
+                        if effect == "stuck":
+                            stick(rig.nor, n // 2)
+                        else:
+                            rig.nor.cut_at(n, effect)
+                        try:
+                            rig.boot()
+                        except FlashError:
+                            rig.boot()  # the record itself could not be written
+                        r = rig.device.slots.load()
+                        if r.state == state.TRIAL:
+                            self.assertTrue(rig.runs(TWO))
+                        else:
+                            self.assertEqual(r.state, state.IDLE)
+                            self.assertTrue(rig.runs(ONE))
+                            self.assertNotEqual(r.reason, 0)
+
+    def test_journal_of_an_earlier_life_does_not_count(self):
+        # The KV was lost and counts from 1 again; marks of the first apply are still there.
+        for strategy in ("pingpong", "inplace"):
+            with self.subTest(strategy=strategy):
+                rig, _ = confirmed(strategy)
+                rig.write("active", ONE)
+                p = rig.config["partitions"]["kv"]
+                rig.nor.erase(p["offset"], p["size"])
+                p = rig.config["partitions"]["ota"]
+                rig.nor.erase(p["offset"], 4096)
+                rig.boot()
+                self.rests(rig, "IDLE", ONE, "0.1")
+                rig.install(usual(strategy))
+                rig.boot()
+                self.rests(rig, "TRIAL", TWO, "0.2")
+
+
+class TestRescue(Case):
+    def _rescued(self, strategy):
+        rig, r = on_trial(strategy)
+        for name in ("active", "backup"):
+            if name in rig.config["partitions"]:
+                rig.nor.data[rig.config["partitions"][name]["offset"] + 5] ^= 1
+        rig.boot()
+        self.rests(rig, "RESCUE", b"", "", "digest")
+        return rig
+
+    def test_blank_board(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig = blank(strategy)
+                rig.config["image_size"] = 0
+                rig.nor.erase(0, 9 * 4096)
+                rig.boot()
+                self.rests(rig, "RESCUE", b"", "", "empty")
+                self.refused(StateError, "rescue", trial.start)
+                self.refused(StateError, "state", trial.rollback)
+
+    def test_patch_does_not_help(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig = self._rescued(strategy)
+                self.refused(PolicyError, "base", rig.install, usual(strategy))
+                self.rests(rig, "RESCUE", b"", "", "base")
+
+    def test_full_package_helps(self):
+        for strategy in STRATEGIES:
+            for by_hand in (False, True):
+                with self.subTest(strategy=strategy, by_hand=by_hand):
+                    rig = self._rescued(strategy)
+                    data = Package(THREE, None, "0.3").data()
+                    if by_hand:
+                        rig.write("ota", data)
+                    else:
+                        rig.install(data)
+                    rig.boot()
+                    r = self.rests(rig, "TRIAL", THREE, "0.3")
+                    self.assertEqual((r.previous, r.old.size), (slots.NONE, 0))
+                    # There is no image to go back to.
+                    self.refused(StateError, "none", trial.rollback)
+                    trial.confirm()
+                    self.rests(rig, "IDLE", THREE, "0.3")
+
+    def test_image_that_fails_after_a_rescue_is_a_rescue_again(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig = self._rescued(strategy)
+                rig.install(Package(THREE, None, "0.3").data())
+                rig.boot()
+                for _ in range(3):
+                    self.assertTrue(self.start(rig, "app_that_is_not_there"))
+                    rig.boot()
+                self.assertTrue(self.start(rig, "app_that_is_not_there"))
+                rig.boot()
+                self.rests(rig, "RESCUE", b"", "", "exception")
+
+    def test_broken_full_package_leaves_the_rescue(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig = self._rescued(strategy)
+                bad = Package(THREE, None, "0.3")
+                bad.chunks[-1].stored = b"\x07" + bad.chunks[-1].stored[1:]
+                try:
+                    rig.install(bad.data())
+                except VerifyError:
+                    pass
+                rig.boot()
+                self.rests(rig, "RESCUE", b"", "", "inflate")
+                rig.install(Package(THREE, None, "0.3").data())
+                rig.boot()
+                self.rests(rig, "TRIAL", THREE, "0.3")

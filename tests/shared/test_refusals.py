@@ -1,0 +1,175 @@
+import struct
+
+from ota import slots, trial, update
+from ota.errors import (
+    OtaError,
+    PolicyError,
+    VerifyError,
+)
+from ota.package import header as fmt
+from packer import Package, content, entry, manifest, noise, release
+from scenes import (
+    ONE,
+    SIZE,
+    STRATEGIES,
+    THREE,
+    TWO,
+    Case,
+    Server,
+    Source,
+    blank,
+    confirmed,
+    fetch,
+    for_nobody,
+    fresh,
+    made,
+    outside,
+    usual,
+)
+
+
+class TestRefusals(Case):
+    def test_package_for_somebody_else(self):
+        count = 0
+        for what, strategies, kind, word, data in for_nobody():
+            for strategy in strategies:
+                with self.subTest(what=what, strategy=strategy):
+                    rig = fresh(strategy)
+                    rig.device.mpy = 6
+                    before = outside(rig)
+                    self.refused(kind, word, rig.install, data)
+                    self.assertTrue(before == outside(rig), "flash")
+                    self.rests(rig, "IDLE", ONE, "0.1", word)
+                    count += 1
+        self.assertGreaterEqual(count, 45)
+
+    def test_same_while_something_can_be_rolled_back(self):
+        # The image before this one stays where it is, too.
+        for strategy in STRATEGIES:
+            rig, _ = confirmed(strategy)
+            start = rig.nor.snapshot()
+            for what, strategies, kind, word, data in for_nobody():
+                # For "order" the base is not the image that runs now.
+                if what == "order" or strategy not in strategies:
+                    continue
+                with self.subTest(what=what, strategy=strategy):
+                    rig.nor.restore(start)
+                    rig.boot()
+                    rig.device.mpy = 6
+                    before = outside(rig)
+                    self.refused(kind, word, rig.install, data)
+                    self.assertTrue(before == outside(rig), "flash")
+                    trial.rollback(False)
+                    rig.boot()
+                    self.rests(rig, "IDLE", ONE, "0.1", "request")
+
+    def test_package_larger_than_the_ota_partition(self):
+        for strategy in ("pingpong", "inplace"):
+            with self.subTest(strategy=strategy):
+                rig = blank(strategy)
+                rig.config["partitions"]["ota"]["size"] = 7 * 4096
+                rig.boot()
+                before = outside(rig)
+                self.refused(PolicyError, "fit", rig.install, Package(noise(SIZE), None).data())
+                self.assertTrue(before == outside(rig), "flash")
+                self.rests(rig, "IDLE", ONE, "0.1", "fit")
+                rig.install(usual(strategy))
+                rig.boot()
+                self.rests(rig, "TRIAL", TWO, "0.2")
+
+    def test_reverse_package_that_does_not_fit_is_left_out(self):
+        rig = blank("inplace")
+        rig.config["partitions"]["ota"]["size"] = 4 * 4096
+        rig.boot()
+        rig.install(made("place"))
+        rig.boot()
+        r = self.rests(rig, "TRIAL", TWO, "0.2")
+        self.assertEqual(r.previous, slots.NONE)
+
+    def test_damaged_payload(self):
+        good = Package(TWO, None).data()
+        start = sum(fmt.lengths(good))
+        for strategy in STRATEGIES:
+            for place in (start, start + 40, len(good) // 2, len(good) - 1):
+                with self.subTest(strategy=strategy, place=place):
+                    rig = fresh(strategy)
+                    bad = bytearray(good)
+                    bad[place] ^= 1
+                    with self.assertRaises(VerifyError) as cm:
+                        rig.install(bytes(bad))
+                    word = cm.exception.reason
+                    self.assertIn(word, ("chain", "chunk"))
+                    self.rests(rig, "IDLE", ONE, "0.1", word)
+                    # The right one is taken afterwards.
+                    rig.install(good)
+                    rig.boot()
+                    self.rests(rig, "TRIAL", TWO, "0.2")
+
+    def test_image_that_is_not_the_promised_one(self):
+        lie = Package(TWO, None)
+        lie.set(fmt.IMAGE, struct.pack("<I32s", len(TWO), b"?" * 32))
+        rig = fresh("ab")
+        self.refused(VerifyError, "digest", rig.install, lie.data())
+        self.rests(rig, "IDLE", ONE, "0.1", "digest")
+        # The boot stage has a whole backup when it finds out.
+        rig = fresh("pingpong")
+        rig.install(lie.data())
+        rig.boot()
+        self.rests(rig, "IDLE", ONE, "0.1", "digest")
+
+    def test_payload_that_does_not_decode(self):
+        # Signed and chained, but broken in its last block: found out in time.
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig = fresh(strategy)
+                bad = Package(TWO, None)
+                bad.chunks[-1].stored = b"\x07" + bad.chunks[-1].stored[1:]
+                active = rig.nor.wear[:9]
+                if strategy == "ab":
+                    self.refused(VerifyError, "inflate", rig.install, bad.data())
+                else:
+                    rig.install(bad.data())
+                    rig.boot()
+                self.rests(rig, "IDLE", ONE, "0.1", "inflate")
+                if strategy != "pingpong":
+                    self.assertEqual(rig.nor.wear[:9], active)
+
+    def test_manifest_and_package_must_belong_together(self):
+        good = Package(TWO, None)
+        data = good.data()
+        for what, kind, word, change in (
+            ("another package", VerifyError, "digest", Package(TWO, None, floor=1).data()),
+            ("longer", VerifyError, "digest", {"size": len(data) + 1}),
+            ("version", PolicyError, "version", {"version": "0.3"}),
+            ("floor", PolicyError, "version", {"floor": 1}),
+            ("image", PolicyError, "version", {"image": THREE}),
+        ):
+            with self.subTest(what=what):
+                rig = fresh("ab")
+                more = change if isinstance(change, dict) else {}
+                e = entry("p", data)
+                e["size"] = more.get("size", e["size"])
+                r = release(
+                    more.get("version", "0.2"), more.get("image", TWO), [e], more.get("floor", 0)
+                )
+                served = data if isinstance(change, dict) else change
+                before = outside(rig)
+                source = Source(manifest(content([r])), {"p": served})
+                self.refused(kind, word, update.drive, update.run(rig.device, source))
+                self.assertTrue(before == outside(rig), "flash")
+                self.rests(rig, "IDLE", ONE, "0.1", word)
+
+    def test_readers_are_closed_whatever_happens(self):
+        good = Package(TWO, None).data()
+        bad = bytearray(good)
+        bad[-1] ^= 1
+        for strategy in STRATEGIES:
+            for data, limit in ((good, 1 << 30), (good, 5000), (good, 50), (bytes(bad), 1 << 30)):
+                with self.subTest(strategy=strategy, limit=limit):
+                    rig = fresh(strategy)
+                    server = Server(data, limit)
+                    try:
+                        fetch(rig, server)
+                    except OtaError:
+                        pass
+                    self.assertEqual(server.closed, len(server.offsets))
