@@ -1,6 +1,7 @@
 """Cut the power at every program and erase of a whole update, recover, look.
 
 Every case:  python tests/cuts.py [--every N] [--strategy NAME]   (micropython works too)
+On 2 cores:  python tests/cuts.py --shard 0/2 & python tests/cuts.py --shard 1/2
 One case:    python tests/cuts.py --replay ab-delta-24k-4096-8-middle-17
 CI runs a sample of the same through tests/shared/test_update_cut.py.
 
@@ -43,7 +44,7 @@ class Case:
         before = self.rig.nor.ops
         self._update()
         self.total = self.rig.nor.ops - before
-        self._expect(self.rig.running() == self.new, "clean run")
+        self._expect(self.rig.runs(self.new), "clean run")
 
     def _update(self):
         rig = self.rig
@@ -76,17 +77,18 @@ class Case:
         record = rig.boot()
         self._expect(record.state != state.RESCUE, "rescue", code)
         self._expect(record.state not in (state.APPLY, state.BACK), "not settled", code)
-        self._expect(rig.running() in (self.old, self.new), "neither old nor new", code)
+        old = rig.runs(self.old)
+        self._expect(old or rig.runs(self.new), "neither old nor new", code)
         ops = nor.ops
         record = rig.boot()
         self._expect(nor.ops == ops, "second boot writes", code)
         if record.state == state.TRIAL:
             trial.confirm()
-        if rig.running() == self.old:
+        if old:
             self._update()
         record = rig.boot()
         self._expect(record.state == state.IDLE, "not idle", code)
-        self._expect(rig.running() == self.new, "not finished", code)
+        self._expect(rig.runs(self.new), "not finished", code)
         self._expect(record.image.version == "0.2", "version", code)
 
 
@@ -109,25 +111,35 @@ def main(args):
         Case(strategy, kind, name, int(sector), int(program)).run(int(n), effect)
         print("ok")
         return 0
-    every = int(args[args.index("--every") + 1]) if "--every" in args else 1
-    only = args[args.index("--strategy") + 1] if "--strategy" in args else ""
+    every = int(_option(args, "--every", "1"))
+    shard, shards = [int(n) for n in _option(args, "--shard", "0/1").split("/")]
     total = failed = 0
-    for strategy, kind in KINDS:
-        if only and strategy != only:
+    for i, (strategy, kind, name, sector, program) in enumerate(cases()):
+        if i % shards != shard or _option(args, "--strategy", strategy) != strategy:
             continue
-        for name in sorted(SIZES):
-            for sector, program in GEOMETRIES:
-                case = Case(strategy, kind, name, sector, program)
-                try:
-                    count = sample(case, every)
-                except Failed as e:
-                    print("FAILED", *e.args)
-                    failed += 1
-                    continue
-                total += count
-                print("%s: %d operations, %d cuts" % (case.name, case.total, count))
+        try:
+            case = Case(strategy, kind, name, sector, program)
+            count = sample(case, every)
+        except Failed as e:
+            print("FAILED", *e.args)
+            failed += 1
+            continue
+        total += count
+        print("%s: %d operations, %d cuts" % (case.name, case.total, count))
     print("%d passed, %d failed" % (total, failed))
     return 1 if failed or not total else 0
+
+
+def cases():
+    """(strategy, kind, size, sector size, program size) of every case."""
+    for strategy, kind in KINDS:
+        for name in sorted(SIZES):
+            for sector, program in GEOMETRIES:
+                yield strategy, kind, name, sector, program
+
+
+def _option(args, name, default):
+    return args[args.index(name) + 1] if name in args else default
 
 
 if __name__ == "__main__":
