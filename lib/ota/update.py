@@ -36,7 +36,7 @@ def run(device, source, now: int = 0):
         record = device.slots.load()
         choice = manifest.decide(found, device, record, now)
     except OtaError as e:
-        _note(device, e, None)
+        _note(device, e)
         raise
     if choice is None:
         return {"result": "none", "version": record.image.version}
@@ -55,7 +55,6 @@ def install(device, open_at, choice=None):
     Returns as run() does. Raises OtaError.
     """
     record = _may_start(device)
-    header = None
     gc.collect()  # long pieces come next, and an application has left its garbage
     way = _Way(open_at)
     try:
@@ -74,7 +73,7 @@ def install(device, open_at, choice=None):
         ):
             yield step and ("stream", step[0], step[1])
     except OtaError as e:
-        _note(device, e, header)
+        _note(device, e)
         raise
     finally:
         way.close()
@@ -163,7 +162,7 @@ def _may_start(device):
     return record
 
 
-def _note(device, error, header):
+def _note(device, error):
     """Keep why in the record; the running image is untouched whatever happened."""
     record = device.slots.load()
     if record.state not in (state.IDLE, state.FETCH, state.READY, state.RESCUE):
@@ -178,8 +177,7 @@ def _note(device, error, header):
     if refused:
         record.state = state.IDLE if record.image.size else state.RESCUE
         record.new = Image()
-        if header:
-            record.seen = header.digest[:8]
+        record.package = bytes(8)  # a good copy of it may come, also by hand
     device.slots.save(record)
 
 
