@@ -51,6 +51,7 @@ GROUPS = {
             "package/header.py",
             "partition/__init__.py",
             "partition/table.py",
+            "partition/text.py",
             "partition/tobudos.py",
             "slots.py",
             "source/__init__.py",

@@ -13,7 +13,8 @@ from ota.errors import OtaError
 from ota.flash.ram import RamFlash
 from ota.package import chunks
 from ota.package import header as fmt
-from ota.partition import table, tobudos
+from ota.partition import tobudos
+from ota.partition.text import text
 from ota.strategy import staging
 from ota.transport.memory import Memory
 
@@ -128,7 +129,7 @@ def flash(data: bytes, layout: dict) -> list[Section]:
         ram.data[:] = data
         entry["driver"] = ram
     d = Device(config)
-    out = [Section("partitions", [("", line) for line in table.text(d.partitions)])]
+    out = [Section("partitions", [("", line) for line in text(d.partitions)])]
     kept = Section("KV", columns=("key", "bytes", "value"))
     for key, value in sorted(d.kv.items()):
         kept.table.append((key, str(len(value)), value[:24].hex(" ")))

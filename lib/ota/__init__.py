@@ -110,9 +110,9 @@ def store():
 def partitions():
     """Print the partition table."""
     from . import device
-    from .partition import table
+    from .partition.text import text
 
-    for line in table.text(device.get().partitions):
+    for line in text(device.get().partitions):
         print(line)
 
 

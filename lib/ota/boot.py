@@ -5,6 +5,7 @@ Decisions read the state record and flash contents, nothing else: no clock, no r
 What a settled board needs at every start is here; the work is in settle.py.
 """
 
+import gc
 import hashlib
 import sys
 
@@ -25,6 +26,7 @@ def run(config, watchdog=None):
     config: dict or path of a JSON file (docs/config.md). Raises only what makes the board
     unusable: FlashError of its table or its KV.
     """
+    gc.collect()  # what stays then lies together, whatever the imports left
     device = _device.Device(config, watchdog)
     _device.current = device
     record = settle(device)
@@ -39,8 +41,10 @@ def settle(device):
     If power goes anywhere in here, the next boot goes on at the same place.
     """
     record = device.slots.load()
-    if record is not None and (
-        record.state == state.FETCH or (record.state == state.IDLE and not _staged(device, record))
+    if (
+        record is not None
+        and record.state in (state.IDLE, state.FETCH)
+        and not _staged(device, record)
     ):
         return record
     return load("settle").settle(device, record)
@@ -70,7 +74,7 @@ def mount(device, region) -> None:
 
 
 def _staged(device, record) -> bool:
-    """True if something lies in the OTA partition that nobody has looked at yet."""
+    """True if something lies in the OTA partition that is to be looked at, or taken."""
     if "ota" not in device.partitions:
         return False
     ota = device.region("ota")
@@ -81,7 +85,11 @@ def _staged(device, record) -> bool:
     # The package's name is the digest of its signed head (package/header.py).
     length = min(head[6] | head[7] << 8, ota.size)
     if not 12 < length <= 1024:
-        return True
+        return record.state == state.IDLE
     head = bytearray(length)
     ota.read(0, head)
-    return hashlib.sha256(head).digest()[:8] not in (record.package, record.seen)
+    name = hashlib.sha256(head).digest()[:8]
+    if record.state == state.FETCH:
+        # ab streams from here what was put here by hand; power may have gone meanwhile.
+        return device.strategy == "ab" and name == record.package
+    return name not in (record.package, record.seen)

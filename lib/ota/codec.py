@@ -6,6 +6,7 @@ MicroPython inflates in C from a reused BytesIO that only ever holds verified by
 
 import io
 
+from .compat import const
 from .errors import VerifyError
 
 try:
@@ -16,8 +17,8 @@ except ImportError:
 
 # A stored, non-final block of one byte: reading it makes DeflateIO allocate its window.
 _PRIME = b"\x00\x01\x00\xfe\xff\x00"
-_CARRY = 8  # a sync flush leaves at most 7 bytes unread
-_SKIP = 64
+_CARRY = const(8)  # a sync flush leaves at most 7 bytes unread
+_SKIP = const(64)
 
 
 def _carry(rest):

@@ -10,14 +10,13 @@ import sys
 from .compat import const
 from .errors import FlashError
 from .flash.region import Region
-from .partition import tobudos
 from .partition.table import Partitions
 from .slots import Slots
 from .store import Store
 
 _BLOCK = const(4096)
 _CHUNK = const(4224)
-_STRATEGIES = ("ab", "pingpong", "inplace")
+_STRATEGIES = const("ab pingpong inplace")
 
 
 class Device:
@@ -35,7 +34,7 @@ class Device:
         self.product = config["product"]
         self.component = config.get("component", "app")
         self.strategy = config.get("strategy", "ab")
-        if self.strategy not in _STRATEGIES:
+        if self.strategy not in _STRATEGIES.split():
             raise FlashError("config", "strategy")
         self.wbits = config.get("wbits", 12)
         self.tries = config.get("tries", 3)
@@ -121,7 +120,7 @@ def partitions(config) -> Partitions:
     table = config.get("table")
     if table:
         where = Region(devices[table["flash"]][0], table["offset"], table.get("size", 40))
-        found = tobudos.read(where)
+        found = load("partition.tobudos").read(where)
         named = Partitions.from_entries(devices, found.entries, found.version, found.mode)
     else:
         named = Partitions(devices, config.get("version", ""))

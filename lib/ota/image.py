@@ -10,10 +10,12 @@ Says nothing about the content: a digest does.
 
 import struct
 
-_ROMFS = b"\xd2\xcd\x31"
-_LITTLEFS = b"littlefs"
-_HEAD = 32
-_MAX_VARUINT = 6  # bytes: 32 bits and one byte of padding
+from .compat import const
+
+_ROMFS = const(b"\xd2\xcd\x31")
+_LITTLEFS = const(b"littlefs")
+_HEAD = const(32)
+_MAX_VARUINT = const(6)  # bytes: 32 bits and one byte of padding
 
 
 def kind(region) -> str:

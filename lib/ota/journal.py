@@ -18,7 +18,7 @@ from binascii import crc32
 from .compat import const
 from .errors import FlashError
 
-_MARK = "<IIBxxxII"
+_MARK = const("<IIBxxxII")
 _SIZE = const(24)
 
 

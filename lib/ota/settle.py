@@ -4,13 +4,14 @@ Loaded by boot.py only then, and to give an image up: a settled board boots with
 """
 
 from . import image, state
+from .compat import const
 from .device import load
 from .errors import FlashError, ManifestError, OtaError, code
 from .package.header import version
 from .slots import NONE, Image, Record
 from .strategy.base import RegionReader, digest, holds
 
-_STEPS = 8  # moves one boot may make; a settled state needs none
+_STEPS = const(8)  # moves one boot may make; a settled state needs none
 
 
 def settle(device, record):
@@ -21,7 +22,7 @@ def settle(device, record):
     """
     if record is None:
         record = _first(device)
-    if record.state in (state.IDLE, state.RESCUE) and "ota" in device.partitions:
+    if record.state in (state.IDLE, state.FETCH, state.RESCUE) and "ota" in device.partitions:
         _by_hand(device, record)
     for _ in range(_STEPS):
         if record.state == state.READY:
@@ -90,6 +91,10 @@ def _by_hand(device, record) -> None:
         if e.reason != "header":  # that is no package at all, most often blank flash
             _why(device, record, e)
         return
+    if record.state == state.FETCH and (
+        device.strategy != "ab" or header.digest[:8] != record.package
+    ):
+        return  # of a download; what ab streams from here goes on
     running = record.image.version
     if record.seen in (header.digest[:8], header.image_digest[:8]) or (
         running and version(header.version) <= version(running)
@@ -102,8 +107,8 @@ def _by_hand(device, record) -> None:
         else:
             staging.suits(device, record, header)
     except OtaError as e:
-        if e.reason == "truncated":
-            _why(device, record, e)  # it may be half of a download: that can go on
+        if e.reason in ("truncated", "signature"):
+            _why(device, record, e)  # a whole copy of the same name may come
         else:
             _refuse(device, record, header, e)
         return

@@ -11,8 +11,8 @@ from .compat import const
 from .errors import FlashError
 
 _VERSION = const(1)
-_HEAD = "<BBBBBBHIII8s8s"
-_IMAGE = "<16sII32s"
+_HEAD = const("<BBBBBBHIII8s8s")
+_IMAGE = const("<16sII32s")
 NONE = const(255)
 
 

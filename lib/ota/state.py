@@ -19,26 +19,32 @@ TRIAL = const(4)
 BACK = const(5)
 RESCUE = const(6)
 
-_NAMES = ("IDLE", "FETCH", "READY", "APPLY", "TRIAL", "BACK", "RESCUE")
+# Texts instead of tuples and dicts: in place in flash, they cost no heap.
+_NAMES = const("IDLE FETCH READY APPLY TRIAL BACK RESCUE")
 
-# from -> states that may follow, as digits. A state may always be written again.
-_MOVES = {
+# strategy: for each state those that may follow, as digits. A state may always be written again.
+_MOVES = const(
     # ab has nothing to apply: the new image is already whole in its slot.
-    "ab": ("156", "026", "0146", "", "056", "06", "1"),
+    "ab 156 026 0146 - 056 06 1 ; "
     # Going back copies the backup; an apply that fails goes back too, or to IDLE as long as
     # it changed nothing. IDLE -> READY: a package that was staged by hand.
-    "pingpong": ("1256", "026", "0136", "0456", "056", "06", "12"),
+    "pingpong 1256 026 0136 0456 056 06 12 ; "
     # Going back needs the reverse package behind the staged one; half of an apply has none.
-    "inplace": ("1256", "026", "0136", "046", "056", "06", "12"),
-}
+    "inplace 1256 026 0136 046 056 06 12 ; "
+)
 
 
 def name(state: int) -> str:
     """The state's word."""
-    return _NAMES[state]
+    return _NAMES.split()[state]
 
 
 def check(strategy: str, old: int, new: int) -> None:
     """Raise StateError "state" unless the strategy may go from old to new."""
-    if old != new and str(new) not in _MOVES[strategy][old]:
+    if old != new and str(new) not in _moves(strategy)[old]:
         raise StateError("state", old, new)
+
+
+def _moves(strategy):
+    i = _MOVES.find(strategy + " ") + len(strategy) + 1
+    return _MOVES[i : _MOVES.find(" ;", i)].split()

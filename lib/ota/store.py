@@ -19,7 +19,8 @@ _SYNC = const(5)
 _ERASING = const(7)
 _PART = const(0x10)  # of a batch
 _COPY = const(0x80)
-_BUFFER = const(512)
+_BUFFER = const(256)  # a state record fits
+_PIECE = const(128)  # looked at for being erased
 _READS = const(3)  # before flash is believed to be erased
 
 
@@ -97,9 +98,13 @@ class Store:
                 elif kind & 0x7F in (_SET, _DEL):
                     proven = proven and kind & _COPY
                     if buf[:klen] == name:
+                        if size > _BUFFER:
+                            return None
                         found = bytes(buf[klen:size]) if kind & 0x7F == _SET else None
                 elif kind & 0x7F == _BATCH:
                     proven = proven and kind & _COPY
+                    if size > _BUFFER:
+                        return None
                     i = 0
                     while i < size:
                         vlen, klen, kind = unpack_from("<HBB", buf, i)
@@ -143,25 +148,30 @@ class Store:
         return (number, wear) if buf[:4] == magic and crc32(buf[:12]) == crc else None
 
     def _record(self, buf, at, end, number, place):
-        """(length of key and value, length of key, kind), both in buf then; a length of -1 if
-        no good record is here."""
+        """(length of key and value, length of key, kind); a length of -1 if no good record is
+        here. buf then begins with key and value, with the key alone if it is too short."""
         if at + 8 <= end:
             self.region.read(at, buf[:8])
             check, vlen, klen, kind = unpack("<IHBB", buf[:8])
             crc = crc32(buf[4:8], crc32(pack("<II", number, place)))
             size = klen + vlen
-            if size <= _BUFFER and at + 8 + size <= end:
-                if size:
-                    self.region.read(at + 8, buf[:size])
-                if crc32(buf[:size], crc) == check:
+            at += 8
+            if at + size <= end:
+                for i in range(at, at + size, _BUFFER):
+                    part = buf[: min(_BUFFER, at + size - i)]
+                    self.region.read(i, part)
+                    crc = crc32(part, crc)
+                if crc == check:
+                    if size > _BUFFER and klen:
+                        self.region.read(at, buf[:klen])
                     return size, klen, kind
         return -1, 0, 0
 
     def _blank(self, buf, at, end, times):
         """True if [at, end) reads as erased, `times` times."""
         for _ in range(times):
-            for i in range(at, end, _BUFFER):
-                part = buf[: min(_BUFFER, end - i)]
+            for i in range(at, end, _PIECE):
+                part = buf[: min(_PIECE, end - i)]
                 self.region.read(i, part)
                 if bytes(part).rstrip(b"\xff"):
                     return False

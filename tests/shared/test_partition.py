@@ -6,7 +6,8 @@ import vector_files
 from ota.errors import FlashError
 from ota.flash.region import Region
 from ota.partition import tobudos
-from ota.partition.table import Partitions, text
+from ota.partition.table import Partitions
+from ota.partition.text import text
 
 _GUIDE = unhexlify("20640001960000000078000800d0020800d00208009803080098030800f80308")
 _BASE = 0x08000000

@@ -75,8 +75,12 @@ class TestStore(unittest.TestCase):
 
     def test_long_value_and_long_batch(self):
         nor, kv = _stored(4, 2048)
-        kv.set("key1", b"x" * 600)
-        kv.batch([("ota.0", b"y" * 300), ("ota.1", b"z" * 300)])
+        kv.set("a user's", b"x" * 600)  # read over
+        kv.set("ota.0", b"y" * 100)
+        kv.sync()
+        self.assertTrue(self.same(nor, kv.region))
+        self.assertEqual(Store(kv.region).get("a user's"), b"x" * 600)
+        kv.batch([("ota.0", b"y" * 150), ("ota.1", b"z" * 150)])
         kv.sync()
         self.assertFalse(self.same(nor, kv.region))
 

@@ -21,6 +21,7 @@ from ..errors import ToolError
 _BOARD = pathlib.Path(__file__).with_name("board")
 _PORT = ("_boot.py", "_control.py", "machine.py", "virtual.py")
 _NATIVE = re.compile(r"^\s*@micropython\.(viper|native)\b", re.MULTILINE)
+_NUMBER = re.compile(r"^([A-Z][A-Z0-9_]*) = (\w+).*\n", re.MULTILINE)
 # sys.implementation._mpy >> 10, as mpy-cross calls it
 _ARCHES = {0: "", 1: "x86", 2: "x64"}
 
@@ -47,7 +48,9 @@ def build(
         ToolError: a source does not compile.
     """
     tree: dict[str, bytes] = {
-        name: (_BOARD / name).read_bytes() for name in (*_PORT, "boot.py", "main.py")
+        **_port(),
+        "boot.py": (_BOARD / "boot.py").read_bytes(),
+        "main.py": (_BOARD / "main.py").read_bytes(),
     }
     if lib:
         tree.update(_library())
@@ -60,6 +63,19 @@ def build(
         elif source is not None:
             tree[name] = source.encode()
     return romfs(tree)
+
+
+def _port() -> dict[str, bytes]:
+    # The numbers of _control.py are put in where they are used: what a port has in C takes
+    # no heap, and this should not take more.
+    files = {name: (_BOARD / name).read_text() for name in _PORT}
+    numbers = dict(_NUMBER.findall(files["_control.py"]))
+    files["_control.py"] = _NUMBER.sub("", files["_control.py"])
+    use = re.compile(r"\b(%s)\b" % "|".join(numbers))
+    # machine.py has constants of its own, which a user reads.
+    files = {n: re.sub(r"\b_c\.([A-Z]\w*)", lambda m: numbers[m[1]], t) for n, t in files.items()}
+    files["_control.py"] = use.sub(lambda m: numbers[m[1]], files["_control.py"])
+    return {name: text.encode() for name, text in files.items()}
 
 
 def _literal(layout) -> str:

@@ -7,10 +7,14 @@ where such verifiers go wrong. Ports without the three-argument pow() cannot use
 import hashlib
 from binascii import unhexlify
 
+from ..compat import const
+
 # DigestInfo of SHA-256 up to the digest (RFC 8017 9.2, note 1): the only accepted form.
-_DIGEST_INFO = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
-_MIN_LENGTH = 256  # bytes of the modulus: 2048 to 4096 bits
-_MAX_LENGTH = 512
+_DIGEST_INFO = const(
+    b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
+)
+_MIN_LENGTH = const(256)  # bytes of the modulus: 2048 to 4096 bits
+_MAX_LENGTH = const(512)
 
 
 class Rsa:

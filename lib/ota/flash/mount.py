@@ -1,9 +1,10 @@
 """A Region as a read-only block device, so that MicroPython can mount an image in it."""
 
+from ..compat import const
 from ..errors import FlashError
 
-_EIO = 5
-_EROFS = 30
+_EIO = const(5)
+_EROFS = const(30)
 
 
 class RegionBlockDev:

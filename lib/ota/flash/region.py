@@ -16,9 +16,10 @@ Offsets count from the start of the device. A driver raises OSError; nothing els
 bounds or alignment, Region does.
 """
 
+from ..compat import const
 from ..errors import FlashError
 
-_CHECK = 256  # bytes compared at a time when reading back
+_CHECK = const(256)  # bytes compared at a time when reading back
 
 
 class Region:

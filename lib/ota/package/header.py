@@ -38,10 +38,10 @@ BASE_VERSION = const(0x0001)
 SEQUENCE = const(0x0002)
 REVERSE = const(0x0003)
 
-_IMAGE = "<I32s"
+_IMAGE = const("<I32s")
 # encoding, wbits, log2 of the block size, flags, longest chunk, longest metadata,
 # stored length of all chunks, digest of the first chunk
-_PAYLOAD = "<BBBBHHI16s"
+_PAYLOAD = const("<BBBBHHI16s")
 ORDERED = const(1)  # payload flag: blocks come in an order that is safe in place
 _TEXT_MAX = const(32)
 

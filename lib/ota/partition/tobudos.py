@@ -22,13 +22,14 @@ tells it: behind an in-position table flash is erased. FlashError words, in this
 
 import struct
 
+from ..compat import const
 from ..errors import FlashError
 
 MAGIC = b"\x20\x64"
 _NAMES = {"ip": ("active", "ota", "kv"), "pp": ("active", "backup", "ota", "kv")}
-_HEADER = 8
-_ENTRY = 8
-_MAX = 40
+_HEADER = const(8)
+_ENTRY = const(8)
+_MAX = const(40)
 
 
 class Table:

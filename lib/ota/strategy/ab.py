@@ -6,13 +6,14 @@ Resumes at the last restart point of the payload: the KV keeps where that is.
 import struct
 
 from .. import state
+from ..compat import const
 from ..errors import PolicyError, VerifyError
 from ..package import chunks
 from ..slots import NONE, Image
 from .base import admit, geometry, holds, put, verified
 from .decode import decoder
 
-_PROGRESS = "<8sII16s"  # package, offset in it, number of the block there, chain digest
+_PROGRESS = const("<8sII16s")  # package, offset in it, number of the block there, chain digest
 
 
 def install(device, record, head, header, open_at):

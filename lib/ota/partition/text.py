@@ -1,0 +1,30 @@
+"""The partition table as the TobudOS bootloader prints it."""
+
+# As the bootloader of the TobudOS guide prints them.
+_LABELS = {"active": "Active APP", "backup": "  Backup", "ota": "   OTA", "kv": "   KV"}
+
+
+def text(partitions) -> list:
+    """Lines of a box as the TobudOS bootloader prints it, with sizes in bytes; a column
+    names the device if there are several."""
+    labels = [_LABELS.get(name, name) for name in partitions.names()]
+    width = max([10] + [len(label) for label in labels])
+    many = len(partitions.devices) > 1
+    rows = []
+    for label, (name, region) in zip(labels, partitions.items()):
+        device, address = partitions.place(name)
+        row = "|%s |  0x%08x |%10d |" % (_pad(label, width), address, region.size)
+        rows.append(row + (" %s |" % _pad(device, 8) if many else ""))
+    if partitions.version:
+        row = "|%s |      %s|%s|" % (
+            _pad(" Version", width),
+            _pad(partitions.version, 7),
+            " " * 11,
+        )
+        rows.append(row + (" " * 10 + "|" if many else ""))
+    edge = "+" + "-" * (len(rows[0]) - 2 if rows else width) + "+"
+    return [edge] + rows + [edge]
+
+
+def _pad(label, width):
+    return label + " " * (width - len(label))
