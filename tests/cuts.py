@@ -2,7 +2,8 @@
 
 Every case:  python tests/cuts.py [--every N] [--strategy NAME]   (micropython works too)
 On 2 cores:  python tests/cuts.py --shard 0/2 & python tests/cuts.py --shard 1/2
-One case:    python tests/cuts.py --replay ab-delta-24k-4096-8-middle-17
+Twice:       python tests/cuts.py --again 3    (and at the third operation of the recovery)
+One case:    python tests/cuts.py --replay ab-delta-24k-4096-8-middle-17[-3]
 CI runs a sample of the same through tests/shared/test_update_cut.py.
 
 After each cut: one boot settles (a second one programs and erases nothing), the running image
@@ -22,7 +23,7 @@ from rig import KB, Rig
 
 SIZES = {"24k": 24 * KB, "130k": 130 * KB}
 KINDS = (("ab", "full"), ("ab", "delta"), ("pingpong", "full"), ("pingpong", "delta"),
-         ("inplace", "place"))  # fmt: skip
+         ("inplace", "place"), ("inplace", "full"))  # fmt: skip
 GEOMETRIES = ((4096, 1), (4096, 8), (4096, 256), (2048, 1), (2048, 8), (2048, 256))
 
 
@@ -56,10 +57,13 @@ class Case:
         if not good:
             raise Failed(code or self.name, what)
 
-    def run(self, n, effect):
-        """Cut at operation n (1..total) with effect; raises Failed."""
+    def run(self, n, effect, again=0):
+        """Cut at operation n (1..total) with effect; raises Failed.
+
+        again: cut once more, at that operation of the boot that recovers, if it has as many.
+        """
         rig, nor = self.rig, self.rig.nor
-        code = "%s-%s-%d" % (self.name, effect, n)
+        code = "%s-%s-%d" % (self.name, effect, n) + ("-%d" % again if again else "")
         nor.restore(self.start)
         rig.boot()
         nor.cut_at(n, effect)
@@ -68,6 +72,13 @@ class Case:
             self._expect(False, "no cut", code)
         except PowerCut:
             pass
+        if again:
+            nor.power_on()
+            nor.cut_at(again, effect)
+            try:
+                rig.boot()
+            except PowerCut:
+                pass
         self.recovered(code)
 
     def recovered(self, code):
@@ -92,13 +103,13 @@ class Case:
         self._expect(record.image.version == "0.2", "version", code)
 
 
-def sample(case, every=1):
+def sample(case, every=1, again=0):
     """Run the cuts of a case, every n-th operation, all effects in turn; returns how many."""
     count = 0
     for n in range(1, case.total + 1):
         for i, effect in enumerate(CUTS):
             if every == 1 or (n + i) % every == 0:
-                case.run(n, effect)
+                case.run(n, effect, again)
                 count += 1
     return count
 
@@ -107,10 +118,12 @@ def main(args):
     """Run what the arguments ask for; returns the exit status."""
     if "--replay" in args:
         parts = args[args.index("--replay") + 1].split("-")
-        strategy, kind, name, sector, program, effect, n = parts
-        Case(strategy, kind, name, int(sector), int(program)).run(int(n), effect)
+        strategy, kind, name, sector, program, effect, n = parts[:7]
+        case = Case(strategy, kind, name, int(sector), int(program))
+        case.run(int(n), effect, int((parts[7:] or ["0"])[0]))
         print("ok")
         return 0
+    again = int(_option(args, "--again", "0"))
     every = int(_option(args, "--every", "1"))
     shard, shards = [int(n) for n in _option(args, "--shard", "0/1").split("/")]
     total = failed = 0
@@ -119,7 +132,7 @@ def main(args):
             continue
         try:
             case = Case(strategy, kind, name, sector, program)
-            count = sample(case, every)
+            count = sample(case, every, again)
         except Failed as e:
             print("FAILED", *e.args)
             failed += 1

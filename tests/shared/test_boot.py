@@ -3,6 +3,7 @@ from nor import PowerCut
 from ota import slots, state, trial
 from ota.errors import (
     FlashError,
+    OtaError,
     PolicyError,
     StateError,
     VerifyError,
@@ -117,6 +118,37 @@ class TestByHand(Case):
                 trial.rollback(False)
                 rig.boot()
                 self.rests(rig, "IDLE", ONE, "0.1", "request")
+
+    def test_right_copy_after_a_damaged_one(self):
+        good = Package(TWO, None).data()
+        start = sum(fmt.lengths(good))
+        for strategy in STRATEGIES:
+            for place in (start - 1, start + 5, len(good) // 2):
+                for fetched in (False, True):
+                    with self.subTest(strategy=strategy, place=place, fetched=fetched):
+                        rig = fresh(strategy)
+                        bad = bytearray(good)
+                        bad[place] ^= 1
+                        if fetched:
+                            self.assertRaises(OtaError, rig.install, bytes(bad))
+                        else:
+                            rig.write("ota", bytes(bad))
+                        rig.boot()
+                        self.assertNotEqual(ota.status()["reason"], "")
+                        rig.write("ota", good)
+                        rig.boot()
+                        self.rests(rig, "TRIAL", TWO, "0.2")
+
+    def test_power_cut_while_it_is_streamed(self):
+        for n in range(2, 20, 3):
+            with self.subTest(n=n):
+                rig = fresh("ab")
+                rig.write("ota", Package(TWO, None).data())
+                rig.nor.cut_at(n, "after")
+                self.assertRaises(PowerCut, rig.boot)
+                rig.nor.power_on()
+                rig.boot()
+                self.rests(rig, "TRIAL", TWO, "0.2")
 
     def test_replaces_what_is_staged_for_going_back(self):
         # In place the reverse package is overwritten by hand; the way back is gone then, and
