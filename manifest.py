@@ -76,7 +76,7 @@ GROUPS = {
         ),
     ),
     "ab": (("delta",), ("strategy/ab.py",)),
-    "staging": (("core",), ("journal.py", "strategy/staging.py")),
+    "staging": (("core",), ("journal.py", "strategy/receive.py", "strategy/staging.py")),
     "pingpong": (("delta", "staging"), ("strategy/pingpong.py",)),
     "inplace": (("delta", "staging"), ("strategy/inplace.py",)),
     "http": (

@@ -1,11 +1,13 @@
 """Smallest heap of each stage, on the virtual board: real MicroPython, 64-bit objects, .mpy.
 
-    python bench/memory.py [--image APPDIR] [--step 2]
+    python bench/memory.py [--image APPDIR] [--strategy NAME]
 
-For every strategy: boot (import, table, state, slot choice, mount), a whole update over plain
-HTTP without the application, and the apply by the boot stage. Bisects `-X heapsize=`; a figure
-is the smallest heap that works, everything included: the port's start-up, the root littlefs,
-the library loaded from .mpy. 32-bit boards need less: objects are half the size there.
+For every strategy: a start (import, table, state, slot choice, mount), the first start of all
+(formats the KV, writes the first record), a whole update over plain HTTP without the
+application, and the apply by the boot stage. Bisects `-X heapsize=`; a figure is the smallest
+heap that works, everything included: the port's start-up, the root littlefs, the library
+loaded from .mpy. 32-bit boards need less: objects are half the size there. docs/memory.md has
+the figures reached; tests/host/test_memory.py holds them.
 """
 
 import argparse
@@ -30,6 +32,14 @@ s = ota.status()
 print('BENCH', 'done', s['state'], s['version'])
 """
 
+# stage: its main.py, what it prints when it works, the stage whose flash it begins with
+STAGES = {
+    "start": (BOOT_ONLY, "done", "first"),
+    "first": (BOOT_ONLY, "done", None),
+    "update": (UPDATE, "done ready", "first"),
+    "apply": (CONFIRM, "done TRIAL 0.2", "update"),
+}
+
 
 def works(flash: Path, heap: int, expected: str, timeout: float = 30) -> bool:
     """True if the board, with that heap in KB, prints what is expected."""
@@ -43,13 +53,13 @@ def works(flash: Path, heap: int, expected: str, timeout: float = 30) -> bool:
     return f"BENCH {expected}".encode() in board.console
 
 
-def smallest(make, expected: str, low: int = 8, high: int = 256) -> int:
-    """Smallest heap in KB at which make()'s board works; 0 if none does."""
-    if not works(make(), high, expected):
+def smallest(bench, stage: str, low: int = 8, high: int = 256) -> int:
+    """Smallest heap in KB at which a stage works; 0 if it does at none."""
+    if not bench.passes(stage, high):
         return 0
     while high - low > 1:
         middle = (low + high) // 2
-        if works(make(), middle, expected):
+        if bench.passes(stage, middle):
             high = middle
         else:
             low = middle
@@ -66,10 +76,12 @@ def main() -> None:
         root = Path(name)
         old, new = applications(root, args.image)
         print(f"image {len(old)} > {len(new)} bytes")
-        print(f"{'strategy':10} {'boot':>8} {'update':>8} {'apply':>8}   (KB of heap)")
+        names = " ".join(f"{name:>8}" for name in STAGES)
+        print(f"{'strategy':10} {names}   (KB of heap)")
         for strategy in provision.STRATEGIES:
             if args.strategy in (None, strategy):
-                row = measure(root, strategy, old, new)
+                with Bench(root, strategy, old, new) as bench:
+                    row = [smallest(bench, stage) for stage in STAGES]
                 print(f"{strategy:10} " + " ".join(f"{n:8}" for n in row))
 
 
@@ -79,6 +91,8 @@ def applications(root: Path, folder: str | None) -> tuple[bytes, bytes]:
     app.mkdir()
     sources = Path(folder) if folder else Path(publish.__file__).parents[2] / "lib" / "ota"
     for path in sorted(sources.rglob("*.py")):
+        if "viper" in path.name:
+            continue  # machine code, of one architecture
         target = app / "lib" / "other" / path.relative_to(sources)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
@@ -88,48 +102,58 @@ def applications(root: Path, folder: str | None) -> tuple[bytes, bytes]:
     return old, image.build(app)
 
 
-def measure(root: Path, strategy: str, old: bytes, new: bytes) -> tuple[int, int, int]:
-    """Heap in KB of boot, update, apply."""
-    folder = root / strategy
-    signing = folder / "bench.pem"
-    folder.mkdir()
-    key = keys.generate("rsa")
-    signing.write_bytes(key.secret_file())
-    www = folder / "www"
-    for version, data in (("0.1", old), ("0.2", new)):
-        publish.publish(www, data, publish.Release("bench", version), [key])
-    server = serve.start(www)
-    count = 0
+class Bench:
+    """A strategy's boards, one for each try, and the server they ask."""
 
-    def board(main_py: str, flash: bytes | None = None) -> Path:
-        nonlocal count
-        count += 1
-        place = folder / str(count)
+    def __init__(self, root: Path, strategy: str, old: bytes, new: bytes):
+        self._folder = root / strategy
+        self._folder.mkdir()
+        self._strategy = strategy
+        self._old = old
+        self._key = keys.generate("rsa")
+        www = self._folder / "www"
+        for version, data in (("0.1", old), ("0.2", new)):
+            publish.publish(www, data, publish.Release("bench", version), [self._key])
+        self._server = serve.start(www)
+        self._count = 0
+        self._flash: dict[str | None, bytes | None] = {None: None}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._server.close()
+
+    def passes(self, stage: str, heap: int) -> bool:
+        """True if a stage works with that heap in KB."""
+        main, expected, before = STAGES[stage]
+        return works(self._board(main, self._before(before)), heap, expected)
+
+    def _before(self, stage):
+        # The flash with which a stage begins is the one that the stage before leaves.
+        if stage not in self._flash:
+            main, expected, before = STAGES[stage]
+            flash = self._board(main, self._before(before))
+            if not works(flash, 512, expected):
+                raise SystemExit(f"{stage} does not work at all")
+            self._flash[stage] = flash.read_bytes()
+        return self._flash[stage]
+
+    def _board(self, main, flash):
+        self._count += 1
+        place = self._folder / str(self._count)
         place.mkdir()
-        (place / "bench.pem").write_bytes(key.secret_file())
-        url = server.url.rstrip("/") + "/manifest.ota"
-        product = provision.Product("bench", strategy, old, url=url)
+        (place / "bench.pem").write_bytes(self._key.secret_file())
+        url = self._server.url.rstrip("/") + "/manifest.ota"
+        product = provision.Product("bench", self._strategy, self._old, url=url)
         done = provision.provision(place, product)
-        layout = json.loads(done.layout.read_text())
-        rom = firmware.build(layout, main=main_py)
+        rom = firmware.build(json.loads(done.layout.read_text()), main=main)
         data = bytearray(flash or done.flash.read_bytes())
         spans = {n: (o, s) for n, o, s in done.partitions}
         at, size = spans["firmware"]
         data[at : at + size] = rom + b"\xff" * (size - len(rom))
         done.flash.write_bytes(data)
         return done.flash
-
-    try:
-        boot = smallest(lambda: board(BOOT_ONLY), "done")
-        update = smallest(lambda: board(UPDATE), "done ready")
-        ready = board(UPDATE)
-        if not works(ready, 512, "done ready"):
-            return boot, update, 0
-        staged = ready.read_bytes()
-        apply = smallest(lambda: board(CONFIRM, staged), "done TRIAL 0.2")
-        return boot, update, apply
-    finally:
-        server.close()
 
 
 if __name__ == "__main__":

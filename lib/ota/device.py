@@ -15,7 +15,6 @@ from .slots import Slots
 from .store import Store
 
 _BLOCK = const(4096)
-_CHUNK = const(4224)
 _STRATEGIES = const("ab pingpong inplace")
 
 
@@ -66,16 +65,10 @@ class Device:
             self._keys = load("crypto.keys").Keys(self.config.get("keys", ()))
         return self._keys
 
-    def prepare(self) -> None:
-        """Take the large buffers now, before TLS or the application fragment the heap."""
-        self.inflater()
-        self.block()
-
-    def inflater(self):
-        """A fresh inflater at the board's window; the same object before its first use."""
-        if self._inflater is None or self._inflater.used:
-            self._inflater = None
-            self._inflater = load("codec").Inflater(_CHUNK, self.wbits)
+    def inflater(self, header):
+        """A fresh inflater for a package: no larger than its header says it must be."""
+        self._inflater = None  # the one before makes room
+        self._inflater = load("codec").Inflater(header.chunk_max, header.wbits)
         return self._inflater
 
     def block(self):

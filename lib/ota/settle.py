@@ -143,7 +143,7 @@ def _begin(device, record) -> None:
         if header.digest[:8] != record.package or header.image_digest != record.new.digest:
             raise ManifestError("header")
         staging.suits(device, record, header)
-        number = staging.journal_number(device, record)
+        number = _number(device, record, staging.journal_region(device))
     except OtaError as e:
         _refuse(device, record, None, e)
         return
@@ -154,6 +154,15 @@ def _begin(device, record) -> None:
         # The backup is about to be overwritten: there is nothing older to go back to.
         record.previous, record.old = NONE, Image()
     device.slots.save(record)
+
+
+def _number(device, record, region) -> int:
+    """Number for the next apply: above the record's and above every mark that is there.
+
+    A KV that was lost starts to count again; marks of an earlier life must not count.
+    """
+    last = load("journal").Journal(region, record.journal).highest
+    return max(record.journal, last) + 1 & 0xFFFFFFFF
 
 
 def _apply(device, record) -> None:

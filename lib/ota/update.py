@@ -59,7 +59,7 @@ def install(device, open_at, choice=None):
     way = _Way(open_at)
     try:
         if device.strategy == "ab":
-            device.prepare()  # before TLS and the application take the heap apart
+            device.block()  # before TLS and the application take the heap apart
         head = yield from _head((yield from way.open(0)))
         header = package.parse(head)
         package.check(head, device.keys)
@@ -68,9 +68,9 @@ def install(device, open_at, choice=None):
         if choice:
             _match(header, choice)
             record.sequence = choice.sequence
-        for step in load("strategy." + device.strategy).install(
-            device, record, head, header, way.open
-        ):
+        # Only ab writes what it receives at once; the others stage it.
+        strategy = load("strategy.ab" if device.strategy == "ab" else "strategy.receive")
+        for step in strategy.install(device, record, head, header, way.open):
             yield step and ("stream", step[0], step[1])
     except OtaError as e:
         _note(device, e)

@@ -23,7 +23,11 @@ LAYERS = (
     ("settling", ("settle",)),
     ("board", ("device",)),
     ("strategies", ("strategy.*",)),
-    ("what strategies share", ("strategy.base", "strategy.decode", "strategy.staging")),
+    ("receiving a package", ("strategy.receive",)),
+    (
+        "what strategies share",
+        ("strategy.base", "strategy.decode", "strategy.staging"),
+    ),
     ("keeping", ("slots", "journal", "store")),
     ("the whole store", ("kv",)),
     ("mounting the store", ("kvmount",)),

@@ -45,7 +45,7 @@ def install(device, record, head, header, open_at):
     offset, step, expected = _load(device, header, slot.sector_size)
     walk = chunks.Chunks(header, offset, expected)
     reader = yield from open_at(offset or header.length)
-    for block in chunks.blocks(walk, reader, device.inflater(), decode, out):
+    for block in chunks.blocks(walk, reader, device.inflater(header), decode, out):
         if block is None:
             yield None
             continue

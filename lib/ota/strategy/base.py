@@ -3,6 +3,7 @@
 A strategy is a module with generators that are resumable from flash alone:
 
     install(device, record, head, header, open_at)  receive the package; leaves READY
+                                                    (pingpong, inplace: in receive.py)
     apply(device, record)                           what the boot stage does with APPLY
     back(device, record)                            what it does with BACK
 

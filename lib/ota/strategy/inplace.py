@@ -15,9 +15,7 @@ from ..package import chunks
 from ..slots import NONE, Image
 from .base import RegionReader, digest, holds, put
 from .decode import decoder
-from .staging import Plan, genuine, install
-
-__all__ = ("install", "apply", "back", "reversible", "REVERSE")
+from .staging import Plan, genuine
 
 REVERSE = const(2)  # record.previous: the way back is the staged reverse package
 _SAVED = const(1)  # block number `index` is whole in scratch, value: its CRC-32
@@ -153,6 +151,6 @@ def _blocks(device, header, offset, skip):
     done = bytearray((header.image_size // header.block_size + 8) // 8)
     reader = RegionReader(device.region("ota"), offset + header.length, header.payload_size)
     return chunks.blocks(
-        chunks.Chunks(header), reader, device.inflater(), decoder(header, slot, done),
+        chunks.Chunks(header), reader, device.inflater(header), decoder(header, slot, done),
         device.block()[: header.block_size], skip,
     )  # fmt: skip

@@ -11,9 +11,7 @@ from ..package import chunks
 from ..slots import NONE, Image
 from .base import RegionReader, admit, digest, holds, put
 from .decode import decoder
-from .staging import genuine, install, journal_region
-
-__all__ = ("install", "apply", "back")
+from .staging import genuine, journal_region
 
 _COPIED = const(1)  # block `index` is copied
 _SAVED = const(2)  # the backup is whole and verified
@@ -47,7 +45,9 @@ def apply(device, record):
     reader = RegionReader(device.region("ota"), header.length, header.payload_size)
     decode = decoder(header, backup)
     whole_sectors = header.block_size % active.sector_size == 0
-    for step, index, length in chunks.blocks(walk, reader, device.inflater(), decode, out, first):
+    for step, index, length in chunks.blocks(
+        walk, reader, device.inflater(header), decode, out, first
+    ):
         device.feed()
         if step < first:
             continue

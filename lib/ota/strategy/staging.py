@@ -1,17 +1,14 @@
-"""Stage a package in the OTA partition, resumable from what is in flash and nothing else.
+"""A package staged in the OTA partition: where it lies, whether it is whole and genuine.
 
 The package lies at the start of the partition, byte for byte as it travels; its reverse
 package, if it has one and there is room, from the next sector edge. The tail belongs to the
 apply: scratch, then journal.
 """
 
-from .. import state
 from ..compat import const
 from ..errors import ManifestError, PolicyError, VerifyError
-from ..journal import Journal
 from ..package import chunks
 from ..package import header as package
-from ..slots import NONE, Image
 from .base import RegionReader, admit, geometry
 
 _BUFFER = const(4096)
@@ -71,15 +68,6 @@ def suits(device, record, header):
     return Plan(device, header)
 
 
-def journal_number(device, record) -> int:
-    """Number for the next apply: above the record's and above every mark that is there.
-
-    A KV that was lost starts to count again; marks of an earlier life must not count.
-    """
-    last = Journal(journal_region(device), record.journal).highest
-    return max(record.journal, last) + 1 & 0xFFFFFFFF
-
-
 def find(device, offset: int = 0):
     """(header, head) of the package that starts at offset of the OTA partition.
 
@@ -123,7 +111,7 @@ def durable(device, header, offset: int, limit: int = 0):
     good = safe = header.length
     try:
         while not walk.done:
-            for _ in walk.load(reader, _drop):
+            for _ in walk.load(reader, drop):
                 pass
             device.feed()
             good = walk.offset
@@ -134,176 +122,5 @@ def durable(device, header, offset: int, limit: int = 0):
     return good, safe
 
 
-def resume(device, header, offset: int = 0) -> int:
-    """Where in the package a download goes on; 0 at its beginning, header.size if whole.
-
-    The sector written last is never trusted: power may have gone while it was programmed.
-    """
-    try:
-        if find(device, offset)[0].digest != header.digest:
-            return 0
-    except ManifestError:
-        return 0
-    good, _ = durable(device, header, offset)
-    if good == header.size:
-        return good
-    sector = device.region("ota").sector_size
-    _, safe = durable(device, header, offset, (good - 1) // sector * sector)
-    return safe if safe > header.length else 0
-
-
-def install(device, record, head, header, open_at):
-    """Generator: stage a genuine package and leave READY; the boot stage does the rest.
-
-    open_at(offset): generator giving a reader that stands there in the package.
-    Yields (done, total) in bytes and None. Raises PolicyError, VerifyError, TransportError;
-    what is durable stays for the next try.
-    """
-    plan = suits(device, record, header)
-    total = header.size + (header.reverse_size if plan.reverse else 0)
-    # If power goes after this record, the next start finds FETCH and what is staged.
-    record.state = state.FETCH
-    record.package = header.digest[:8]
-    record.new = Image(header.version, header.floor, header.image_size, header.image_digest)
-    if device.strategy == "inplace":
-        record.previous = NONE  # the reverse package is about to be overwritten
-    device.slots.save(record)
-    at = resume(device, header)
-    reader = None
-    if at != header.size:
-        reader = yield from open_at(at or header.length)
-        for done in _receive(device, head, header, reader, at, 0):
-            yield done and (done, total)
-    if plan.reverse:
-        yield from _reverse(device, header, plan.reverse, open_at, total)
-    if reader:
-        reader.close()
-    genuine(device)
-    record.state = state.READY
-    record.reason = 0
-    device.slots.save(record)
-
-
-def _reverse(device, header, base, open_at, total):
-    """Stage the reverse package at base."""
-    try:
-        at = 0
-        back = find(device, base)[0]
-        if back.digest == header.reverse_digest:
-            at = resume(device, back, base)
-            if at == back.size:
-                return
-    except ManifestError:
-        pass
-    reader = yield from open_at(header.size)
-    prefix = bytearray(package.PREFIX)
-    yield from chunks.fill(reader, prefix)
-    length, signatures = package.lengths(prefix)
-    head = bytearray(length + signatures)
-    head[: package.PREFIX] = prefix
-    yield from chunks.fill(reader, memoryview(head)[package.PREFIX :])
-    back = package.parse(head)
-    if back.digest != header.reverse_digest or back.size != header.reverse_size:
-        raise VerifyError("chain", header.size)
-    if at:
-        reader.close()
-        reader = yield from open_at(header.size + at)
-    for done in _receive(device, head, back, reader, at, base):
-        yield done and (header.size + done, total)
-    reader.close()
-
-
-def _receive(device, head, header, reader, at, base):
-    """Take the chunks from offset `at` (0: all) into flash behind base; yields done, None."""
-    ota = device.region("ota")
-    expected = b""
-    redo = base
-    if at:
-        good, _ = durable(device, header, base)
-        redo = (base + good - 1) // ota.sector_size * ota.sector_size
-        expected = _expected(ota, header, base, at)
-    out = _Writer(ota, base + at, redo)
-    if not at:
-        out.write(head)
-    walk = chunks.Chunks(header, at, expected)
-    piece = _Pieces(out, walk)
-    while not walk.done:
-        piece.begun = False
-        yield from walk.load(reader, piece.write)
-        device.feed()
-        yield walk.offset
-    out.flush()
-    ota.sync()
-
-
-def _expected(ota, header, base, at):
-    """Digest that the chunk at `at` must have: it stands in the chunk before."""
-    walk = chunks.Chunks(header)
-    reader = RegionReader(ota, base + header.length, at - header.length)
-    while walk.offset < at:
-        for _ in walk.load(reader, _drop):
-            pass
-    return walk.expected
-
-
-def _drop(piece):
-    pass
-
-
-class _Pieces:
-    """Sink of a chunk that puts its header in front of the first piece."""
-
-    def __init__(self, out, walk):
-        self._out = out
-        self._walk = walk
-        self.begun = False
-
-    def write(self, piece):
-        if not self.begun:
-            self.begun = True
-            self._out.write(self._walk.head)
-        self._out.write(piece)
-
-
-class _Writer:
-    """Program a growing byte stream into a region through one sector buffer.
-
-    at: where the stream goes on. Sectors before `redo` that already hold the right bytes
-    are left alone. If power goes here, the sectors flushed before stay; the next start finds
-    them by the hash chain. It fetches again what was not flushed, the sector before that,
-    and back to the edge of a chunk.
-    """
-
-    def __init__(self, region, at: int, redo: int):
-        self._region = region
-        self._sector = region.sector_size
-        if self._sector > _BUFFER:
-            raise PolicyError("geometry", self._sector)
-        self._buf = memoryview(bytearray(self._sector))
-        self._fill = at % self._sector
-        self._base = at - self._fill
-        self._redo = redo
-        if self._fill:
-            region.read(self._base, self._buf[: self._fill])
-
-    def write(self, data) -> None:
-        """Take data; program each sector that is full."""
-        i = 0
-        while i < len(data):
-            n = min(len(data) - i, self._sector - self._fill)
-            self._buf[self._fill : self._fill + n] = data[i : i + n]
-            self._fill += n
-            i += n
-            if self._fill == self._sector:
-                self.flush()
-
-    def flush(self) -> None:
-        """Program what is left, padded with 0xFF."""
-        if not self._fill:
-            return
-        self._buf[self._fill :] = b"\xff" * (self._sector - self._fill)
-        if self._base >= self._redo or not self._region.equal(self._base, self._buf):
-            self._region.erase(self._base, self._sector)
-            self._region.program(self._base, self._buf)
-        self._base += self._sector
-        self._fill = 0
+def drop(piece) -> None:
+    """Sink of a chunk that is only checked."""
