@@ -65,6 +65,12 @@ class Device:
             self._keys = load("crypto.keys").Keys(self.config.get("keys", ()))
         return self._keys
 
+    def unload_keys(self) -> None:
+        """Nothing is to be verified for a while: free what keys and their algorithms take."""
+        self._keys = None
+        for name in ("keys", "rsa", "hmac"):
+            unload("crypto." + name)
+
     def inflater(self, header):
         """A fresh inflater for a package: no larger than its header says it must be."""
         self._inflater = None  # the one before makes room
@@ -88,6 +94,18 @@ def load(name):
     name = "ota." + name
     __import__(name)
     return sys.modules[name]
+
+
+def unload(name):
+    """Forget a module that load() or an import brought: the next phase has its memory.
+
+    Works as far as nothing of it is in use any more; load() brings it back.
+    """
+    name = "ota." + name
+    if name in sys.modules:
+        del sys.modules[name]
+        package, _, leaf = name.rpartition(".")
+        delattr(sys.modules[package], leaf)
 
 
 def driver(entry):
@@ -115,6 +133,7 @@ def partitions(config) -> Partitions:
         where = Region(devices[table["flash"]][0], table["offset"], table.get("size", 40))
         found = load("partition.tobudos").read(where)
         named = Partitions.from_entries(devices, found.entries, found.version, found.mode)
+        unload("partition.tobudos")
     else:
         named = Partitions(devices, config.get("version", ""))
     for name, p in config.get("partitions", {}).items():

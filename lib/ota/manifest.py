@@ -27,17 +27,17 @@ class Choice:
     package: url (may be relative), size, digest (of its header), delta (True for a patch);
     sequence of the manifest."""
 
-    def __init__(self, sequence, release, image, package):
-        self.sequence = sequence
-        self.version = release["version"]
-        self.floor = release["floor"]
-        self.target = image["target"]
-        self.image_size = image["size"]
-        self.image_digest = image["digest"]
-        self.url = package["url"]
-        self.size = package["size"]
-        self.digest = package["digest"]
-        self.delta = package["base"] is not None
+    sequence: int
+    version: str
+    floor: int
+    target: str
+    image_size: int
+    image_digest: bytes
+    url: str
+    size: int
+    digest: bytes
+    delta: bool
+    # No method: one would keep this module alive as long as the choice, see device.unload().
 
 
 def parse(data, keys) -> dict:
@@ -111,7 +111,18 @@ def decide(m, device, record, now: int = 0):
                 break
     if chosen is None:
         raise PolicyError("base")
-    return Choice(m["sequence"], release, image, chosen)
+    c = Choice()
+    c.sequence = m["sequence"]
+    c.version = release["version"]
+    c.floor = release["floor"]
+    c.target = image["target"]
+    c.image_size = image["size"]
+    c.image_digest = image["digest"]
+    c.url = chosen["url"]
+    c.size = chosen["size"]
+    c.digest = chosen["digest"]
+    c.delta = chosen["base"] is not None
+    return c
 
 
 def _check(body, lines, keys):

@@ -7,9 +7,9 @@ on is handed in.
 
 import gc
 
-from . import manifest, state
+from . import state
 from .compat import const
-from .device import load
+from .device import load, unload
 from .errors import OtaError, PolicyError, StateError, TransportError, VerifyError
 from .package import chunks
 from .package import header as package
@@ -32,9 +32,9 @@ def run(device, source, now: int = 0):
         data = yield from source.check()
         if data is None:
             return {"result": "none", "version": device.slots.load().image.version}
-        found = manifest.parse(data, device.keys)
         record = device.slots.load()
-        choice = manifest.decide(found, device, record, now)
+        choice = _decide(device, data, record, now)
+        data = None  # as the manifest's module: a whole stream comes next
     except OtaError as e:
         _note(device, e)
         raise
@@ -46,6 +46,15 @@ def run(device, source, now: int = 0):
         raise PolicyError("seen")
     yield "decide", 0, choice.size
     return (yield from install(device, source.open(choice.url), choice))
+
+
+def _decide(device, data, record, now):
+    manifest = load("manifest")
+    found = manifest.parse(data, device.keys)
+    try:
+        return manifest.decide(found, device, record, now)
+    finally:
+        unload("manifest")
 
 
 def install(device, open_at, choice=None):
@@ -63,6 +72,8 @@ def install(device, open_at, choice=None):
         head = yield from _head((yield from way.open(0)))
         header = package.parse(head)
         package.check(head, device.keys)
+        device.unload_keys()
+        gc.collect()
         if header.digest[:8] == record.package and record.state == state.READY:
             return _result(header)
         if choice:
