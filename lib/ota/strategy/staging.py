@@ -92,6 +92,7 @@ def genuine(device, offset: int = 0):
     """
     header, head = find(device, offset)
     package.check(head, device.keys)
+    device.unload_keys()  # what follows needs long pieces
     if durable(device, header, offset)[0] != header.size:
         raise VerifyError("truncated")
     return header
