@@ -71,6 +71,16 @@ class Device:
         for name in ("keys", "rsa", "hmac"):
             unload("crypto." + name)
 
+    def unload_kv(self) -> None:
+        """Nothing is written to the KV for a while: free its code. Raises FlashError."""
+        self.kv.release()
+        for name in ("", "mount", "scan", "ring", "index", "log"):
+            unload("kv" + name)
+
+    def free(self) -> None:
+        """Give the buffers back."""
+        self._inflater = self._block = None
+
     def inflater(self, header):
         """A fresh inflater for a package: no larger than its header says it must be."""
         self._inflater = None  # the one before makes room

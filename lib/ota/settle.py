@@ -167,6 +167,7 @@ def _number(device, record, region) -> int:
 
 def _apply(device, record) -> None:
     try:
+        device.unload_kv()  # between the records there are only blocks and marks
         for _ in load("strategy." + device.strategy).apply(device, record):
             device.feed()
         return

@@ -58,6 +58,14 @@ class Store:
             self._kv.mount()
         return self._kv
 
+    def release(self) -> None:
+        """Prove what was written and let the KV go; the next write loads it again.
+
+        Raises FlashError.
+        """
+        self.sync()
+        self._kv = None
+
     def __getattr__(self, name):
         return getattr(self.full(), name)
 

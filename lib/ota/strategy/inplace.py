@@ -33,6 +33,7 @@ def apply(device, record):
         raise VerifyError("digest")  # another one was put there meanwhile
     plan = Plan(device, header)
     yield from _rewrite(device, record, header, 0, plan, record.image, record.new)
+    device.free()
     record.previous = NONE
     if _reverse(device, record, plan, record.new, record.image):
         record.previous = REVERSE

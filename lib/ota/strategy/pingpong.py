@@ -35,6 +35,19 @@ def apply(device, record):
         if record.image.size:  # a rescue has nothing to save
             yield from _save(device, record, active, backup, journal)
         journal.mark(_SAVED, 0)
+    yield from _write(device, header, active, backup, journal)
+    device.free()
+    if digest(active, header.image_size, device.feed) != header.image_digest:
+        raise VerifyError("digest", header.image_size)
+    record.old, record.image, record.new = record.image, record.new, Image()
+    record.previous = 1 if record.old.size else NONE
+    record.state = state.TRIAL
+    record.tries = device.tries
+    device.slots.save(record)
+
+
+def _write(device, header, active, backup, journal):
+    """Turn the active slot into the package's image, behind the last mark."""
     first = journal.index + 1 if journal.kind == _DONE else 0
     # A sector larger than a block is done again from its first block.
     first -= first % max(1, active.sector_size // header.block_size)
@@ -58,13 +71,6 @@ def apply(device, record):
             active.sync()
             journal.mark(_DONE, step)
         yield step + 1, total
-    if digest(active, header.image_size, device.feed) != header.image_digest:
-        raise VerifyError("digest", header.image_size)
-    record.old, record.image, record.new = record.image, record.new, Image()
-    record.previous = 1 if record.old.size else NONE
-    record.state = state.TRIAL
-    record.tries = device.tries
-    device.slots.save(record)
 
 
 def back(device, record):

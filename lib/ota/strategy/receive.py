@@ -49,6 +49,7 @@ def install(device, record, head, header, open_at):
     if device.strategy == "inplace":
         record.previous = NONE  # the reverse package is about to be overwritten
     device.slots.save(record)
+    device.unload_kv()
     at = resume(device, header)
     reader = None
     if at != header.size:
