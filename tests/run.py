@@ -1,9 +1,10 @@
 """Run shared tests on MicroPython: micropython tests/run.py [test_name ...]
 
-Without names, all of tests/shared. Closes with "N passed, N failed, N skipped"; a run that
-executed no test fails. On CPython pytest runs the same files.
+Without names, all of tests/shared; they need `-X heapsize=4M` then. Closes with "N passed,
+N failed, N skipped"; a run that executed no test fails. On CPython pytest runs the same files.
 """
 
+import gc
 import os
 import sys
 
@@ -29,6 +30,7 @@ def main(names):
         skipped += left
         for new in set(sys.modules) - before:
             del sys.modules[new]
+        gc.collect()
     print("%d passed, %d failed, %d skipped" % (passed, failed, skipped))
     return 1 if failed or not passed else 0
 
