@@ -12,7 +12,7 @@ from .errors import FlashError
 from .flash.region import Region
 from .partition.table import Partitions
 from .slots import Slots
-from .store import Store
+from .kvread import Store
 
 _BLOCK = const(4096)
 _STRATEGIES = const("ab pingpong inplace")

@@ -67,8 +67,7 @@ def install(device, open_at, choice=None):
     gc.collect()  # long pieces come next, and an application has left its garbage
     way = _Way(open_at)
     try:
-        if device.strategy == "ab":
-            device.block()  # before TLS and the application take the heap apart
+        device.block()  # before TLS and the application take the heap apart
         head = yield from _head((yield from way.open(0)))
         header = package.parse(head)
         package.check(head, device.keys)

@@ -104,7 +104,7 @@ def _receive(device, head, header, reader, at, base):
         good, _ = durable(device, header, base)
         redo = (base + good - 1) // ota.sector_size * ota.sector_size
         expected = _expected(ota, header, base, at)
-    out = _Writer(ota, base + at, redo)
+    out = _Writer(ota, base + at, redo, device.block())
     if not at:
         out.write(head)
     walk = chunks.Chunks(header, at, expected)
@@ -152,12 +152,12 @@ class _Writer:
     and back to the edge of a chunk.
     """
 
-    def __init__(self, region, at: int, redo: int):
+    def __init__(self, region, at: int, redo: int, buf):
         self._region = region
         self._sector = region.sector_size
         if self._sector > _BUFFER:
             raise PolicyError("geometry", self._sector)
-        self._buf = memoryview(bytearray(self._sector))
+        self._buf = buf[: self._sector]
         self._fill = at % self._sector
         self._base = at - self._fill
         self._redo = redo

@@ -4,7 +4,7 @@ from kv_cuts import random_steps
 from nor import CUTS, Nor, PowerCut
 from ota.flash.region import Region
 from ota.kv import KV
-from ota.store import Store
+from ota.kvread import Store
 
 _KEYS = ["ota.%d" % i for i in range(6)] + ["key%d" % i for i in range(6)]
 
