@@ -10,9 +10,9 @@ import sys
 from .compat import const
 from .errors import FlashError
 from .flash.region import Region
+from .kvread import Store
 from .partition.table import Partitions
 from .slots import Slots
-from .kvread import Store
 
 _BLOCK = const(4096)
 _STRATEGIES = const("ab pingpong inplace")

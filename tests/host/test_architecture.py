@@ -28,7 +28,7 @@ LAYERS = (
         "what strategies share",
         ("strategy.base", "strategy.decode", "strategy.staging"),
     ),
-    ("keeping", ("slots", "journal", "store")),
+    ("keeping", ("slots", "journal", "kvread")),
     ("the whole store", ("kv",)),
     ("mounting the store", ("kvmount",)),
     ("scanning the store", ("kvscan",)),
@@ -63,7 +63,7 @@ LATE = {
     ("*", "rp2"): "chip module",
     ("*", "machine"): "chip module",
     ("*", "pyb"): "chip module",
-    ("store", "kv"): "only to write or repair: a settled board boots without it",
+    ("kvread", "kv"): "only to write or repair: a settled board boots without it",
     ("transport.http", "transport.tls"): "only for https: TLS takes a large part of a small heap",
 }
 
