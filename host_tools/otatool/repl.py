@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 
 import serial
@@ -10,6 +11,7 @@ from mpremote.transport_serial import SerialTransport
 
 from .errors import ToolError
 
+_SETTLE_S = 0.5
 REMOTE = "/remote"  # where share() mounts a folder on the board
 
 
@@ -50,7 +52,13 @@ class Repl:
     def share(self, folder: str | os.PathLike) -> None:
         """Let the board read a folder of this computer at REMOTE."""
         with _words("the board could not mount a folder of this computer"):
-            self._transport.mount_local(str(folder))
+            try:
+                self._transport.mount_local(str(folder))
+            except TransportError:
+                # A program that was interrupted late still printed into the first exchange.
+                time.sleep(_SETTLE_S)
+                self._transport.enter_raw_repl(soft_reset=False)
+                self._transport.mount_local(str(folder))
 
     def run(self, code: str, line: Callable[[str], None], timeout: float = 60) -> None:
         """Run code on the board; line() gets each line it prints.

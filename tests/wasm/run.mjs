@@ -11,7 +11,7 @@ const root = join(here, "..", "..");
 const skipped = ["host", "wasm", "__pycache__"];
 
 const mp = await loadMicroPython({
-    heapsize: 4 * 1024 * 1024, // bytes; the vectors in JSON need most of it
+    heapsize: 16 * 1024 * 1024, // bytes; the vectors in JSON need most of it
     linebuffer: true,
     stdout: (line) => console.log(line),
 });
