@@ -167,12 +167,13 @@ def test_requests_are_remembered_and_logged(folder):
         done.release()
 
     with serve.start(folder, log=log) as server:
+        # Each request is logged by a thread of its own, after its answer is out.
         ask(server, PACKAGE, Range="bytes=25000-")
+        assert done.acquire(timeout=5)
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as s:
             s.sendall(b"GET /nothing?\x1b[2J HTTP/1.0\r\n\r\n")
             assert s.recv(100).startswith(b"HTTP/1.1 404")
-        done.acquire(timeout=5)
-        done.acquire(timeout=5)
+        assert done.acquire(timeout=5)
         first, second = server.requests
         assert (first.path, first.range, first.status, first.sent) == (
             PACKAGE, "bytes=25000-", 206, 600,
