@@ -8,17 +8,18 @@ from ota.version import VERSION
 from . import files
 
 ROOT = Path(__file__).parents[2]
+NOT_ON_DEVICES = ("ota/cpython.py",)
 
 
-def device_files(root: Path = ROOT) -> list[str]:
-    """Files of the device package, relative to lib/, sorted."""
-    lib = root / "lib"
-    return sorted(path.relative_to(lib).as_posix() for path in (lib / "ota").rglob("*.py"))
+def device_files(lib: Path = ROOT / "lib") -> list[str]:
+    """Files of the device package that a device carries, relative to lib, sorted."""
+    found = {path.relative_to(lib).as_posix() for path in (lib / "ota").rglob("*.py")}
+    return sorted(found.difference(NOT_ON_DEVICES))
 
 
-def package_json(root: Path = ROOT) -> str:
+def package_json() -> str:
     """The text of package.json: every device file, its source relative to package.json."""
-    urls = ",\n".join("  " + json.dumps([name, "lib/" + name]) for name in device_files(root))
+    urls = ",\n".join("  " + json.dumps([name, "lib/" + name]) for name in device_files())
     return f'{{\n "version": {json.dumps(VERSION)},\n "urls": [\n{urls}\n ],\n "deps": []\n}}\n'
 
 

@@ -10,46 +10,36 @@ from .compat import const
 from .errors import VerifyError
 
 try:
-    import deflate
+    from deflate import RAW, DeflateIO
 except ImportError:
-    deflate = None
-    import zlib
+    DeflateIO = None
 
 # A stored, non-final block of one byte: reading it makes DeflateIO allocate its window.
-_PRIME = b"\x00\x01\x00\xfe\xff\x00"
+_PRIME = const(b"\x00\x01\x00\xfe\xff\x00")
 _CARRY = const(8)  # a sync flush leaves at most 7 bytes unread
 _SKIP = const(64)
 
 
-def _carry(rest):
-    """More left than a flush leaves: the chunk inflates to more than it says."""
-    if len(rest) > _CARRY:
-        raise VerifyError("inflate", len(rest))
-
-
-class _DeflateIO:
-    """DeflateIO as a source that is fed in pieces."""
+class Deflated:
+    """DeflateIO as a source that is fed in pieces; begin() says how much is left unread."""
 
     def __init__(self, size, wbits):
         self._bio = io.BytesIO(size + _CARRY)
-        self._io = deflate.DeflateIO(self._bio, deflate.RAW, wbits)
-        self._bio.write(_PRIME)
+        self._io = DeflateIO(self._bio, RAW, wbits)
+        self._end = self._bio.write(_PRIME)
         self._bio.seek(0)
-        self._end = len(_PRIME)
         self._io.readinto(bytearray(1))
 
     def begin(self):
         # What the last sync flush left unread goes in front of the new chunk; without it
         # the bit stream is broken.
         rest = self._bio.read(max(0, self._end - self._bio.tell()))
-        _carry(rest)
         self._bio.seek(0)
-        self._bio.write(rest)
-        self._end = len(rest)
+        self._end = self._bio.write(rest)
+        return self._end
 
     def write(self, data):
-        self._bio.write(data)
-        self._end += len(data)
+        self._end += self._bio.write(data)
 
     def ready(self):
         self._bio.seek(0)
@@ -63,32 +53,8 @@ class _DeflateIO:
         return n
 
 
-class _Zlib:
-    """The same on CPython."""
-
-    def __init__(self, size, wbits):
-        self._z = zlib.decompressobj(-wbits)
-        self._parts = []
-        self._data = b""
-
-    def begin(self):
-        _carry(self._data)
-        self._parts = [self._data]
-
-    def write(self, data):
-        self._parts.append(bytes(data))
-
-    def ready(self):
-        self._data = b"".join(self._parts)
-
-    def readinto(self, buf):
-        try:
-            out = self._z.decompress(self._data, len(buf))
-        except zlib.error as e:
-            raise VerifyError("inflate", e)
-        self._data = self._z.unconsumed_tail
-        buf[: len(out)] = out
-        return len(out)
+if DeflateIO is None:
+    from .cpython import Deflated  # type: ignore[assignment]
 
 
 class Inflater:
@@ -101,16 +67,16 @@ class Inflater:
         self.size = size
         self.wbits = wbits
         self.left = 0
-        self.used = False
-        self._in = (_DeflateIO if deflate else _Zlib)(size, wbits)
+        self._in = Deflated(size, wbits)
 
     def begin(self) -> None:
         """Start taking the stored bytes of the next chunk; write() them piece by piece.
 
         Raises VerifyError "inflate" if the chunk before holds more than was to be read.
         """
-        self.used = True
-        self._in.begin()
+        left = self._in.begin()
+        if left > _CARRY:
+            raise VerifyError("inflate", left)
 
     def write(self, data) -> None:
         """Take a piece of the chunk's stored bytes."""

@@ -43,6 +43,7 @@ LAYERS = (
     ("seams", ("codec", "flash.*", "partition.*", "transport.*")),
     ("states", ("state",)),
     ("ground", ("errors", "compat", "version")),
+    ("below the ground", ("cpython",)),
 )
 
 # (importer, imported): why these two of one layer know each other. "*" is any of the layer.

