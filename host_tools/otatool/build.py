@@ -10,11 +10,11 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from ota import package as fmt
 from ota.codec import Inflater
-from ota.crypto.keys import Keys
+from ota.crypto import Keys
 from ota.errors import OtaError
 from ota.package import chunks as device_chunks
-from ota.package import header as fmt
 from ota.transport.memory import Memory as MemoryReader
 
 from . import delta
@@ -25,6 +25,8 @@ from .keys import SigningKey
 CHUNK_MAX = 4224  # stored bytes of a chunk, its header included
 RESTART = 65536  # bytes of payload between restart points, at the most
 BLOCK = 4096
+
+_WORTH = 0.99  # a larger window must make a payload this much smaller
 
 
 @dataclass
@@ -101,16 +103,19 @@ def package(
     restart: int = RESTART,
     progress: Callable[[int, int], None] | None = None,
 ) -> Built:
-    """Chunk, sign and check a payload; the window that gives the smallest is kept.
+    """Chunk, sign and check a payload.
 
     writer: gives the blocks. new, old: the images, old None for a full one. keys: all sign.
-    wbits: windows to try. restart: bytes of payload between restart points.
+    wbits: windows to try, from the smallest: a larger one takes RAM of every device, so it
+    is kept only where it saves a hundredth of the payload. restart: bytes of payload
+    between restart points.
     Raises ToolError if the result does not decode to new.
     """
     best: tuple[list[bytes], int] | None = None
     for w in wbits:
         parts = _chunk(writer, block, w, restart, progress)
-        if best is None or sum(map(len, parts)) < sum(map(len, best[0])):
+        size = sum(map(len, parts))
+        if best is None or size < sum(map(len, best[0])) * _WORTH:
             best = parts, w
     assert best is not None
     stored, w = best
@@ -144,7 +149,7 @@ def decode(data: bytes, old: bytes | None, keys: Keys | None = None) -> bytes:
     old: image it starts from, None for a full package. keys: check the signature too.
     Raises ToolError with the device's error.
     """
-    from ota.strategy.decode import decoder
+    from ota.delta import decoder
 
     try:
         length, signatures = fmt.lengths(data)
