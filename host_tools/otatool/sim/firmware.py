@@ -115,13 +115,17 @@ def romfs(files: dict[str, bytes], compile: bool = True) -> bytes:
 
 @functools.cache
 def compile_py(path: str, source: bytes) -> bytes | None:
-    """The .mpy of a source that calls itself path; None if it holds machine code and this
-    interpreter's processor has no emitter for it (the library then uses its plain version).
+    """The .mpy of the source at path; None if it holds machine code and this interpreter's
+    processor has no emitter for it (the library then uses its plain version).
+
+    In tracebacks it calls itself by its module's name, which the board knows anyway: each
+    further name would take its heap.
 
     Raises:
         ToolError: what mpy-cross says about the source.
     """
-    options = ["-s", path]
+    module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    options = ["-s", module]
     if _NATIVE.search(source.decode()):
         arch = _arch()
         if not arch:

@@ -17,8 +17,11 @@ import virtual
 
 def start(addresses, main) -> None:
     """addresses: of the control page and the flash, see _control.attach; main: __main__'s dict."""
+    global _mount, _blank
     _c.attach(*addresses)
     _mount()
+    # What a port does in C takes no heap there.
+    del _c.attach, _mount, _blank
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/rom", "/rom/lib", "/lib"]
     gc.collect()

@@ -1,6 +1,6 @@
 """The virtual board's flash: NOR rules over the memory that the launcher maps.
 
-A driver as described at the head of ota/flash/region.py. It is stricter than the chips it
+A driver as described at the head of ota/flash/__init__.py. It is stricter than the chips it
 stands for: what is not erased cannot be programmed, and nothing is rounded. Every program
 and erase is counted, and power can be made to go at any one of them.
 """
