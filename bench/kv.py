@@ -14,7 +14,7 @@ _HERE = __file__.rpartition("/")[0] or "."
 sys.path[:0] = [_HERE + "/../lib", _HERE + "/../tests"]
 
 from nor import Nor  # noqa: E402
-from ota.flash.region import Region  # noqa: E402
+from ota.flash import Region  # noqa: E402
 from ota.kv import KV  # noqa: E402
 
 _SETS = 1000

@@ -10,9 +10,8 @@ import struct
 from binascii import b2a_base64, hexlify, unhexlify
 
 from images import KEY, PRODUCT
-from ota.crypto import hmac
-from ota.crypto.keys import key_id
-from ota.package import header as fmt
+from ota import package as fmt
+from ota.crypto import hmac, key_id
 
 OTHER_KEY = {"type": "hmac", "secret": "ffeeddccbbaa99887766554433221100" * 2}
 _CHUNK = "<HBBII16s"

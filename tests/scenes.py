@@ -8,13 +8,13 @@ import unittest
 import ota
 from images import image, vector
 from ota import device, errors, trial, update
+from ota import package as fmt
 from ota.errors import (
     PolicyError,
     RejectError,
     SignatureError,
     TransportError,
 )
-from ota.package import header as fmt
 from packer import OTHER_KEY, Package, noise
 from rig import KB, Rig, opener
 

@@ -7,8 +7,8 @@ devices refuse it. Packages for devices are build.py's.
 import re
 from dataclasses import dataclass
 
+from ota import package as header
 from ota.errors import ManifestError
-from ota.package import header
 
 from . import build, delta
 from .covers import different_runs

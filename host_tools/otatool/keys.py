@@ -1,4 +1,4 @@
-"""Signing keys: made, kept and used on the host; the device's half is ota.crypto.keys."""
+"""Signing keys: made, kept and used on the host; the device's half is ota.crypto."""
 
 import json
 import os
@@ -7,8 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from ota.crypto import hmac
-from ota.crypto.keys import Keys
+from ota.crypto import Keys, hmac
 
 from . import files
 from .errors import ToolError

@@ -1,6 +1,6 @@
 """Bytes in memory as the flash region that the device's code reads."""
 
-from ota.flash.region import Region
+from ota.flash import Region
 
 
 class _Bytes:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ota import manifest as device_manifest
-from ota.crypto.keys import Keys
+from ota.crypto import Keys
 from ota.errors import OtaError
-from ota.package.header import version as parse_version
+from ota.package import version as parse_version
 
 from . import build, files
 from .errors import ToolError

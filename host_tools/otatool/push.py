@@ -4,8 +4,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ota import package as package
 from ota.errors import OtaError
-from ota.package import header as package
 
 from . import files
 from .errors import ToolError

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ota import errors, manifest, slots, state
-from ota.crypto.keys import Keys
+from ota import package as fmt
+from ota.crypto import Keys
 from ota.device import Device
 from ota.errors import OtaError
 from ota.flash.ram import RamFlash
 from ota.package import chunks
-from ota.package import header as fmt
 from ota.partition import tobudos
 from ota.partition.text import text
 from ota.strategy import staging

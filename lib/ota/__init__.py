@@ -26,7 +26,9 @@ def check_and_update(progress=None, reset=False, url=None):
     progress(stage, done, total): called on the way, bytes. reset: restart when ready.
     url: of the manifest, by default config "url". Returns {"result": "none" or "ready", ...}.
     """
-    return _drive(steps(url), progress, reset)
+    from . import device, update
+
+    return update.finish(device.get(), steps(url), progress, reset)
 
 
 def steps(url=None):
@@ -35,7 +37,7 @@ def steps(url=None):
     from .source.static import Static
 
     d = device.get()
-    return update.run(d, Static(url or d.config["url"], _options(d)), _now(d))
+    return update.run(d, Static(url or d.config["url"], update.options(d)), update.now())
 
 
 def install_url(url=None, reset=False, progress=None):
@@ -44,8 +46,8 @@ def install_url(url=None, reset=False, progress=None):
     from .transport.resume import Resuming
 
     d = device.get()
-    opener = Resuming(url or d.config["package_url"], **_options(d)).open
-    return _drive(update.install(d, opener), progress, reset)
+    opener = Resuming(url or d.config["package_url"], **update.options(d)).open
+    return update.finish(d, update.install(d, opener), progress, reset)
 
 
 def install(reader, reset=False, progress=None):
@@ -53,7 +55,8 @@ def install(reader, reset=False, progress=None):
     from . import device, update
     from .transport.stream import opener
 
-    return _drive(update.install(device.get(), opener(reader)), progress, reset)
+    d = device.get()
+    return update.finish(d, update.install(d, opener(reader)), progress, reset)
 
 
 def fetch(url, file, progress=None):
@@ -61,7 +64,8 @@ def fetch(url, file, progress=None):
     from . import device, update
     from .transport import download
 
-    return update.drive(download.fetch(url, file, _options(device.get())), progress, _pause)
+    d = device.get()
+    return update.finish(d, download.fetch(url, file, update.options(d)), progress)
 
 
 def confirm():
@@ -104,7 +108,7 @@ def store():
     """The KV store, for the application's own keys too (not those that start "ota.")."""
     from . import device
 
-    return device.get().kv.full()
+    return device.get().kv
 
 
 def partitions():
@@ -114,32 +118,3 @@ def partitions():
 
     for line in text(device.get().partitions):
         print(line)
-
-
-def _drive(work, progress, reset):
-    from . import device, trial, update
-
-    result = update.drive(work, progress, _pause, device.get().feed)
-    if reset and result["result"] == "ready":
-        trial.reset()
-    return result
-
-
-def _pause():
-    from .compat import sleep_ms
-
-    sleep_ms(5)
-
-
-def _options(d):
-    return d.config.get("http", {})
-
-
-def _now(d):
-    # A board without a set clock says 2000 or 1970: dates are then not looked at.
-    import time
-
-    now = time.time()
-    if time.gmtime(0)[0] == 2000:
-        now += 946684800
-    return int(now) if now > 1735689600 else 0

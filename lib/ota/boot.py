@@ -5,12 +5,12 @@ Decisions read the state record and flash contents, nothing else: no clock, no r
 What a settled board needs at every start is here; the work is in settle.py.
 """
 
-import gc
 import hashlib
 import sys
 
 from . import device as _device
 from . import image, state
+from .compat import collect
 from .device import load
 from .errors import FlashError
 
@@ -26,10 +26,11 @@ def run(config, watchdog=None):
     config: dict or path of a JSON file (docs/config.md). Raises only what makes the board
     unusable: FlashError of its table or its KV.
     """
-    gc.collect()  # what stays then lies together, whatever the imports left
+    collect()  # what stays then lies together, whatever the imports left
     device = _device.Device(config, watchdog)
     _device.current = device
     record = settle(device)
+    collect()
     if record.state != state.RESCUE:
         mount(device, device.slot(record.active))
     return device
@@ -82,7 +83,7 @@ def _staged(device, record) -> bool:
     ota.read(0, head)
     if head[:4] != b"OTAP":
         return False
-    # The package's name is the digest of its signed head (package/header.py).
+    # The package's name is the digest of its signed head (package/__init__.py).
     length = min(head[6] | head[7] << 8, ota.size)
     if not 12 < length <= 1024:
         return record.state == state.IDLE

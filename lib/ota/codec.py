@@ -67,6 +67,7 @@ class Inflater:
         self.size = size
         self.wbits = wbits
         self.left = 0
+        self.used = False
         self._in = Deflated(size, wbits)
 
     def begin(self) -> None:
@@ -74,6 +75,7 @@ class Inflater:
 
         Raises VerifyError "inflate" if the chunk before holds more than was to be read.
         """
+        self.used = True
         left = self._in.begin()
         if left > _CARRY:
             raise VerifyError("inflate", left)

@@ -7,15 +7,12 @@ configuration is a dict or a JSON file; docs/config.md lists every key.
 import json
 import sys
 
-from .compat import const
+from .compat import collect, const
 from .errors import FlashError
-from .flash.region import Region
-from .kvread import Store
-from .partition.table import Partitions
-from .slots import Slots
 
 _BLOCK = const(4096)
 _STRATEGIES = const("ab pingpong inplace")
+_SAVES = const(4)  # of the state, in one update or one boot
 
 
 class Device:
@@ -38,13 +35,21 @@ class Device:
         self.wbits = config.get("wbits", 12)
         self.tries = config.get("tries", 3)
         self.mpy = getattr(sys.implementation, "_mpy", 0)
-        self.partitions = partitions(config)
+        self.partitions = load("partition.layout").build(config)
+        for name in ("layout", "tobudos"):
+            unload("partition." + name)
+        collect()
+        # Only now: these stay, and lie where the code of the partitions was.
+        from .kvstore import Store
+        from .slots import Slots
+
         self._watchdog = watchdog
         self._keys = None
         self._inflater = None
         self._block = None
         self.kv = Store(self.partitions.get("kv"))
         self.kv.mount()
+        self.unload_kv()  # if it was needed, for repair
         self.slots = Slots(self.kv, self.component, self.strategy)
 
     def region(self, name: str):
@@ -60,30 +65,43 @@ class Device:
 
     @property
     def keys(self):
-        """The trusted keys (crypto.keys.Keys). Raises ValueError if one is malformed."""
+        """The trusted keys (crypto.Keys). Raises ValueError if one is malformed."""
         if self._keys is None:
-            self._keys = load("crypto.keys").Keys(self.config.get("keys", ()))
+            self._keys = load("crypto").Keys(self.config.get("keys", ()))
         return self._keys
 
     def unload_keys(self) -> None:
         """Nothing is to be verified for a while: free what keys and their algorithms take."""
         self._keys = None
-        for name in ("keys", "rsa", "hmac"):
-            unload("crypto." + name)
+        for name in (".rsa", ".hmac", ""):
+            unload("crypto" + name)
 
     def unload_kv(self) -> None:
-        """Nothing is written to the KV for a while: free its code. Raises FlashError."""
+        """Free the KV's code until it is needed again. Raises FlashError."""
         self.kv.release()
         for name in ("", "mount", "scan", "ring", "index", "log"):
             unload("kv" + name)
+
+    def prepare_kv(self) -> None:
+        """See to it that an update or a boot can save its states without the KV's code.
+
+        If power goes here, the store holds what it held. Raises FlashError.
+        """
+        self.slots.prepare(_SAVES)
+        self.unload_kv()
 
     def free(self) -> None:
         """Give the buffers back."""
         self._inflater = self._block = None
 
     def inflater(self, header):
-        """A fresh inflater for a package: no larger than its header says it must be."""
-        self._inflater = None  # the one before makes room
+        """An inflater for a package, no larger than its header says it must be; a fresh one
+        unless the last was not used yet."""
+        last = self._inflater
+        if last and not last.used and (last.size, last.wbits) == (header.chunk_max, header.wbits):
+            return last
+        self._inflater = last = None
+        collect()  # the one before makes room
         self._inflater = load("codec").Inflater(header.chunk_max, header.wbits)
         return self._inflater
 
@@ -101,6 +119,8 @@ class Device:
 
 def load(name):
     """The module ota.<name>, which only some boards or some calls need."""
+    # What an import leaves stays for long: below garbage it would cut the heap into pieces.
+    collect()
     name = "ota." + name
     __import__(name)
     return sys.modules[name]
@@ -116,40 +136,6 @@ def unload(name):
         del sys.modules[name]
         package, _, leaf = name.rpartition(".")
         delattr(sys.modules[package], leaf)
-
-
-def driver(entry):
-    """A flash driver from {"driver": object or "module:Class", name: value, ...}.
-
-    Every name but "driver" and "base" is an argument of the class.
-    """
-    args = dict(entry)
-    args.pop("base", None)
-    what = args.pop("driver")
-    if not isinstance(what, str):
-        return what
-    module, _, name = what.partition(":")
-    __import__(module)
-    return getattr(sys.modules[module], name)(**args)
-
-
-def partitions(config) -> Partitions:
-    """The named regions of a configuration: from its table in flash, then its own list."""
-    devices = {}
-    for name, entry in config["flash"].items():
-        devices[name] = (driver(entry), entry.get("base"))
-    table = config.get("table")
-    if table:
-        where = Region(devices[table["flash"]][0], table["offset"], table.get("size", 40))
-        found = load("partition.tobudos").read(where)
-        named = Partitions.from_entries(devices, found.entries, found.version, found.mode)
-        unload("partition.tobudos")
-    else:
-        named = Partitions(devices, config.get("version", ""))
-    for name, p in config.get("partitions", {}).items():
-        region = Region(devices[p["flash"]][0], p["offset"], p["size"], name)
-        named.add(name, region)
-    return named
 
 
 current = None  # the Device of this board, set by the boot stage or ota.configure()

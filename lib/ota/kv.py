@@ -128,6 +128,24 @@ class KV(Mount):
             self._ready = True
         self._fresh = False
 
+    def prepare(self, count: int, length: int) -> None:
+        """Go on in the next sector now if the newest has no room for count values of length
+        bytes, key included. One step only: what is kept may fill that sector too.
+
+        Raises FlashError "corrupt".
+        """
+        self._mounted()
+        size = count * self.align(_HEAD + length) + 2 * self.marker
+        if self.end + size <= (self.newest + 1) * self.sector:
+            return
+        self._ready = False
+        try:
+            self.advance()
+            self._ready = True
+        except FlashError as e:
+            if e.reason not in ("io", "verify"):  # the next write mounts and tries again
+                raise
+
     def keys(self) -> list:
         """All keys, in no order."""
         self._mounted()

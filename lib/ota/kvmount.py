@@ -25,7 +25,7 @@ class Mount(Scan):
         Raises FlashError "io", "verify" (try again), "corrupt", "config", "magic".
         """
         # After a failed program its place is spent, even if it reads as erased.
-        self.spent = (self.seq[self.newest], self.end)
+        self.spent = max(self.spent, (self.seq[self.newest], self.end))
         self.ram = b""
         self.ram_at = -1
         if not self.classify():

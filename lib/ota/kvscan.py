@@ -14,7 +14,8 @@ _HEAD = const(8)
 class Scan(Ring):
     """A ring that is read from flash.
 
-    damaged: places found at the last mount that were neither record nor erased.
+    damaged: places found at the last mount that were neither record nor erased. spent:
+    sequence number and end of the log at a program that failed.
     """
 
     def __init__(self, region):

@@ -12,7 +12,7 @@ from binascii import a2b_base64, b2a_base64, hexlify, unhexlify
 
 from .compat import const
 from .errors import ManifestError, PolicyError, SignatureError
-from .package.header import version
+from .package import version
 
 MANIFEST_MAX = const(8192)
 _FORMAT = const(1)
@@ -43,7 +43,7 @@ class Choice:
 def parse(data, keys) -> dict:
     """Check a manifest's signature, then its form; returns it with digests as bytes.
 
-    data: bytes as fetched. keys: crypto.keys.Keys. Raises SignatureError "key",
+    data: bytes as fetched. keys: crypto.Keys. Raises SignatureError "key",
     "signature"; ManifestError "size", "manifest" (no manifest at all), "format",
     "critical", "field".
     """

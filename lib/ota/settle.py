@@ -6,10 +6,10 @@ Loaded by boot.py only then, and to give an image up: a settled board boots with
 from . import image, state
 from .compat import const
 from .device import load
-from .errors import FlashError, ManifestError, OtaError, code
-from .package.header import version
-from .slots import NONE, Image, Record
-from .strategy.base import RegionReader, digest, holds
+from .errors import FlashError, ManifestError, OtaError, VerifyError, code
+from .package import version
+from .slots import AT, NONE, PROGRESS, Image, Record
+from .strategy import RegionReader, digest, holds
 
 _STEPS = const(8)  # moves one boot may make; a settled state needs none
 
@@ -24,19 +24,26 @@ def settle(device, record):
         record = _first(device)
     if record.state in (state.IDLE, state.FETCH, state.RESCUE) and "ota" in device.partitions:
         _by_hand(device, record)
+    if record.state in (state.READY, state.APPLY, state.BACK):
+        device.prepare_kv()
+        if device.strategy != "ab":
+            device.block()  # long, so before modules that come and go leave holes
+    header = None  # of the staged package, once it was checked
     for _ in range(_STEPS):
         if record.state == state.READY:
-            _begin(device, record)
+            header = _begin(device, record)
         elif record.state == state.APPLY:
-            _apply(device, record)
+            _apply(device, record, header)
         elif record.state == state.BACK:
             _back(device, record)
         elif record.state == state.TRIAL and not _runs(device, record):
             go_back(device, record, "digest")
         else:
             break
-    # What was written came back: a boot after this one finds nothing to repair.
-    device.kv.sync()
+    # What was written came back: a boot after this one finds nothing to repair. And the
+    # application has the memory.
+    device.free()
+    device.unload_kv()
     return record
 
 
@@ -75,6 +82,9 @@ def _first(device):
         record.state = state.RESCUE
         record.reason = code("empty")
     device.slots.save(record)
+    if device.strategy == "ab":
+        # Made here, so that a stream later replaces it without the KV's code.
+        device.kv.set(device.slots.key + AT, bytes(PROGRESS))
     return record
 
 
@@ -131,13 +141,16 @@ def _stream(device, record, header):
         pass
 
 
-def _begin(device, record) -> None:
-    """READY: look again at what is staged, then record that the apply begins."""
+def _begin(device, record):
+    """READY: look again at what is staged, then record that the apply begins.
+
+    Returns the package's header, None if there is nothing to apply.
+    """
     try:
         if device.strategy == "ab":
-            for _ in load("strategy." + device.strategy).apply(device, record):
+            for _ in load("strategy.ab").apply(device, record):
                 device.feed()
-            return
+            return None
         staging = load("strategy.staging")
         header = staging.genuine(device)
         if header.digest[:8] != record.package or header.image_digest != record.new.digest:
@@ -146,7 +159,7 @@ def _begin(device, record) -> None:
         number = _number(device, record, staging.journal_region(device))
     except OtaError as e:
         _refuse(device, record, None, e)
-        return
+        return None
     record.state = state.APPLY
     record.journal = number
     record.tries = device.tries
@@ -154,6 +167,7 @@ def _begin(device, record) -> None:
         # The backup is about to be overwritten: there is nothing older to go back to.
         record.previous, record.old = NONE, Image()
     device.slots.save(record)
+    return header
 
 
 def _number(device, record, region) -> int:
@@ -165,10 +179,16 @@ def _number(device, record, region) -> int:
     return max(record.journal, last) + 1 & 0xFFFFFFFF
 
 
-def _apply(device, record) -> None:
+def _apply(device, record, header) -> None:
     try:
-        device.unload_kv()  # between the records there are only blocks and marks
-        for _ in load("strategy." + device.strategy).apply(device, record):
+        if header is None:  # power went meanwhile, and with it what this boot knows of flash
+            header = load("strategy.staging").genuine(device)
+            if header.digest[:8] != record.package:
+                raise VerifyError("digest")
+        # The checks are done and their memory is free: now what takes long pieces, and then
+        # the code that uses them.
+        device.inflater(header)
+        for _ in load("strategy." + device.strategy).apply(device, record, header):
             device.feed()
         return
     except OtaError as e:

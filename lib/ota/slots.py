@@ -14,6 +14,9 @@ _VERSION = const(1)
 _HEAD = const("<BBBBBBHIII8s8s")
 _IMAGE = const("<16sII32s")
 NONE = const(255)
+SIZE = const(204)  # bytes of a record
+PROGRESS = const(32)  # bytes of what a strategy may keep under key + AT
+AT = const(".at")
 
 
 class Image:
@@ -92,18 +95,22 @@ class Slots:
     """Load and save the record of one component.
 
     kv: a mounted KV. component: name of the slot pair, "app" by default. strategy: its
-    name, for the moves that are allowed.
+    name, for the moves that are allowed. key: of the record in the KV.
     """
 
     def __init__(self, kv, component: str, strategy: str):
         self._kv = kv
-        self._key = "ota." + component
+        self.key = "ota." + component
         self._strategy = strategy
 
     def load(self):
         """The record, or None before the first boot. Raises FlashError."""
-        data = self._kv.get(self._key)
+        data = self._kv.get(self.key)
         return None if data is None else unpack(data)
+
+    def prepare(self, count: int) -> None:
+        """Have room for `count` saves, see kvstore.Store.prepare(). Raises FlashError."""
+        self._kv.prepare(count, len(self.key) + SIZE)
 
     def save(self, record: Record) -> None:
         """Write the record: one atomic step. Raises StateError "state", FlashError.
@@ -113,9 +120,4 @@ class Slots:
         old = self.load()
         if old is not None:
             state.check(self._strategy, old.state, record.state)
-        self._kv.set(self._key, record.pack())
-
-    @property
-    def progress_key(self) -> str:
-        """KV key of the restart point of a stream into a slot (strategy ab)."""
-        return self._key + ".at"
+        self._kv.set(self.key, record.pack())

@@ -5,16 +5,18 @@ plain loop, an asyncio task or a test drives it and may stop anywhere. Everythin
 on is handed in.
 """
 
-import gc
+import time
 
-from . import state
-from .compat import const
+from . import package, state
+from .compat import collect, const, sleep_ms
 from .device import load, unload
 from .errors import OtaError, PolicyError, StateError, TransportError, VerifyError
 from .package import chunks
-from .package import header as package
 from .slots import Image
 
+_PAUSE_MS = const(5)
+_EPOCH_2000 = const(946684800)
+_SET = const(1735689600)  # 2025: a clock that says less was not set
 _LATER = const(39)  # highest code of a TransportError
 
 
@@ -27,7 +29,7 @@ def run(device, source, now: int = 0):
     """
     _may_start(device)
     yield "ask", 0, 0
-    gc.collect()  # beside an application the heap may be full of its garbage
+    collect()  # beside an application the heap may be full of its garbage
     try:
         data = yield from source.check()
         if data is None:
@@ -64,7 +66,7 @@ def install(device, open_at, choice=None):
     Returns as run() does. Raises OtaError.
     """
     record = _may_start(device)
-    gc.collect()  # long pieces come next, and an application has left its garbage
+    collect()  # long pieces come next, and an application has left its garbage
     way = _Way(open_at)
     try:
         device.block()  # before TLS and the application take the heap apart
@@ -72,14 +74,19 @@ def install(device, open_at, choice=None):
         header = package.parse(head)
         package.check(head, device.keys)
         device.unload_keys()
-        gc.collect()
+        collect()
         if header.digest[:8] == record.package and record.state == state.READY:
             return _result(header)
         if choice:
             _match(header, choice)
             record.sequence = choice.sequence
+        device.prepare_kv()  # while there is memory for its code
         # Only ab writes what it receives at once; the others stage it.
-        strategy = load("strategy.ab" if device.strategy == "ab" else "strategy.receive")
+        strategy = "receive"
+        if device.strategy == "ab":
+            strategy = "ab"
+            device.inflater(header)  # long, so before the code that uses it
+        strategy = load("strategy." + strategy)
         for step in strategy.install(device, record, head, header, way.open):
             yield step and ("stream", step[0], step[1])
     except OtaError as e:
@@ -91,12 +98,21 @@ def install(device, open_at, choice=None):
     return _result(header)
 
 
-def drive(steps, progress=None, wait=None, feed=None):
+def finish(device, steps, progress=None, reset: bool = False):
     """Run a generator of progress to its end in a plain loop; returns its result.
 
-    progress(stage, done, total) is called at each step; wait() while there is nothing to
-    do; feed() at each turn.
+    progress(stage, done, total) is called at each step. reset: restart the board when the
+    result is an image that waits for it.
     """
+    result = drive(steps, progress, _pause, device.feed)
+    if reset and result["result"] == "ready":
+        load("trial").reset()
+    return result
+
+
+def drive(steps, progress=None, wait=None, feed=None):
+    """The loop under finish(): wait() is called while there is nothing to do, feed() at
+    each turn."""
     while True:
         try:
             step = next(steps)
@@ -109,6 +125,23 @@ def drive(steps, progress=None, wait=None, feed=None):
                 wait()
         elif progress:
             progress(*step)
+
+
+def options(device) -> dict:
+    """Keyword arguments of transport.http.get from the configuration."""
+    return device.config.get("http", {})
+
+
+def now() -> int:
+    """Seconds since 1970, 0 on a board whose clock was not set: it says 2000 or 1970."""
+    seconds = time.time()
+    if time.gmtime(0)[0] == 2000:
+        seconds += _EPOCH_2000
+    return int(seconds) if seconds > _SET else 0
+
+
+def _pause():
+    sleep_ms(_PAUSE_MS)
 
 
 class _Way:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from ota.package import header
+from ota import package as header
 from otatool import build, cli, delta, diff
 from otatool.errors import ToolError
 from test_delta_encoder import firmware, relinked

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from ota.crypto.keys import Keys
+from ota.crypto import Keys
 from ota.errors import SignatureError
 from otatool import cli, keys
 from otatool.errors import ToolError
@@ -63,7 +63,7 @@ def test_micropython_accepts_what_a_key_signs(made, kind, tmp_path):
         f"""
 import sys
 sys.path.insert(0, {str(_ROOT / "lib")!r})
-from ota.crypto.keys import Keys
+from ota.crypto import Keys
 Keys([{key.public!r}]).verify({key.id!r}, b"message", {key.sign(b"message")!r})
 print("accepted")
 """

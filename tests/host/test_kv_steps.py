@@ -6,7 +6,7 @@ import pytest
 import test_kv
 import test_kv_cut
 from nor import Misuse
-from ota.flash.region import Region
+from ota.flash import Region
 from ota.kvlog import ACTIVE, ERASING, VOID, Log
 from ota.kvmount import Mount
 from ota.kvring import Ring

@@ -123,7 +123,7 @@ def test_library_runs_from_firmware(make):
     with Board(make(lib=True)) as board:
         board.wait(PROMPT)
         assert "/rom/ota/version" in ask(board, "import ota.version; ota.version")
-        line = "from ota.flash.region import Region; r = Region(__import__('virtual').Nor(), 0, 8)"
+        line = "from ota.flash import Region; r = Region(__import__('virtual').Nor(), 0, 8)"
         assert ask(board, line) == ""
         assert ask(board, "bytes(r.buffer())[:3]") == r"b'\xd2\xcd1'"
 

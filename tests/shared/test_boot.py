@@ -1,5 +1,6 @@
 import ota
 from nor import PowerCut
+from ota import package as fmt
 from ota import slots, state, trial
 from ota.errors import (
     FlashError,
@@ -8,7 +9,6 @@ from ota.errors import (
     StateError,
     VerifyError,
 )
-from ota.package import header as fmt
 from packer import Package
 from scenes import (
     ONE,

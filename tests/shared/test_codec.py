@@ -144,6 +144,12 @@ class TestStream(unittest.TestCase):
         self.assertEqual(inflater.readinto(bytearray(0)), 0)
         self.assertEqual(_read(inflater, len(_TEXTS[0])), _TEXTS[0])
 
+    def test_used_from_the_first_chunk_on(self):
+        inflater = Inflater(64, 10)
+        self.assertFalse(inflater.used)
+        inflater.begin()
+        self.assertTrue(inflater.used)
+
     def test_window_is_taken_at_the_start(self):
         inflater = Inflater(64, 15)
         _feed(inflater, _PARTS[0], len(_TEXTS[0]))

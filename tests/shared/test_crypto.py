@@ -2,8 +2,7 @@ import unittest
 from binascii import unhexlify
 
 import vector_files
-from ota.crypto import hmac
-from ota.crypto.keys import Keys
+from ota.crypto import Keys, hmac
 from ota.crypto.rsa import Rsa
 from ota.errors import SignatureError
 

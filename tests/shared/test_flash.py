@@ -3,11 +3,11 @@ import unittest
 
 import contract_flash
 from nor import Nor
+from ota.flash import Region
 from ota.flash.blockdev import BlockDevFlash
 from ota.flash.file import FileFlash
 from ota.flash.mount import RegionBlockDev
 from ota.flash.ram import RamFlash
-from ota.flash.region import Region
 
 try:
     import vfs

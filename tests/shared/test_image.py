@@ -3,7 +3,7 @@ import unittest
 import vector_files
 from ota import image
 from ota.errors import FlashError
-from ota.flash.region import Region
+from ota.flash import Region
 
 
 class _Device:

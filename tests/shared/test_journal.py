@@ -2,7 +2,7 @@ import unittest
 
 from nor import CUTS, Nor, PowerCut
 from ota.errors import FlashError
-from ota.flash.region import Region
+from ota.flash import Region
 from ota.journal import Journal
 
 # sector size, program size: few marks per sector, so that the ring goes round soon

@@ -4,8 +4,8 @@ from binascii import crc32
 
 from nor import Nor
 from ota.errors import FlashError
+from ota.flash import Region
 from ota.flash.ram import RamFlash
-from ota.flash.region import Region
 from ota.kv import KV
 
 _ALL = hasattr(os, "getenv") and os.getenv("OTA_CUTS")  # every byte instead of every fifth

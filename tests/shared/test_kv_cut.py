@@ -8,7 +8,7 @@ import unittest
 
 from kv_cuts import Explorer, model_of, random_steps
 from nor import CUTS, Nor, PowerCut
-from ota.flash.region import Region
+from ota.flash import Region
 from ota.kv import KV
 from ota.kvlog import ACTIVE
 

@@ -4,12 +4,12 @@ import unittest
 
 import vector_files
 from images import KEY, PRODUCT
+from ota import package as fmt
 from ota.codec import Inflater
-from ota.crypto.keys import Keys
+from ota.crypto import Keys
+from ota.delta import decoder
 from ota.errors import ManifestError, OtaError, SignatureError, TransportError, VerifyError
 from ota.package import chunks
-from ota.package import header as fmt
-from ota.strategy.decode import decoder
 from ota.transport.memory import Memory
 from packer import OTHER_KEY, Package, head, ident, noise, prefix, signatures, sized, stored
 

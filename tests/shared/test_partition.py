@@ -4,10 +4,9 @@ from binascii import unhexlify
 
 import vector_files
 from ota.errors import FlashError
-from ota.flash.region import Region
-from ota.partition import tobudos
-from ota.partition.table import Partitions
-from ota.partition.text import text
+from ota.flash import Region
+from ota.partition import Partitions, layout, tobudos
+from ota.partition.text import place, text
 
 _GUIDE = unhexlify("20640001960000000078000800d0020800d00208009803080098030800f80308")
 _BASE = 0x08000000
@@ -163,19 +162,18 @@ class TestPartitions(unittest.TestCase):
 
     def test_guide_table_becomes_regions(self):
         t = tobudos.parse(_GUIDE, 8)
-        p = Partitions.from_entries(self.devices, t.entries, t.version, t.mode)
+        p = layout.fill(Partitions(self.devices, t.version, t.mode), t.entries)
         self.assertEqual((p.version, p.mode), ("0.1", "ip"))
         self.assertEqual(p.names(), ["active", "ota", "kv"])
         self.assertEqual([n for n, _ in p.items()], p.names())
         self.assertEqual((p.get("ota").offset, p.get("ota").size), (0x2D000, 0xC800))
-        self.assertEqual(p.get("kv").name, "kv")
         self.assertTrue("kv" in p)
         self.assertFalse("backup" in p)
         self._refused("config", p.get, "backup")
 
     def test_box_of_the_guide(self):
         t = tobudos.parse(_GUIDE, 8)
-        p = Partitions.from_entries(self.devices, t.entries, t.version, t.mode)
+        p = layout.fill(Partitions(self.devices, t.version, t.mode), t.entries)
         self.assertEqual(
             text(p),
             [
@@ -196,10 +194,10 @@ class TestPartitions(unittest.TestCase):
             ("backup", "nor0", 0x1000, 0x4000),
             ("fonts_and_images", "nor0", 0x80000, 0x4000),
         ]
-        p = Partitions.from_entries(devices, entries)
+        p = layout.fill(Partitions(devices), entries)
         lines = text(p)
-        self.assertEqual(p.place("backup"), ("nor0", 0x1000))
-        self.assertEqual(p.place("active"), ("onchip", _BASE + 0x8000))
+        self.assertEqual(place(p, "backup"), ("nor0", 0x1000))
+        self.assertEqual(place(p, "active"), ("onchip", _BASE + 0x8000))
         self.assertEqual(len(lines), 5)
         for line in lines:
             self.assertEqual(len(line), len(lines[0]), line)
@@ -207,11 +205,9 @@ class TestPartitions(unittest.TestCase):
         self.assertEqual((p.version, p.mode), ("", ""))
 
     def test_odd_edges_are_rounded_inwards(self):
-        p = Partitions.from_entries(self.devices, [("a", "onchip", 100, 3 * 2048)])
+        p = self._filled([("a", "onchip", 100, 3 * 2048)])
         self.assertEqual((p.get("a").offset, p.get("a").size), (2048, 2 * 2048))
-        self._refused(
-            "align", Partitions.from_entries, self.devices, [("a", "onchip", 100, 2 * 2048 - 101)]
-        )
+        self._refused("align", self._filled, [("a", "onchip", 100, 2 * 2048 - 101)])
 
     def test_overlaps_are_refused(self):
         for a, b in (
@@ -223,23 +219,26 @@ class TestPartitions(unittest.TestCase):
         ):
             entries = [("a", "onchip", a[0], a[1]), ("b", "onchip", b[0], b[1])]
             with self.subTest(a=a, b=b):
-                self._refused("overlap", Partitions.from_entries, self.devices, entries)
-        p = Partitions()
-        p.add("a", Region(self.flash, 0, 4096))
-        p.add("b", Region(_Device(), 0, 4096))
-        p.add("c", Region(self.flash, 4096, 4096))
-        self._refused("config", p.add, "a", Region(self.flash, 8192, 4096))
-        self._refused("overlap", p.add, "d", Region(self.flash, 6144, 4096))
+                self._refused("overlap", self._filled, entries)
+        same = [("a", "onchip", 0, 4096), ("a", "onchip", 8192, 4096)]
+        self._refused("config", self._filled, same)
+        devices = dict(self.devices)
+        devices["other"] = (_Device(), None)
+        apart = [("a", "onchip", 0, 4096), ("b", "other", 0, 4096), ("c", "onchip", 4096, 4096)]
+        p = layout.fill(Partitions(devices), apart)
         self.assertEqual(p.names(), ["a", "b", "c"])
-        self.assertEqual(p.place("c"), ("", 4096))
+        self.assertEqual(place(p, "b"), ("other", 0))
+
+    def _filled(self, entries):
+        return layout.fill(Partitions(self.devices), entries)
 
     def test_places_outside_the_devices_are_refused(self):
-        make = Partitions.from_entries
-        self._refused("config", make, self.devices, [("a", "nor0", 0, 4096)])
-        self._refused("bounds", make, self.devices, [("a", "", 0, 4096)])
-        self._refused("bounds", make, self.devices, [("a", "", _BASE + 254 * 1024, 4096)])
-        self._refused("bounds", make, self.devices, [("a", "onchip", 254 * 1024, 4096)])
-        self._refused("bounds", make, self.devices, [("a", "onchip", -1, 4096)])
-        self._refused("bounds", make, self.devices, [("a", "onchip", 0, 0)])
+        make = self._filled
+        self._refused("config", make, [("a", "nor0", 0, 4096)])
+        self._refused("bounds", make, [("a", "", 0, 4096)])
+        self._refused("bounds", make, [("a", "", _BASE + 254 * 1024, 4096)])
+        self._refused("bounds", make, [("a", "onchip", 254 * 1024, 4096)])
+        self._refused("bounds", make, [("a", "onchip", -1, 4096)])
+        self._refused("bounds", make, [("a", "onchip", 0, 0)])
         both = {"one": (_Device(), _BASE), "two": (_Device(), _BASE)}
-        self._refused("config", make, both, [("a", "", _BASE, 4096)])
+        self._refused("config", layout.fill, Partitions(both), [("a", "", _BASE, 4096)])

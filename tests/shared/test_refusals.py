@@ -1,12 +1,12 @@
 import struct
 
+from ota import package as fmt
 from ota import slots, trial, update
 from ota.errors import (
     OtaError,
     PolicyError,
     VerifyError,
 )
-from ota.package import header as fmt
 from packer import Package, content, entry, manifest, noise, release
 from scenes import (
     ONE,

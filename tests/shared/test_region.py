@@ -2,13 +2,13 @@ import unittest
 
 from nor import Nor
 from ota.errors import FlashError
-from ota.flash.region import Region, sector_aligned
+from ota.flash import Region, sector_aligned
 
 
 class TestRegion(unittest.TestCase):
     def setUp(self):
         self.nor = Nor(16384, 4096, 8)
-        self.region = Region(self.nor, 4096, 8192, "app")
+        self.region = Region(self.nor, 4096, 8192)
 
     def refused(self, word, call, *args):
         with self.assertRaises(FlashError) as caught:
@@ -42,7 +42,7 @@ class TestRegion(unittest.TestCase):
         self.refused("align", self.region.program, 8, bytes(7))
         self.refused("align", self.region.erase, 8, 4096)
         self.refused("align", self.region.erase, 0, 100)
-        odd = Region(self.nor, 100, 32, "table")
+        odd = Region(self.nor, 100, 32)
         odd.read(1, bytearray(3))
         self.refused("align", odd.erase, 0, 32)
         self.assertEqual(self.nor.ops, 0)
@@ -86,10 +86,9 @@ class TestRegion(unittest.TestCase):
         self.assertFalse(self.region.equal(256, data[:-1] + b"\0"))
 
     def test_sub_and_buffer(self):
-        part = self.region.sub(4096, 4096, "tail")
+        part = self.region.sub(4096, 4096)
         part.program(0, b"12345678")
         self.assertEqual(bytes(self.nor.data[8192:8200]), b"12345678")
-        self.assertEqual((part.name, self.region.sub(0, 8).name), ("tail", "app"))
         self.assertEqual(bytes(part.buffer(8)), b"12345678")
         self.assertEqual(len(part.buffer()), 4096)
 

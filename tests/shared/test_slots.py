@@ -104,7 +104,10 @@ class TestSlots(unittest.TestCase):
         r.state = state.IDLE
         two.save(r)
         self.assertEqual((one.load().state, two.load().state), (state.TRIAL, state.IDLE))
-        self.assertEqual((one.progress_key, two.progress_key), ("ota.app.at", "ota.fonts.at"))
+        self.assertEqual((one.key, two.key), ("ota.app", "ota.fonts"))
+
+    def test_size_is_that_of_a_record(self):
+        self.assertEqual(len(_record().pack()), slots.SIZE)
 
     def test_move_that_is_not_allowed_writes_nothing(self):
         kv = _Kv()

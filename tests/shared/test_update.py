@@ -1,6 +1,7 @@
 import ota
 from images import PRODUCT, vector
 from nor import PowerCut
+from ota import package as fmt
 from ota import state, trial, update
 from ota.errors import (
     PolicyError,
@@ -8,7 +9,6 @@ from ota.errors import (
     SignatureError,
     TransportError,
 )
-from ota.package import header as fmt
 from packer import OTHER_KEY, Package, content, entry, manifest, noise, release
 from rig import KB, opener
 from scenes import (

@@ -1,0 +1,17 @@
+"""Choose the decoder that a package's payload asks for, and load only that one."""
+
+from ..package import FULL
+
+
+def decoder(header, base, done=None):
+    """Decoder of header's payload. base: region with the base image; done: delta.patch."""
+    if header.encoding == FULL:
+        from .full import Full
+
+        return Full(header.image_size, header.block_size)
+    from .patch import Patch
+
+    return Patch(
+        base, header.base_size, header.image_size, header.block_size, header.meta_max,
+        header.ordered, done,
+    )  # fmt: skip

@@ -1,0 +1,132 @@
+"""Part of a flash device with bounds: the only way the library touches flash.
+
+The driver seam, duck-typed, described here once. A driver has
+
+    size            bytes
+    sector_size     bytes, smallest erasable unit
+    program_size    bytes, smallest programmable unit, a power of two
+    read(offset, buf)         fill buf from offset
+    program(offset, data)     data is RAM, its place was erased, offset and length are
+                              multiples of program_size
+    erase(offset, length)     offset and length are multiples of sector_size
+    sync()                    return when everything is on the chip
+
+and, where the flash is memory-mapped, `buffer(offset, length)`, a read-only view of it.
+Offsets count from the start of the device. A driver raises OSError; nothing else checks
+bounds or alignment, Region does.
+"""
+
+from ..compat import const
+from ..errors import FlashError
+
+_CHECK = const(256)  # bytes compared at a time when reading back
+
+
+class Region:
+    """A driver's bytes [offset, offset + size), addressed from 0.
+
+    offset, size: bytes. Raises FlashError "bounds" if the driver is smaller. The start need
+    not sit on a sector edge: erase() then refuses, reading works (a table of 32 bytes).
+    """
+
+    def __init__(self, driver, offset: int, size: int):
+        if offset < 0 or size <= 0 or offset + size > driver.size:
+            raise FlashError("bounds", offset, size)
+        self.driver = driver
+        self.offset = offset
+        self.size = size
+        self.sector_size = driver.sector_size
+        self.program_size = driver.program_size
+
+    def sub(self, offset: int, size: int) -> "Region":
+        """The part [offset, offset + size) of this region as a region."""
+        self._inside(offset, size)
+        return Region(self.driver, self.offset + offset, size)
+
+    def read(self, offset: int, buf) -> None:
+        """Fill buf from offset. Raises FlashError "bounds", "io"."""
+        self._inside(offset, len(buf))
+        try:
+            self.driver.read(self.offset + offset, buf)
+        except OSError as e:
+            raise FlashError("io", offset, e)
+
+    def program(self, offset: int, data) -> None:
+        """Program data, which lies in RAM, at offset; those bytes must be erased.
+
+        offset, len(data): bytes, multiples of program_size.
+        Raises FlashError "bounds", "align", "io", and "verify" when reading back differs.
+        """
+        self._inside(offset, len(data))
+        if (self.offset + offset) % self.program_size or len(data) % self.program_size:
+            raise FlashError("align", offset, len(data))
+        try:
+            self.driver.program(self.offset + offset, data)
+            if not self._same(offset, data):
+                raise FlashError("verify", offset)
+        except OSError as e:
+            raise FlashError("io", offset, e)
+
+    def erase(self, offset: int, length: int) -> None:
+        """Erase [offset, offset + length), multiples of sector_size.
+
+        Raises FlashError "bounds", "align", "io".
+        """
+        self._inside(offset, length)
+        if (self.offset + offset) % self.sector_size or length % self.sector_size:
+            raise FlashError("align", offset, length)
+        try:
+            self.driver.erase(self.offset + offset, length)
+        except OSError as e:
+            raise FlashError("io", offset, e)
+
+    def sync(self) -> None:
+        """Return when everything is on the chip. Raises FlashError "io"."""
+        try:
+            self.driver.sync()
+        except OSError as e:
+            raise FlashError("io", 0, e)
+
+    def equal(self, offset: int, data) -> bool:
+        """True if flash at offset holds exactly data. Raises FlashError "bounds", "io"."""
+        self._inside(offset, len(data))
+        try:
+            return self._same(offset, data)
+        except OSError as e:
+            raise FlashError("io", offset, e)
+
+    def buffer(self, length: int = 0):
+        """Read-only view of the memory-mapped region, or None where flash is not mapped."""
+        view = getattr(self.driver, "buffer", None)
+        return view and view(self.offset, length or self.size)
+
+    def _inside(self, offset: int, length: int) -> None:
+        if offset < 0 or length <= 0 or offset + length > self.size:
+            raise FlashError("bounds", offset, length)
+
+    def _same(self, offset: int, data) -> bool:
+        # Ports differ in what they report of a failed program (rp2 and samd: nothing at
+        # all), so what is on the chip is compared, not what the driver says.
+        data = memoryview(data)
+        buf = memoryview(bytearray(min(_CHECK, len(data))))
+        done = 0
+        while done < len(data):
+            n = min(len(buf), len(data) - done)
+            self.driver.read(self.offset + offset + done, buf[:n])
+            if buf[:n] != data[done : done + n]:
+                return False
+            done += n
+        return True
+
+
+def sector_aligned(driver, offset: int, size: int) -> Region:
+    """The whole sectors inside [offset, offset + size): never rounded outwards.
+
+    Raises FlashError "align" if there is no whole sector, "bounds" if outside the driver.
+    """
+    s = driver.sector_size
+    start = (offset + s - 1) // s * s
+    end = (offset + size) // s * s
+    if end <= start:
+        raise FlashError("align", offset, size)
+    return Region(driver, start, end - start)

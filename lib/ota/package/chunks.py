@@ -13,7 +13,7 @@ import struct
 
 from ..compat import const
 from ..errors import TransportError, VerifyError
-from .header import CHAIN
+from . import CHAIN
 
 CHUNK = const(28)
 RESTART = const(1)  # follows a full flush: decoding can start here
@@ -42,7 +42,7 @@ def fill(reader, buf):
 class Chunks:
     """The chunks of one package, one at a time.
 
-    header: package.header.Header. offset: bytes into the package where reading goes on,
+    header: package.Header. offset: bytes into the package where reading goes on,
     expected: digest of the chunk there; both left out start at the first chunk.
     """
 

@@ -12,7 +12,7 @@ def text(partitions) -> list:
     many = len(partitions.devices) > 1
     rows = []
     for label, (name, region) in zip(labels, partitions.items()):
-        device, address = partitions.place(name)
+        device, address = place(partitions, name)
         row = "|%s |  0x%08x |%10d |" % (_pad(label, width), address, region.size)
         rows.append(row + (" %s |" % _pad(device, 8) if many else ""))
     if partitions.version:
@@ -24,6 +24,16 @@ def text(partitions) -> list:
         rows.append(row + (" " * 10 + "|" if many else ""))
     edge = "+" + "-" * (len(rows[0]) - 2 if rows else width) + "+"
     return [edge] + rows + [edge]
+
+
+def place(partitions, name: str) -> tuple:
+    """(device name or "", address) of a partition; the address is absolute where the device
+    has a base. Raises FlashError "config" if there is no such partition."""
+    region = partitions.get(name)
+    for device, (driver, base) in partitions.devices.items():
+        if driver is region.driver:
+            return device, (base or 0) + region.offset
+    return "", region.offset
 
 
 def _pad(label, width):

@@ -1,0 +1,123 @@
+"""What the strategies share: regions as readers, digests of slots, the check of a package.
+
+A strategy is a module with generators that are resumable from flash alone:
+
+    install(device, record, head, header, open_at)  receive the package; leaves READY
+                                                    (pingpong, inplace: in receive.py)
+    apply(device, record, header)                   what the boot stage does with APPLY, once
+                                                    the staged package is checked (ab: READY)
+    back(device, record)                            what it does with BACK
+
+A strategy works on what it is handed (device.Device, slots.Record) and never sees a source.
+"""
+
+import hashlib
+
+from .. import package
+from ..compat import const
+from ..errors import PolicyError, VerifyError
+
+_PIECE = const(512)
+
+
+class RegionReader:
+    """Reader over [offset, offset + length) of a region."""
+
+    def __init__(self, region, offset: int, length: int):
+        self._region = region
+        self._at = offset
+        self._left = length
+
+    def readinto(self, buf) -> int:
+        """Fill buf as far as there are bytes; 0 at the end."""
+        n = min(len(buf), self._left)
+        if n:
+            self._region.read(self._at, memoryview(buf)[:n])
+            self._at += n
+            self._left -= n
+        return n
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def digest(region, size: int, feed=None) -> bytes:
+    """SHA-256 of the first size bytes, read from flash. Raises FlashError "bounds"."""
+    h = hashlib.sha256()
+    buf = memoryview(bytearray(_PIECE))
+    at = 0
+    while at < size:
+        n = min(_PIECE, size - at)
+        region.read(at, buf[:n])
+        h.update(buf[:n])
+        at += n
+        if feed and not at & 0x7FFF:
+            feed()
+    return h.digest()
+
+
+def holds(region, image, feed=None) -> bool:
+    """True if region starts with exactly this image (slots.Image)."""
+    if not 0 < image.size <= region.size:
+        return False
+    return digest(region, image.size, feed) == image.digest
+
+
+def verified(region, image, feed=None) -> None:
+    """Raise VerifyError "digest" unless region holds image, read back from flash."""
+    if not holds(region, image, feed):
+        raise VerifyError("digest", image.size)
+
+
+def admit(device, record, header) -> None:
+    """Raise PolicyError unless a genuine package is for this device as it stands.
+
+    Words: "product", "target", "floor", "hardware", "base", "fit".
+    """
+    if header.product != device.product:
+        raise PolicyError("product")
+    if header.target != device.component:
+        raise PolicyError("target")
+    if header.floor < record.floor:
+        raise PolicyError("floor", header.floor, record.floor)
+    if header.mpy and device.mpy and header.mpy != device.mpy & 0xFF:
+        raise PolicyError("hardware", header.mpy)
+    if header.wbits > device.wbits:
+        raise PolicyError("hardware", header.wbits)
+    if header.encoding == package.PATCH and (
+        header.base_digest != record.image.digest or header.base_size != record.image.size
+    ):
+        raise PolicyError("base", header.base_size)
+    if header.image_size > device.slot(0).size:
+        raise PolicyError("fit", header.image_size, device.slot(0).size)
+
+
+def geometry(region, block_size: int, in_order: bool) -> None:
+    """Raise PolicyError "geometry" if blocks of this size cannot be written to region.
+
+    A block is one or more whole sectors, or blocks come in order and fill larger sectors.
+    """
+    sector = region.sector_size
+    if block_size % sector and not (in_order and sector % block_size == 0):
+        raise PolicyError("geometry", block_size, sector)
+    if block_size % region.program_size:
+        raise PolicyError("geometry", block_size, region.program_size)
+
+
+def put(region, offset: int, data) -> None:
+    """Erase and program one block; a block inside a larger sector finds it erased.
+
+    data: padded with 0xFF to program_size. If power goes here, the block is done again: the
+    mark or record that says it is there comes after.
+    """
+    sector = region.sector_size
+    n = len(data)
+    if offset % sector == 0:
+        region.erase(offset, (n + sector - 1) // sector * sector)
+    whole = n // region.program_size * region.program_size
+    if whole:
+        region.program(offset, data[:whole])
+    if whole != n:
+        tail = bytearray(b"\xff" * region.program_size)
+        tail[: n - whole] = data[whole:]
+        region.program(offset + whole, tail)

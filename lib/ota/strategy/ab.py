@@ -7,11 +7,11 @@ import struct
 
 from .. import state
 from ..compat import const
+from ..delta import decoder
 from ..errors import PolicyError, VerifyError
 from ..package import chunks
-from ..slots import NONE, Image
-from .base import admit, geometry, holds, put, verified
-from .decode import decoder
+from ..slots import AT, NONE, PROGRESS, Image
+from . import admit, geometry, holds, put, verified
 
 _PROGRESS = const("<8sII16s")  # package, offset in it, number of the block there, chain digest
 
@@ -50,21 +50,20 @@ def install(device, record, head, header, open_at):
             yield None
             continue
         step, index, length = block
-        if walk.restart and step == walk.first:
+        if walk.restart and step == walk.first > 0:
             # Everything before this block is programmed. If power goes here, the blocks
             # since the restart point before are programmed again.
-            _save(device, header, walk)
+            _save(device, header.digest[:8], walk.start, step, walk.digest)
         put(slot, index * header.block_size, out[:length])
         device.feed()
         yield min((step + 1) * header.block_size, header.image_size), header.image_size
     reader.close()
     slot.sync()
-    key = device.slots.progress_key
-    if not holds(slot, record.new, device.feed):
-        device.kv.delete(key)
+    good = holds(slot, record.new, device.feed)
+    # If power goes before READY is recorded, the next start streams again from the beginning.
+    _save(device, b"", 0, 0, b"")
+    if not good:
         raise VerifyError("digest", header.image_size)
-    # If power goes between the two, the next start streams again from the beginning.
-    device.kv.delete(key)
     record.state = state.READY
     record.reason = 0
     device.slots.save(record)
@@ -96,8 +95,8 @@ def back(device, record):
 
 def _load(device, header, sector):
     """(offset, step, chain digest) to resume at; zeros for the beginning."""
-    data = device.kv.get(device.slots.progress_key)
-    if data and len(data) == struct.calcsize(_PROGRESS):
+    data = device.kv.get(device.slots.key + AT)
+    if data and len(data) == PROGRESS:
         name, offset, step, expected = struct.unpack(_PROGRESS, data)
         edge = step * header.block_size % sector == 0
         if name == header.digest[:8] and header.length < offset < header.size and edge:
@@ -105,7 +104,6 @@ def _load(device, header, sector):
     return 0, 0, b""
 
 
-def _save(device, header, walk):
-    if walk.start > header.length:
-        data = struct.pack(_PROGRESS, header.digest[:8], walk.start, walk.first, walk.digest)
-        device.kv.set(device.slots.progress_key, data)
+def _save(device, name, offset, step, expected):
+    data = struct.pack(_PROGRESS, name, offset, step, expected)
+    device.kv.set(device.slots.key + AT, data)

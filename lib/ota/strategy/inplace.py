@@ -9,33 +9,31 @@ from binascii import crc32
 
 from .. import state
 from ..compat import const
+from ..delta import decoder
 from ..errors import FlashError, OtaError, StateError, VerifyError
 from ..journal import Journal
 from ..package import chunks
 from ..slots import NONE, Image
-from .base import RegionReader, digest, holds, put
-from .decode import decoder
-from .staging import Plan, genuine
+from . import RegionReader, digest, holds, put
+from .staging import Plan, genuine, reverse
 
 REVERSE = const(2)  # record.previous: the way back is the staged reverse package
 _SAVED = const(1)  # block number `index` is whole in scratch, value: its CRC-32
 _DONE = const(2)  # it is on the active slot
 
 
-def apply(device, record):
+def apply(device, record, header):
     """Generator: carry out APPLY as far as it is not done; leaves TRIAL.
 
-    Yields (done, total) in blocks. Raises OtaError; FlashError "journal" when neither
+    header: of the staged package, checked in this boot. Yields (done, total) in blocks.
+    Raises OtaError; FlashError "journal" when neither
     scratch nor slot holds the block in progress.
     """
-    header = genuine(device)
-    if header.digest[:8] != record.package:
-        raise VerifyError("digest")  # another one was put there meanwhile
     plan = Plan(device, header)
     yield from _rewrite(device, record, header, 0, plan, record.image, record.new)
     device.free()
     record.previous = NONE
-    if _reverse(device, record, plan, record.new, record.image):
+    if _leads(device, record, header, plan, record.new, record.image):
         record.previous = REVERSE
     record.old, record.image, record.new = record.image, record.new, Image()
     record.state = state.TRIAL
@@ -48,12 +46,13 @@ def back(device, record):
 
     Yields (done, total) in blocks. Raises StateError "none" if there is none.
     """
-    plan = Plan(device, genuine(device))
-    if record.previous != REVERSE or not plan.reverse:
+    header = genuine(device)
+    plan = Plan(device, header)
+    if record.previous != REVERSE or not _leads(
+        device, record, header, plan, record.image, record.old
+    ):
         raise StateError("none")
-    header = genuine(device, plan.reverse)
-    if not _leads(device, record, header, record.image, record.old):
-        raise StateError("none")
+    header = reverse(device, header, plan.reverse)
     yield from _rewrite(device, record, header, plan.reverse, plan, record.image, record.old)
     record.image, record.old = record.old, Image()
     record.previous = NONE
@@ -64,31 +63,28 @@ def back(device, record):
 def reversible(device, record) -> bool:
     """True if the reverse package lies there, genuine, and leads to the image before."""
     try:
-        plan = Plan(device, genuine(device))
+        header = genuine(device)
+        plan = Plan(device, header)
     except OtaError:
         return False
-    return _reverse(device, record, plan, record.image, record.old)
+    return _leads(device, record, header, plan, record.image, record.old)
 
 
-def _reverse(device, record, plan, here, there):
-    """True if a genuine reverse package of plan leads from one image to the other."""
+def _leads(device, record, header, plan, here, there):
+    """True if the reverse package behind header's is whole, and an ordered patch that leads
+    from image here to image there."""
     try:
-        return bool(plan.reverse) and _leads(
-            device, record, genuine(device, plan.reverse), here, there
-        )
+        back = plan.reverse and reverse(device, header, plan.reverse)
     except OtaError:
         return False
-
-
-def _leads(device, record, header, here, there):
-    """True if header is of an ordered patch that leads from image here to image there."""
     return (
-        header.ordered
-        and header.product == device.product
-        and header.target == device.component
-        and header.base_digest == here.digest
-        and header.image_digest == there.digest
-        and header.floor >= record.floor
+        bool(back)
+        and back.ordered
+        and back.product == device.product
+        and back.target == device.component
+        and back.base_digest == here.digest
+        and back.image_digest == there.digest
+        and back.floor >= record.floor
     )
 
 

@@ -5,13 +5,13 @@ The way back is a copy of the backup. Both copies and the apply are journalled.
 
 from .. import state
 from ..compat import const
+from ..delta import decoder
 from ..errors import VerifyError
 from ..journal import Journal
 from ..package import chunks
 from ..slots import NONE, Image
-from .base import RegionReader, admit, digest, holds, put
-from .decode import decoder
-from .staging import genuine, journal_region
+from . import RegionReader, admit, digest, holds, put
+from .staging import journal_region
 
 _COPIED = const(1)  # block `index` is copied
 _SAVED = const(2)  # the backup is whole and verified
@@ -19,15 +19,13 @@ _DONE = const(3)  # block number `index` of the payload is on the active slot
 _BLOCK = const(4096)
 
 
-def apply(device, record):
+def apply(device, record, header):
     """Generator: carry out APPLY as far as it is not done; leaves TRIAL.
 
-    Yields (done, total) in blocks. Raises OtaError: before the backup is whole nothing was
+    header: of the staged package, checked in this boot. Yields (done, total) in blocks.
+    Raises OtaError: before the backup is whole nothing was
     changed; afterwards the boot stage goes BACK.
     """
-    header = genuine(device)
-    if header.digest[:8] != record.package:
-        raise VerifyError("digest")  # another one was put there meanwhile
     active, backup = device.slot(0), device.slot(1)
     journal = Journal(journal_region(device), record.journal)
     if journal.kind < _SAVED:

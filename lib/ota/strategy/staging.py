@@ -5,11 +5,11 @@ package, if it has one and there is room, from the next sector edge. The tail be
 apply: scratch, then journal.
 """
 
+from .. import package
 from ..compat import const
 from ..errors import ManifestError, PolicyError, VerifyError
 from ..package import chunks
-from ..package import header as package
-from .base import RegionReader, admit, geometry
+from . import RegionReader, admit, geometry
 
 _BUFFER = const(4096)
 _JOURNAL_MAX = const(8)
@@ -40,7 +40,7 @@ class Plan:
         room = (end - used) // block * block if block else 0
         if used > end or room < block:
             raise PolicyError("fit", header.size, end)
-        self.scratch = ota.sub(used, room, "scratch") if block else None
+        self.scratch = ota.sub(used, room) if block else None
 
 
 def journal_region(device):
@@ -53,7 +53,7 @@ def journal_region(device):
     per = sector // max(_MARK, ota.program_size)
     marks = 2 * (device.slot(0).size // min(sector, _BUFFER))
     count = max(2, min((marks + per - 1) // per, _JOURNAL_MAX, ota.size // sector // 4))
-    return ota.sub(ota.size - count * sector, count * sector, "journal")
+    return ota.sub(ota.size - count * sector, count * sector)
 
 
 def suits(device, record, header):
@@ -96,6 +96,21 @@ def genuine(device, offset: int = 0):
     if durable(device, header, offset)[0] != header.size:
         raise VerifyError("truncated")
     return header
+
+
+def reverse(device, header, offset: int):
+    """Header of the reverse package staged at offset, every chunk checked from flash.
+
+    header: of the package before it, checked: it names the reverse package by its digest,
+    so that one's signature needs no look. Raises ManifestError, VerifyError "chain",
+    "truncated", PolicyError "fit".
+    """
+    back = find(device, offset)[0]
+    if back.digest != header.reverse_digest:
+        raise VerifyError("chain", offset)
+    if durable(device, back, offset)[0] != back.size:
+        raise VerifyError("truncated")
+    return back
 
 
 def durable(device, header, offset: int, limit: int = 0):

@@ -1,8 +1,8 @@
-"""The store as a board opens it: a settled one is read here, without the code that writes.
+"""The store as a board opens it: a settled one is read here, and appended to by kvappend.py.
 
-Most starts only read one record. What kv.py and the files below it are for (writing, repair,
-the index) is loaded at the first write, or when a look at flash leaves a doubt. Layout:
-docs/format-kv.md.
+Most starts read one record, most writes replace it by one of the same length. What kv.py and
+the files below it are for (the index, the next sector, repair) is loaded only for the rest, or
+when a look at flash leaves a doubt. Layout: docs/format-kv.md.
 """
 
 from binascii import crc32
@@ -25,52 +25,91 @@ _READS = const(3)  # before flash is believed to be erased
 
 
 class Store:
-    """A kv.KV over region that loads itself when it is needed; every name of it works."""
+    """A kv.KV over region that is loaded for as long as it is needed; all its names work.
+
+    Whoever works with the store holds this object: it stays right when the KV behind it goes.
+    tail: end of the log, start, number and unit of the newest sector, as look() found them.
+    own: offset of the first record there that kvappend.py wrote and nothing proved, 0 for none.
+    spent: number of the sector and end of a place where its program failed.
+    """
 
     def __init__(self, region):
         self.region = region
         self._kv = None
+        self.tail = None
+        self.own = 0
+        self.spent = (0, 0)
 
     def mount(self) -> None:
         """As KV.mount(). Raises FlashError."""
-        if self._read(b"", _READS) is None:
+        self._kv = None
+        self.own = 0
+        if self.look(b"", _READS) is None:
             self.full()
 
     def get(self, key: str):
         """As KV.get(). Raises FlashError."""
         if self._kv is None:
-            found = self._read(key.encode(), 1)
+            found = self.look(key.encode(), 1)
             if found:
                 return found[0]
         return self.full().get(key)
+
+    def set(self, key: str, value) -> None:
+        """As KV.set(); a value as long as the one before is appended without the KV, where
+        the newest sector has room. Raises FlashError."""
+        if self._kv is None:
+            from .kvappend import replace
+
+            if replace(self, key.encode(), value):
+                return
+        self.full().set(key, value)
 
     def sync(self) -> None:
         """As KV.sync(); what was only read needs none. Raises FlashError."""
         if self._kv is not None:
             self._kv.sync()
+        elif self.own:
+            from .kvappend import prove
+
+            prove(self)
+
+    def prepare(self, count: int, length: int) -> None:
+        """Have room for `count` values of `length` bytes, key included, to be appended
+        without the KV, as far as one step to the next sector gives it. For the time before
+        memory is short. Raises FlashError."""
+        if self._kv is None:
+            from .kvappend import fits
+
+            if fits(self, count, length):
+                return
+        self.full().prepare(count, length)
 
     def full(self):
-        """The KV itself, mounted: for who reads or writes much. Raises FlashError."""
+        """The KV itself, mounted; release() makes it stale. Raises FlashError."""
         if self._kv is None:
             from .kv import KV
 
-            self._kv = KV(self.region)
-            self._kv.mount()
+            self.sync()
+            kv = KV(self.region)
+            kv.spent = self.spent
+            kv.mount()
+            self._kv = kv
         return self._kv
 
     def release(self) -> None:
-        """Prove what was written and let the KV go; the next write loads it again.
-
-        Raises FlashError.
-        """
+        """Prove what was written and let the KV go. Raises FlashError."""
         self.sync()
         self._kv = None
 
     def __getattr__(self, name):
         return getattr(self.full(), name)
 
-    def _read(self, name, times):
-        """(value of name or None,), or None if KV.mount() may find anything to do."""
+    def look(self, name, times):
+        """(value of name, bytes, or None,), or None if KV.mount() may find anything to do.
+
+        times: how often what looks erased is read before it is believed.
+        """
         try:
             return self._walk(name, times)
         except FlashError:
@@ -83,6 +122,7 @@ class Store:
             return None
         found = None
         proven = True
+        newest = max(used)[0]
         for number, start in sorted(used):
             at = start + 2 * ((15 + unit) // unit * unit)
             end = start + self.region.sector_size
@@ -93,6 +133,7 @@ class Store:
                     if not self._blank(buf, at, end, times):
                         return None
                     break
+                ours = number == newest and 0 < self.own <= at  # and came back
                 at += (7 + size + unit) // unit * unit
                 if kind == _SYNC:
                     proven = True
@@ -104,7 +145,7 @@ class Store:
                     if free.get(a * self.region.sector_size, b) < b:
                         return None
                 elif kind & 0x7F in (_SET, _DEL):
-                    proven = proven and kind & _COPY
+                    proven = proven and (kind & _COPY or ours)
                     if buf[:klen] == name:
                         if size > _BUFFER:
                             return None
@@ -127,6 +168,7 @@ class Store:
         # Room for one more marker, nothing superseded, and the last write was proven.
         if not proven or not 0 < floor <= min(used)[0] or at + (19 + unit) // unit * unit > end:
             return None
+        self.tail = at, start, number, unit
         return (found,)
 
     def _sectors(self, buf, times):
