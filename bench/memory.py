@@ -1,13 +1,16 @@
 """Smallest heap of each stage, on the virtual board: real MicroPython, 64-bit objects, .mpy.
 
-    python bench/memory.py [--image APPDIR] [--strategy NAME]
+    python bench/memory.py [--old IMAGE --new IMAGE] [--strategy NAME]
 
 For every strategy: a start (import, table, state, slot choice, mount), the first start of all
 (formats the KV, writes the first record), a whole update over plain HTTP without the
-application, and the apply by the boot stage. Bisects `-X heapsize=`; a figure is the smallest
-heap that works, everything included: the port's start-up, the root littlefs, the library
-loaded from .mpy. 32-bit boards need less: objects are half the size there. docs/memory.md has
-the figures reached; tests/host/test_memory.py holds them.
+application, the apply by the boot stage, and the way back of an image that was given up; then
+update and apply once more with a full package instead of a delta, and with a KV whose newest
+sector is full. The images are the demo's 0.1 and 0.2 (microdot 2.6.0 and 2.7.0 from PyPI).
+Bisects `-X heapsize=`; a figure is the smallest heap that works, everything included: the
+port's start-up, the root littlefs, the library loaded from .mpy. 32-bit boards need less:
+objects are half the size there. docs/memory.md has the figures reached;
+tests/host/test_memory.py holds them.
 """
 
 import argparse
@@ -15,7 +18,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from otatool import image, keys, provision, publish, serve, sim
+from otatool import keys, provision, publish, serve, sim
+from otatool.demo import application
 from otatool.sim import firmware
 
 BOOT_ONLY = "print('BENCH', 'done')\n"
@@ -26,10 +30,29 @@ try:
 except MemoryError:
     print('BENCH', 'memory')
 """
-CONFIRM = """
+STATUS = """
 import ota
 s = ota.status()
 print('BENCH', 'done', s['state'], s['version'])
+"""
+
+LUCK = 12  # KB above a heap that must work as well
+
+ROLLBACK = """
+import ota
+if ota.status()['state'] == 'TRIAL':
+    ota.rollback(reset=False)
+print('BENCH', 'done')
+"""
+# Little room is left in the newest sector of the KV: the next state record does not fit.
+CROWD = """
+import ota
+store = ota.store()
+kv = store.full()
+while (kv.newest + 1) * kv.sector - kv.end > 200:
+    kv.set('crowd', bytes([kv.end & 255, kv.end >> 8]))
+store.sync()
+print('BENCH', 'done')
 """
 
 # stage: its main.py, what it prints when it works, the stage whose flash it begins with
@@ -37,7 +60,18 @@ STAGES = {
     "start": (BOOT_ONLY, "done", "first"),
     "first": (BOOT_ONLY, "done", None),
     "update": (UPDATE, "done ready", "first"),
-    "apply": (CONFIRM, "done TRIAL 0.2", "update"),
+    "apply": (STATUS, "done TRIAL 0.2", "update"),
+    "back": (STATUS, "done IDLE 0.1", "given up"),
+    "full": (UPDATE, "done ready", "first"),
+    "apply full": (STATUS, "done TRIAL 0.2", "full"),
+    "update, KV full": (UPDATE, "done ready", "crowd"),
+    "apply, KV full": (STATUS, "done TRIAL 0.2", "crowd updated"),
+}
+# What lies between two of them and is not measured.
+BETWEEN = {
+    "given up": (ROLLBACK, "done", "apply"),
+    "crowd": (CROWD, "done", "first"),
+    "crowd updated": ("import ota\nota.check_and_update()\n" + CROWD, "done", "first"),
 }
 
 
@@ -54,7 +88,10 @@ def works(flash: Path, heap: int, expected: str, timeout: float = 30) -> bool:
 
 
 def smallest(bench, stage: str, low: int = 8, high: int = 256) -> int:
-    """Smallest heap in KB at which a stage works; 0 if it does at none."""
+    """Smallest heap in KB from which on a stage works; 0 if it does at none.
+
+    Where a heap is cut into pieces is a matter of luck: the next larger ones must do too.
+    """
     if not bench.passes(stage, high):
         return 0
     while high - low > 1:
@@ -63,43 +100,40 @@ def smallest(bench, stage: str, low: int = 8, high: int = 256) -> int:
             high = middle
         else:
             low = middle
+    luck = high
+    while luck < high + LUCK:
+        luck += 1
+        if not bench.passes(stage, luck):
+            high = luck + 1
     return high
 
 
 def main() -> None:
     """Print the table."""
     p = argparse.ArgumentParser()
-    p.add_argument("--image", help="folder of the application (default: 60 KB of sources)")
+    p.add_argument("--old", type=Path, help="image that runs (default: the demo's 0.1)")
+    p.add_argument("--new", type=Path, help="image it is updated to (default: the demo's 0.2)")
     p.add_argument("--strategy", choices=provision.STRATEGIES)
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        old, new = applications(root, args.image)
+        old, new = images(args.old, args.new)
         print(f"image {len(old)} > {len(new)} bytes")
-        names = " ".join(f"{name:>8}" for name in STAGES)
+        names = " ".join(f"{name:>15}" for name in STAGES)
         print(f"{'strategy':10} {names}   (KB of heap)")
         for strategy in provision.STRATEGIES:
             if args.strategy in (None, strategy):
                 with Bench(root, strategy, old, new) as bench:
                     row = [smallest(bench, stage) for stage in STAGES]
-                print(f"{strategy:10} " + " ".join(f"{n:8}" for n in row))
+                print(f"{strategy:10} " + " ".join(f"{n or '-':>15}" for n in row))
 
 
-def applications(root: Path, folder: str | None) -> tuple[bytes, bytes]:
-    """Two versions of an application: this project's host tools stand in for a large one."""
-    app = root / "app"
-    app.mkdir()
-    sources = Path(folder) if folder else Path(publish.__file__).parents[2] / "lib" / "ota"
-    for path in sorted(sources.rglob("*.py")):
-        if "viper" in path.name:
-            continue  # machine code, of one architecture
-        target = app / "lib" / "other" / path.relative_to(sources)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
-    (app / "main.py").write_text("VERSION = '0.1'\n")
-    old = image.build(app)
-    (app / "main.py").write_text("VERSION = '0.2'\nNOTE = 'a line more'\n")
-    return old, image.build(app)
+def images(old: Path | None = None, new: Path | None = None) -> tuple[bytes, bytes]:
+    """The images before and after the update; by default those of the demo."""
+    if old and new:
+        return old.read_bytes(), new.read_bytes()
+    made = application.images()
+    return made[application.OLD], made[application.NEW]
 
 
 class Bench:
@@ -111,10 +145,12 @@ class Bench:
         self._strategy = strategy
         self._old = old
         self._key = keys.generate("rsa")
-        www = self._folder / "www"
-        for version, data in (("0.1", old), ("0.2", new)):
-            publish.publish(www, data, publish.Release("bench", version), [self._key])
-        self._server = serve.start(www)
+        self._servers = {}
+        for kind, releases in (("delta", (("0.1", old), ("0.2", new))), ("full", (("0.2", new),))):
+            www = self._folder / kind
+            for version, data in releases:
+                publish.publish(www, data, publish.Release("bench", version), [self._key])
+            self._servers[kind] = serve.start(www)
         self._count = 0
         self._flash: dict[str | None, bytes | None] = {None: None}
 
@@ -122,29 +158,31 @@ class Bench:
         return self
 
     def __exit__(self, *exc):
-        self._server.close()
+        for server in self._servers.values():
+            server.close()
 
     def passes(self, stage: str, heap: int) -> bool:
         """True if a stage works with that heap in KB."""
         main, expected, before = STAGES[stage]
-        return works(self._board(main, self._before(before)), heap, expected)
+        return works(self._board(stage, main, self._before(before)), heap, expected)
 
     def _before(self, stage):
         # The flash with which a stage begins is the one that the stage before leaves.
         if stage not in self._flash:
-            main, expected, before = STAGES[stage]
-            flash = self._board(main, self._before(before))
+            main, expected, before = {**STAGES, **BETWEEN}[stage]
+            flash = self._board(stage, main, self._before(before))
             if not works(flash, 512, expected):
                 raise SystemExit(f"{stage} does not work at all")
             self._flash[stage] = flash.read_bytes()
         return self._flash[stage]
 
-    def _board(self, main, flash):
+    def _board(self, stage, main, flash):
         self._count += 1
         place = self._folder / str(self._count)
         place.mkdir()
         (place / "bench.pem").write_bytes(self._key.secret_file())
-        url = self._server.url.rstrip("/") + "/manifest.ota"
+        server = self._servers["full" if stage == "full" else "delta"]
+        url = server.url.rstrip("/") + "/manifest.ota"
         product = provision.Product("bench", self._strategy, self._old, url=url)
         done = provision.provision(place, product)
         rom = firmware.build(json.loads(done.layout.read_text()), main=main)
