@@ -168,8 +168,10 @@ class Board:
         return self._thread is None or self._off.wait(timeout)
 
     def send(self, data: str | bytes) -> None:
-        """Type data at the board's console."""
+        """Type data at the board's console, behind what came over its serial port before."""
         with self._changed:
+            if self.running:
+                self._input += ptys.read(self._port.master)
             self._input += data.encode() if isinstance(data, str) else data
         self._nudge()
 
