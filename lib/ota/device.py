@@ -79,7 +79,7 @@ class Device:
     def unload_kv(self) -> None:
         """Free the KV's code until it is needed again. Raises FlashError."""
         self.kv.release()
-        for name in ("", "mount", "scan", "ring", "index", "log"):
+        for name in ("", "append", "mount", "scan", "ring", "index", "log"):
             unload("kv" + name)
 
     def prepare_kv(self) -> None:
@@ -129,10 +129,11 @@ def load(name):
 def unload(name):
     """Forget a module that load() or an import brought: the next phase has its memory.
 
-    Works as far as nothing of it is in use any more; load() brings it back.
+    Works as far as nothing of it is in use any more; load() brings it back. CPython has
+    memory enough and keeps it.
     """
     name = "ota." + name
-    if name in sys.modules:
+    if name in sys.modules and sys.implementation.name == "micropython":
         del sys.modules[name]
         package, _, leaf = name.rpartition(".")
         delattr(sys.modules[package], leaf)

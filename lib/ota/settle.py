@@ -187,6 +187,7 @@ def _apply(device, record, header) -> None:
                 raise VerifyError("digest")
         # The checks are done and their memory is free: now what takes long pieces, and then
         # the code that uses them.
+        device.unload_kv()
         device.inflater(header)
         for _ in load("strategy." + device.strategy).apply(device, record, header):
             device.feed()
