@@ -18,6 +18,7 @@ options.defaults(
     pingpong=True,
     inplace=True,
     http=True,
+    viper=False,
     simulation=False,
 )
 
@@ -66,11 +67,12 @@ GROUPS = {
         (
             "delta/__init__.py",
             "delta/add.py",
-            "delta/add_viper.py",
             "delta/full.py",
             "delta/patch.py",
         ),
     ),
+    # Machine code: only for ports whose build tells mpy-cross its architecture (-march).
+    "viper": (("delta",), ("delta/add_viper.py",)),
     "ab": (("delta",), ("strategy/ab.py",)),
     "staging": (("core",), ("journal.py", "strategy/receive.py", "strategy/staging.py")),
     "pingpong": (("delta", "staging"), ("strategy/pingpong.py",)),
