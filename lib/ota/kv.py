@@ -130,13 +130,14 @@ class KV(Mount):
 
     def prepare(self, count: int, length: int) -> None:
         """Go on in the next sector now if the newest has no room for count values of length
-        bytes, key included. One step only: what is kept may fill that sector too.
+        bytes, key included, and a sector ever has: one erase, and no more than one.
 
         Raises FlashError "corrupt".
         """
         self._mounted()
         size = count * self.align(_HEAD + length) + 2 * self.marker
-        if self.end + size <= (self.newest + 1) * self.sector:
+        most = self.sector - 2 * self.header - self.marker - sum(self._live)
+        if self.end + size <= (self.newest + 1) * self.sector or size > most:
             return
         self._ready = False
         try:

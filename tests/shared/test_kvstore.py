@@ -200,6 +200,13 @@ class TestAppend(unittest.TestCase):
             self.assertEqual(store.get("ota.0"), b"00104")
         self.assertEqual(alone, 60)
 
+    def test_prepare_does_not_step_for_nothing(self):
+        nor, store = self.opened(32)
+        erases = nor.erases
+        store.prepare(200, 10)
+        store.release()
+        self.assertEqual(nor.erases, erases)
+
     def test_any_cut(self):
         for unit in (1, 8, 32):
             for effect in CUTS:
