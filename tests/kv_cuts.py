@@ -119,7 +119,7 @@ class Explorer:
         for boot in range(2):
             nor.power_on()
             ops = nor.ops
-            calm = not nor._weak
+            calm = not nor.weak
             kv = KV(self.region)
             kv.mount()
             if dict(kv.items()) != found:

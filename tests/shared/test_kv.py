@@ -379,10 +379,10 @@ class TestDamage(_Case):
                     nor.data[r.below(2048)] = r.below(256)
             else:
                 nor.data[:] = r.bytes(2048) if i else bytes(2048)
-            nor._used[:] = b"\x01" * len(nor._used)
+            nor._unit[:] = b"\x01" * len(nor._unit)
             for u in range(0, 2048, 8):
                 if nor.data[u : u + 8] == b"\xff" * 8:
-                    nor._used[u // 8] = 0
+                    nor._unit[u // 8] = 0
             kv = KV(Region(nor, 0, 2048))
             try:
                 kv.mount()
@@ -424,7 +424,7 @@ class TestDamage(_Case):
             at = (s + 1) * 512 - 32
             if nor.data[at : at + 24] == b"\xff" * 24 and kv.seq[s]:
                 nor.data[at : at + 24] = copy
-                nor._used[at // 8 : at // 8 + 3] = b"\x01\x01\x01"
+                nor._unit[at // 8 : at // 8 + 3] = b"\x01\x01\x01"
         self.assertNotEqual(bytes(nor.data).count(copy), 1)
         kv = KV(region)
         kv.mount()

@@ -209,7 +209,7 @@ class TestDirected(unittest.TestCase):
             for n in range(1, 8):
                 nor = Nor(1536, 512, 8)
                 nor.data[:] = bytes(1536)
-                nor._used[:] = b"\x01" * len(nor._used)
+                nor._unit[:] = b"\x01" * len(nor._unit)
                 region = Region(nor, 0, 1536)
                 nor.cut_at(n, effect)
                 try:

@@ -2,7 +2,7 @@
 
 import unittest
 
-from nor import CUTS, Misuse, Nor, PowerCut
+from nor import EFFECTS, Misuse, Nor, PowerCut
 
 
 def _read(nor, offset, n):
@@ -89,15 +89,19 @@ class TestCuts(unittest.TestCase):
             nor.power_on()
             self.assertEqual(_read(nor, 0, 16), expected)
 
-    def test_program_in_the_middle_is_a_prefix_and_torn(self):
+    def torn(self, effect, data, seed=1, **options):
+        """(flash, its bytes) after a program that was cut so."""
+        nor = Nor(1024, 1024, 8, seed=seed, **options)
+        nor.cut_at(1, effect)
+        self.assertRaises(PowerCut, nor.program, 0, data)
+        nor.power_on()
+        return nor, bytes(nor.data[: len(data)])
+
+    def test_program_cut_after_a_prefix(self):
         data = bytes(range(64))
         seen = set()
         for seed in range(40):
-            nor = Nor(1024, 1024, 8, seed=seed)
-            nor.cut_at(1, "middle")
-            self.assertRaises(PowerCut, nor.program, 0, data)
-            nor.power_on()
-            got = _read(nor, 0, 64)
+            nor, got = self.torn("prefix", data, seed)
             k = 0
             while got[k] == data[k]:
                 k += 1
@@ -111,25 +115,93 @@ class TestCuts(unittest.TestCase):
                 nor.program(unit + 8, bytes(8))
         self.assertGreaterEqual(len(seen), 15)
 
-    def test_erase_in_the_middle_leaves_a_part_and_nothing_programmable(self):
+    def test_program_cut_out_of_order(self):
+        data = bytes(range(64))
+        kept = set()
+        for effect in ("suffix", "bits"):
+            for seed in range(20):
+                nor, got = self.torn(effect, data, seed)
+                # Bits only go from 1 to 0, and only those that were to go.
+                self.assertEqual(bytes(a & b for a, b in zip(got, data)), data)
+                self.assertNotEqual(got, b"\xff" * 64)
+                kept.add(effect + str(got == data))
+                for unit in range(0, 64, 8):
+                    if got[unit : unit + 8] != b"\xff" * 8:
+                        self.assertTrue(_misuse(nor.program, unit, bytes(8)))
+        self.assertTrue("bitsFalse" in kept and "suffixFalse" in kept)
+        self.assertEqual(self.torn("suffix", data, 3)[1][-4:], data[-4:])
+
+    def test_program_that_left_nothing_to_see(self):
+        nor, got = self.torn("blank-weak", bytes(64))
+        self.assertEqual(got, b"\xff" * 64)
+        nor.program(0, bytes(64))  # plain NOR cannot tell
+        nor, got = self.torn("blank-weak", bytes(64), ecc=True)
+        self.assertEqual(_read(nor, 0, 64), b"\xff" * 64)
+        self.assertRaises(OSError, nor.program, 0, bytes(8))
+        nor.erase(0, 1024)
+        nor.program(0, bytes(8))
+
+    def test_half_a_unit_of_ecc_flash_cannot_be_read(self):
+        failed = 0
+        for seed in range(10):
+            nor, got = self.torn("ecc", bytes(64), seed, ecc=True)
+            for unit in range(0, 64, 8):
+                try:
+                    _read(nor, unit, 1)
+                except OSError:
+                    failed += 1
+                    self.assertRaises(OSError, _read, nor, 0, 1024)
+                    self.assertTrue(_misuse(nor.program, unit, bytes(8)))
+            nor.erase(0, 1024)
+            self.assertEqual(_read(nor, 0, 1024), b"\xff" * 1024)
+        self.assertEqual(failed, 10)
+
+    def test_a_cut_program_may_flip_bits_of_its_sector(self):
+        flipped = 0
+        for seed in range(10):
+            nor, got = self.torn("collateral", bytes(64), seed)
+            rest = bytes(nor.data[64:])
+            flipped += rest != b"\xff" * len(rest)
+            bits = sum([bin(x ^ 0xFF).count("1") for x in rest])
+            self.assertTrue(bits <= 8)
+        self.assertGreaterEqual(flipped, 8)
+
+    def test_cut_erases_leave_nothing_programmable(self):
         data = bytes(i * 7 & 0xFF for i in range(1024))
-        nor = Nor(2048, 1024, 8)
-        kinds = set()
-        for _ in range(12):
+        blank = b"\xff" * 1024
+        found = {}
+        for effect in EFFECTS:
+            if effect in ("before", "after"):
+                continue
+            nor = Nor(2048, 1024, 8)
             nor.program(0, data)
+            nor.cut_at(1, effect)
+            self.assertRaises(PowerCut, nor.erase, 0, 1024)
+            nor.power_on()
+            found[effect] = _read(nor, 0, 1024)
+            for unit in (0, 512, 1016):
+                self.assertTrue(_misuse(nor.program, unit, bytes(8)))
+            nor.erase(0, 1024)
+            nor.program(0, data)
+        self.assertTrue(found["prefix"].startswith(b"\xff\xff"))
+        self.assertTrue(found["suffix"].endswith(b"\xff\xff"))
+        self.assertEqual(found["blank-weak"], blank)
+        self.assertEqual(bytes(a | b for a, b in zip(found["bits"], data)), found["bits"])
+        self.assertTrue(any(a & ~b & 0xFF for a, b in zip(data, found["zeros"])))
+        for effect in found:
+            self.assertNotEqual(found[effect], data, effect)
+
+    def test_the_middle_is_each_of_them_in_turn(self):
+        seen = set()
+        nor = Nor(1024, 1024, 8)
+        for _ in range(4):
+            nor.program(0, bytes(64))
             nor.cut_at(1, "middle")
             self.assertRaises(PowerCut, nor.erase, 0, 1024)
             nor.power_on()
-            got = _read(nor, 0, 1024)
-            self.assertNotEqual(got, b"\xff" * 1024)
-            self.assertNotEqual(got, data)
-            head = got.startswith(b"\xff\xff\xff")
-            tail = got.endswith(b"\xff\xff\xff")
-            kinds.add((head, tail))
-            for unit in (0, 1016):
-                self.assertTrue(_misuse(nor.program, unit, bytes(8)))
+            seen.add(_read(nor, 0, 1024))
             nor.erase(0, 1024)
-        self.assertEqual(len(kinds), 3)
+        self.assertEqual(len(seen), 4)
 
     def test_each_sector_of_an_erase_is_an_operation(self):
         nor = Nor(4096, 1024, 8)
@@ -180,6 +252,32 @@ class TestCuts(unittest.TestCase):
         self.assertRaises(OSError, nor.erase, 0, 1024)
         nor.erase(0, 1024)
 
+    def test_an_erase_that_did_nothing_only_lets_bits_go(self):
+        nor = Nor(1024, 1024, 8)
+        nor.program(0, b"\x0f" * 8)
+        nor.cut_at(1, "stuck")
+        nor.erase(0, 1024)
+        self.assertEqual(_read(nor, 0, 8), b"\x0f" * 8)
+        nor.program(0, b"\xf3" * 8)
+        self.assertEqual(_read(nor, 0, 8), b"\x03" * 8)
+
+    def test_a_sector_wears_out(self):
+        nor = Nor(2048, 1024, 8, endurance=3)
+        for _ in range(3):
+            nor.erase(0, 1024)
+        self.assertRaises(OSError, nor.erase, 0, 1024)
+        nor.erase(1024, 1024)
+
+    def test_budget(self):
+        nor = Nor(2048, 1024, 8)
+        nor.budget(1, 16)
+        nor.erase(0, 1024)
+        nor.program(0, bytes(16))
+        self.assertTrue(_misuse(nor.program, 16, bytes(8)))
+        nor.budget(1, 16)
+        nor.erase(0, 1024)
+        self.assertTrue(_misuse(nor.erase, 0, 1024))
+
     def test_a_cut_that_was_not_reached_is_forgotten(self):
         nor = Nor(1024, 1024, 8)
         nor.cut_at(1, "before")
@@ -190,12 +288,61 @@ class TestCuts(unittest.TestCase):
         nor.program(8, bytes(8))
 
 
+class TestGeometries(unittest.TestCase):
+    def test_uneven_sectors(self):
+        nor = Nor(uneven=[1024, 1024, 4096, 2048, 2048])
+        self.assertEqual((nor.size, len(nor.wear)), (10240, 5))
+        nor.program(2048, bytes(4096))
+        for bad in ((2048, 2048), (1024, 2048), (512, 1024), (0, 4096)):
+            self.assertTrue(_misuse(nor.erase, *bad), bad)
+        nor.erase(1024, 5120)
+        self.assertEqual(nor.wear, [0, 1, 1, 0, 0])
+        self.assertEqual(_read(nor, 2048, 4096), b"\xff" * 4096)
+        self.assertEqual(
+            [nor.sector_of(at) for at in (0, 1023, 1024, 6143, 6144)], [0, 0, 1, 2, 3]
+        )
+        part = nor.area(3, 2)
+        self.assertEqual((part.size, part.sector_size, part.program_size), (4096, 2048, 8))
+        part.program(2048, b"12345678")
+        self.assertEqual(_read(nor, 8192, 8), b"12345678")
+        part.erase(2048, 2048)
+        self.assertEqual(nor.wear, [0, 1, 1, 0, 1])
+        self.assertTrue(_misuse(part.erase, 2048, 4096))
+        self.assertRaises(ValueError, nor.area, 1, 2)
+
+    def test_each_page_of_a_program_is_an_operation(self):
+        nor = Nor(2048, 1024, 8, page=256)
+        nor.program(8, bytes(600))
+        self.assertEqual((nor.ops, nor.programs, nor.programmed_bytes), (3, 3, 600))
+        nor.cut_at(2, "before")
+        self.assertRaises(PowerCut, nor.program, 1024, bytes(512))
+        nor.power_on()
+        self.assertEqual(_read(nor, 1024, 512), bytes(256) + b"\xff" * 256)
+
+    def test_erased_is_zero(self):
+        nor = Nor(1024, 1024, 8, erased=0)
+        self.assertEqual(_read(nor, 0, 1024), bytes(1024))
+        nor.program(8, b"12345678")
+        self.assertEqual(_read(nor, 0, 24), bytes(8) + b"12345678" + bytes(8))
+        nor.cut_at(1, "after")
+        self.assertRaises(PowerCut, nor.erase, 0, 1024)
+        nor.power_on()
+        self.assertEqual(_read(nor, 0, 24), bytes(24))
+
+    def test_a_log_of_what_was_begun(self):
+        nor = Nor(2048, 1024, 8)
+        nor.log = []
+        nor.program(0, b"12345678")
+        nor.erase(0, 2048)
+        self.assertEqual(nor.log, [("program", 0, b"12345678"), ("erase", 0), ("erase", 1024)])
+
+
 class TestSnapshots(unittest.TestCase):
     def test_restore_brings_everything_back(self):
         nor = Nor(4096, 1024, 8)
         nor.program(0, b"12345678")
         first = nor.snapshot()
-        for effect in CUTS + ("weak",):
+        for effect in EFFECTS:
             nor.cut_at(2, effect)
             nor.program(8, b"abcdefgh")
             self.assertRaises(PowerCut, nor.erase, 1024, 1024)
