@@ -328,7 +328,10 @@ class Nor:
         if self.log is not None:
             self.log.append(("program", offset, bytes(data)))
         effect = self._due()
-        if effect == "error" or (self.ecc and units.count(_FAINT)):
+        refused = self.ecc and units.count(_FAINT)
+        if refused and effect in EFFECTS:
+            self._cut(effect)
+        if refused or effect == "error":
             raise OSError(errno.EIO)
         if effect == "stuck":
             self.mark(first, len(units), USED)

@@ -80,7 +80,7 @@ def _staged(device, record) -> bool:
         return False
     ota = device.region("ota")
     head = bytearray(12)
-    ota.read(0, head)
+    ota.peek(0, head)
     if head[:4] != b"OTAP":
         return False
     # The package's name is the digest of its signed head (package/__init__.py).
@@ -88,7 +88,7 @@ def _staged(device, record) -> bool:
     if not 12 < length <= 1024:
         return record.state == state.IDLE
     head = bytearray(length)
-    ota.read(0, head)
+    ota.peek(0, head)
     name = hashlib.sha256(head).digest()[:8]
     if record.state == state.FETCH:
         # ab streams from here what was put here by hand; power may have gone meanwhile.

@@ -84,9 +84,10 @@ class Journal:
     def _read(self, slot):
         """True if the place is not blank; takes the mark over if it is the newest."""
         buf = self._buf
-        self._region.read(self._offset(slot), buf)
+        good = self._region.peek(self._offset(slot), buf)
         number, serial, kind, index, value = struct.unpack_from(_MARK, buf)
-        good = crc32(memoryview(buf)[: _SIZE - 4]) == struct.unpack_from("<I", buf, _SIZE - 4)[0]
+        crc = struct.unpack_from("<I", buf, _SIZE - 4)[0]
+        good = good and crc32(memoryview(buf)[: _SIZE - 4]) == crc
         if good and number > self.highest:
             self.highest = number
         if good and number == self._number and kind and serial > self._serial:

@@ -41,13 +41,13 @@ class KV(Mount):
         does not fit, "io", "verify".
         """
         self._ready = self._fresh = False
-        for attempt in range(self.sectors + 2):
+        for attempt in range(self.tries):
             try:
                 self.recover()
                 self._ready = True
                 return
             except FlashError as e:
-                if e.reason not in ("io", "verify") or attempt > self.sectors:
+                if e.reason not in ("io", "verify") or attempt == self.tries - 1:
                     raise
 
     def format(self) -> None:
@@ -106,14 +106,14 @@ class KV(Mount):
                 if len(value) > 0xFFFF:
                     raise FlashError("full", len(value))
             ops[_name(key)] = value
-        for attempt in range(self.sectors + 1):
+        for attempt in range(self.tries):
             self._mounted()
             try:
                 self._commit(ops)
                 return
             except FlashError as e:
                 # A program that did not stick: mount() leaves its place behind.
-                if e.reason not in ("io", "verify") or attempt == self.sectors:
+                if e.reason not in ("io", "verify") or attempt == self.tries - 1:
                     raise
 
     def sync(self) -> None:

@@ -77,7 +77,7 @@ class Index(Log):
                 # From the check before the head, if it is a record of its own.
                 at = self._at[i] - 4
                 head = self._view[: min(n, self.region.size - at)]
-                self.region.read(at, head)
+                self.region.peek(at, head)  # may reach beyond a shorter record
                 if head[6] == len(key) and head[_HEAD:] == key:
                     self.vlen = head[4] | head[5] << 8
                     return i

@@ -42,9 +42,12 @@ class Log:
         self.region = region
         self.sector = region.sector_size
         self.sectors = region.size // region.sector_size
+        # Each refused program costs a page or a sector.
+        self.tries = self.sectors + self.sector // _PAGE + 2
         if self.sectors < 2:
             raise FlashError("config", self.sectors)
         self.kind = self.klen = self.vlen = 0
+        self.readable = False  # a header could be read
         self._buf = bytearray(_BUFFER)
         self._view = memoryview(self._buf)
         self._first8 = self._view[:_HEAD]  # slices cost heap, and record() is called a lot
@@ -78,7 +81,7 @@ class Log:
         Raises FlashError "magic" for a layout of another version.
         """
         h = self._head
-        self.region.read(at, h)
+        self.readable = self.region.peek(at, h) or self.readable
         if sum([h[i] == magic[i] for i in range(4)]) < 3:
             return None
         for bit in range(-1, 8 * _HEADER):
@@ -117,7 +120,7 @@ class Log:
             while pos > at:
                 n = min(_PAGE, pos - at)
                 part = self._view[:n]
-                self.region.read(pos - n, part)
+                self.region.peek(pos - n, part)
                 n -= len(bytes(part).rstrip(b"\xff"))
                 pos -= n
                 if n < len(part):
@@ -131,10 +134,11 @@ class Log:
         return crc32(self._place)
 
     def crc(self, at: int, n: int, crc: int) -> int:
-        """Continue crc over n bytes of flash."""
+        """Continue crc over n bytes of flash; -1 if some of them cannot be read."""
         while n > 0:
             part = self._view[: min(n, _BUFFER)]
-            self.region.read(at, part)
+            if not self.region.peek(at, part):
+                return -1
             crc = crc32(part, crc)
             at += len(part)
             n -= len(part)
@@ -144,7 +148,8 @@ class Log:
         """Length with padding of the record at `at`, 0 if no valid one is there."""
         if at + _HEAD > end:
             return 0
-        self.region.read(at, self._first8)
+        if not self.region.peek(at, self._first8):
+            return 0
         stored, vlen, klen, kind = unpack("<IHBB", self._first8)
         if not SET <= (kind & 0x7F) <= ERASING or at + _HEAD + klen + vlen > end:
             return 0

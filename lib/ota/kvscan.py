@@ -28,6 +28,7 @@ class Scan(Ring):
 
     def classify(self) -> bool:
         """Read all headers; True if this is a store of ours."""
+        self.readable = False
         units = []
         for s in range(self.sectors):
             birth = self.read_header(s * self.sector, BIRTH)
@@ -52,10 +53,12 @@ class Scan(Ring):
                 self.next_seq = max(self.next_seq, found[0] + 1)
             elif birth:
                 start = at + self.header
-                if self.tail(start, at + self.sector, _READS) == start:
+                if s != self.doubt and self.tail(start, at + self.sector, _READS) == start:
                     self.state[s] = FREE
             if not found and self._was_open(s):
                 alive = True
+        if not self.readable:
+            raise FlashError("io", 0)  # a chip that is not there is not blank
         if alive and not ours:
             # A store whose every sector lost its header is damaged, not foreign.
             raise FlashError("corrupt", 0)
@@ -63,7 +66,7 @@ class Scan(Ring):
 
     def _was_open(self, s: int) -> bool:
         head = bytearray(4)
-        self.region.read(s * self.sector + self.header, head)
+        self.region.peek(s * self.sector + self.header, head)
         if sum([head[i] == OPEN[i] for i in range(4)]) < 3:
             return False
         return self.tail(self.first(s), (s + 1) * self.sector) > self.first(s)
@@ -90,7 +93,7 @@ class Scan(Ring):
                 elif n > 0:
                     own = 1
             if self.spent[0] == top:
-                self.end = max(self.end, self.spent[1])
+                self.end = max(self.end, self.resume(self.spent[1], s))
             if floor:
                 break
             # No ACTIVE. With nothing but copies, and its source still there: an interrupted

@@ -62,7 +62,10 @@ class TestRegion(unittest.TestCase):
 
         dead = Region(Dead(4096, 4096, 8), 0, 4096)
         self.refused("io", dead.read, 0, bytearray(8))
-        self.refused("io", dead.equal, 0, bytearray(8))
+        self.assertFalse(dead.equal(0, bytearray(8)))
+        buf = bytearray(b"12345678")
+        self.assertFalse(dead.peek(0, buf))
+        self.assertEqual(buf, bytearray(8))
         self.refused("io", dead.sync)
 
     def test_a_program_that_did_not_stick_is_found(self):

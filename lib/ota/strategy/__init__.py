@@ -21,7 +21,7 @@ _PIECE = const(512)
 
 
 class RegionReader:
-    """Reader over [offset, offset + length) of a region."""
+    """Reader over [offset, offset + length) of a region, for what is checked anyway."""
 
     def __init__(self, region, offset: int, length: int):
         self._region = region
@@ -32,7 +32,7 @@ class RegionReader:
         """Fill buf as far as there are bytes; 0 at the end."""
         n = min(len(buf), self._left)
         if n:
-            self._region.read(self._at, memoryview(buf)[:n])
+            self._region.peek(self._at, memoryview(buf)[:n])
             self._at += n
             self._left -= n
         return n
@@ -42,13 +42,17 @@ class RegionReader:
 
 
 def digest(region, size: int, feed=None) -> bytes:
-    """SHA-256 of the first size bytes, read from flash. Raises FlashError "bounds"."""
+    """SHA-256 of the first size bytes, read from flash; b"" if they cannot be read.
+
+    Raises FlashError "bounds".
+    """
     h = hashlib.sha256()
     buf = memoryview(bytearray(_PIECE))
     at = 0
     while at < size:
         n = min(_PIECE, size - at)
-        region.read(at, buf[:n])
+        if not region.peek(at, buf[:n]):
+            return b""
         h.update(buf[:n])
         at += n
         if feed and not at & 0x7FFF:

@@ -130,15 +130,14 @@ def _rewrite(device, record, header, offset, plan, old, new):
 
 def _finish(slot, scratch, spare, at, out, journal):
     """Redo the block whose scratch copy is marked; it is written even if it looks right."""
-    scratch.read(spare, out)
+    scratch.peek(spare, out)
     if crc32(out) == journal.value:
         put(slot, at, out)
         slot.sync()
     else:
         # Scratch is already used for the next block, so this one had been marked done and
         # that mark did not last; then the slot must hold it.
-        slot.read(at, out)
-        if crc32(out) != journal.value:
+        if not slot.peek(at, out) or crc32(out) != journal.value:
             raise FlashError("journal", at)
     journal.mark(_DONE, journal.index)
 

@@ -75,12 +75,12 @@ def find(device, offset: int = 0):
     """
     ota = device.region("ota")
     prefix = bytearray(package.PREFIX)
-    ota.read(offset, prefix)
+    ota.peek(offset, prefix)
     length, signatures = package.lengths(prefix)
     if offset + length + signatures > ota.size:
         raise ManifestError("size", length, signatures)
     head = bytearray(length + signatures)
-    ota.read(offset, head)
+    ota.peek(offset, head)
     return package.parse(head), head
 
 
