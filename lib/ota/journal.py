@@ -49,8 +49,19 @@ class Journal:
     def mark(self, kind: int, index: int, value: int = 0) -> None:
         """Append a mark and read it back; it is the last one from now on.
 
-        kind: 1..255. If power goes here, the mark before stays the last or this one is.
+        kind: 1..255. If power goes here, the mark before stays the last or this one is. A
+        place that refuses the mark is left behind. Raises FlashError if a sector full of them
+        does.
         """
+        for left in range(self._per + 1, -1, -1):
+            try:
+                self._append(kind, index, value)
+                return
+            except FlashError as e:
+                if e.reason not in ("io", "verify") or not left:
+                    raise
+
+    def _append(self, kind, index, value):
         if self._slot < 0:
             self._open(0, kind, index, value)
         elif self._slot % self._per == self._per - 1:

@@ -58,6 +58,7 @@ def go_back(device, record, word: str) -> None:
         _rescue(device, record)
         return
     record.state = state.BACK
+    record.tries = device.tries
     record.journal = record.journal + 1 & 0xFFFFFFFF
     device.slots.save(record)
 
@@ -196,11 +197,8 @@ def _apply(device, record, header) -> None:
         error = e
     if record.image.size and _runs(device, record):
         _refuse(device, record, None, error)  # nothing was changed yet
-    elif isinstance(error, FlashError) and record.tries > 1:
-        # The chip refused: what is done is marked, so trying again costs nothing.
-        record.tries -= 1
-        record.reason = error.code
-        device.slots.save(record)
+    elif _again(device, record, error):
+        pass
     elif device.strategy == "pingpong" and record.image.size:
         record.old, record.image, record.previous = record.image, record.new, 1
         go_back(device, record, error.reason)
@@ -215,9 +213,23 @@ def _back(device, record) -> None:
         for _ in load("strategy." + device.strategy).back(device, record):
             device.feed()
     except OtaError as e:
+        if _again(device, record, e):
+            return
         if not record.reason:
             record.reason = e.code
         _rescue(device, record)
+
+
+def _again(device, record, error) -> bool:
+    """True if the chip refused and what is to be done may be tried once more: what is done
+    is marked, so that costs nothing."""
+    if not isinstance(error, FlashError) or record.tries <= 1:
+        return False
+    record.tries -= 1
+    if record.state == state.APPLY:  # a way back has its own reason
+        record.reason = error.code
+    device.slots.save(record)
+    return True
 
 
 def _why(device, record, error) -> None:

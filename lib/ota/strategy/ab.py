@@ -89,6 +89,7 @@ def back(device, record):
     record.active, record.previous = record.previous, NONE
     record.image, record.old = record.old, Image()
     record.state = state.IDLE
+    record.tries = 0
     device.slots.save(record)
     yield 1, 1
 

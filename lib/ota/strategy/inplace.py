@@ -57,6 +57,7 @@ def back(device, record):
     record.image, record.old = record.old, Image()
     record.previous = NONE
     record.state = state.IDLE
+    record.tries = 0
     device.slots.save(record)
 
 

@@ -86,6 +86,7 @@ def back(device, record):
     record.image, record.old = record.old, Image()
     record.previous = NONE
     record.state = state.IDLE
+    record.tries = 0
     device.slots.save(record)
 
 

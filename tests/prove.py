@@ -1,0 +1,208 @@
+"""Prove that flash never loses: every cut, every effect, and then some.
+
+    python tests/prove.py                     all of it, on all cores
+    python tests/prove.py --quick             a sample of everything, under a minute
+    python tests/prove.py --part kv           one part: kv, update, twice, resets, contents, flips
+    python tests/prove.py --replay CODE       one case again, as a failure printed it
+    python tests/prove.py --driver mine:make  the KV on your own driver: mine.make() gives it
+
+The quick run works on MicroPython too. docs/reliability.md says what is proven and what is not.
+"""
+
+import sys
+
+if __name__ == "__main__":
+    _HERE = __file__.rpartition("/")[0] or "."
+    sys.path[:0] = [_HERE + "/../lib", _HERE + "/shared", _HERE]
+
+import prove_driver
+import prove_flash
+from explore import Failed
+from faults import EFFECTS
+from prove_kv import Geometry, Scenario, resets
+from prove_update import GEOMETRIES, KINDS, Update
+
+PARTS = ("kv", "update", "twice", "resets", "contents", "flips")
+# Second cuts: what a recovery does is cut in these ways.
+_AGAIN = ("before", "prefix", "bits", "weak", "blank-weak", "ecc")
+_WEAK = ("before", "after", "prefix", "weak", "blank-weak")
+
+
+def geometries():
+    """Every flash and use of it that the KV is tried on."""
+    found = []
+    for unit in (1, 2, 4, 8, 16, 32):
+        for sectors, size in ((2, 512), (3, 512), (4, 1024), (2, 2048), (8, 1024)):
+            if size >= 64 * unit:
+                found.append(Geometry(sectors, size, unit, 4, 12))
+    for unit in (64, 128, 256):
+        for sectors, size in ((2, 4096), (4, 4096)):
+            found.append(Geometry(sectors, size, unit, 4, 24))
+    for unit in (8, 16, 32):
+        for sectors, size in ((2, 512), (3, 1024), (4, 1024)):
+            if size >= 64 * unit:
+                found.append(Geometry(sectors, size, unit, 4, 12, ecc=True))
+    found.append(Geometry(2, 4096, 8, 5, 300, page=256))
+    found.append(Geometry(3, 4096, 256, 4, 24, page=256))
+    found.append(Geometry(2, 512, 8, 4, 12, settled=True))
+    found.append(Geometry(4, 1024, 16, 5, 16, settled=True))
+    found.append(Geometry(2, 2048, 1, 5, 16, page=256, settled=True))
+    return found
+
+
+def updates():
+    """Every update and way back: (strategy, kind, size, sector, program, back, options)."""
+    for strategy, kind in KINDS:
+        for sector, program in GEOMETRIES:
+            for ecc in (False, True):
+                if ecc and program == 1:
+                    continue
+                for back in (False, True):
+                    if back and (strategy, kind) == ("inplace", "full"):
+                        continue  # nothing leads back: a full package has no reverse one
+                    yield strategy, kind, "24k", sector, program, back, {"ecc": ecc}
+                if not ecc:
+                    yield strategy, kind, "130k", sector, program, False, {}
+
+
+def jobs(part, quick):
+    """Pieces of work of a part: argument lists of work()."""
+    if part == "kv":
+        seeds = (7,) if quick else (7, 8, 9)
+        for i in range(len(geometries())):
+            for seed in seeds:
+                if not quick or i % 6 == 0:
+                    yield part, quick, i, seed
+    elif part == "update":
+        for i, spec in enumerate(updates()):
+            if not quick or (i % 5 == 0 and spec[2] == "24k"):
+                yield part, quick, i, 1
+    elif part == "twice":
+        for i in range(len(geometries())):
+            if i % (12 if quick else 3) == 0:
+                yield part, quick, i, 11
+        for i, spec in enumerate(updates()):
+            if spec[2] == "24k" and i % (29 if quick else 4) == 0:
+                yield part, quick, -1 - i, 1
+    elif part == "resets":
+        for first in range(0, 20 if quick else 1000, 10):
+            yield part, quick, first, 10
+    elif part == "contents":
+        for first in range(0, 200 if quick else 10000, 200):
+            yield part, quick, first, 50 if quick else 200
+    elif part == "flips":
+        for first in range(0, 16384, 512):
+            if not quick or first % 4096 == 0:
+                yield part, quick, first, 8 if quick else 512
+
+
+def work(job):
+    """(part, cases, what failed) of one piece."""
+    part, quick, i, n = job
+    try:
+        return part, _work(part, quick, i, n), ()
+    except Failed as e:
+        return part, 0, e.args
+
+
+def _work(part, quick, i, n):
+    if part == "kv":
+        every = 9 if quick else 1
+        return Scenario(geometries()[i], n).explore(EFFECTS, _each(every))
+    if part == "update":
+        spec = list(updates())[i]
+        every = 60 if quick else 6 if spec[2] == "130k" else 1
+        return Update(*spec[:6], **spec[6]).explore(EFFECTS, _each(every), n)
+    if part == "twice":
+        every = 120 if quick else 30
+        if i >= 0:
+            return Scenario(geometries()[i], n).twice(EFFECTS, _AGAIN, _each(every))
+        spec = list(updates())[-1 - i]
+        return Update(*spec[:6], **spec[6]).twice(EFFECTS, _AGAIN, _each(every), 2, n)
+    if part == "resets":
+        found = geometries()
+        return sum(
+            [resets(found[s % len(found)], s + 1, 20 if quick else 200, _WEAK)
+             for s in range(i, i + n)]
+        )  # fmt: skip
+    if part == "contents":
+        return prove_flash.contents(i, n)
+    return prove_flash.flips(i, n)
+
+
+def _each(every):
+    # Operations and effects in turn, so that all effects come everywhere.
+    return lambda n, effect: (n * 3 + EFFECTS.index(effect)) % every == 0
+
+
+def replay(code):
+    """Run one case; raises Failed if it fails still."""
+    parts = code.replace("blank-weak", "blank_weak").split("-")
+    parts = [p.replace("_", "-") for p in parts]
+    if parts[0] == "kv":
+        geometry = [g for g in geometries() if g.name == parts[1]][0]
+        scenario = Scenario(geometry, int(parts[2]))
+        rest = parts[3:]
+        run = scenario.replay
+    elif parts[0] == "resets":
+        geometry = [g for g in geometries() if g.name == parts[1]][0]
+        resets(geometry, int(parts[2]), int(parts[3]) + 1, _WEAK)
+        return
+    elif parts[0] in ("contents", "flips"):
+        getattr(prove_flash, parts[0])(int(parts[1]), 1, *[int(p) for p in parts[2:]])
+        return
+    else:
+        name = "-".join(parts[:5])
+        for spec in updates():
+            update = Update(*spec[:6], **spec[6]) if name.startswith(spec[0]) else None
+            if update and update.name == name:
+                break
+        seed, rest = int(parts[5]), parts[6:]
+
+        def run(*case):
+            update.replay(seed, *case)
+
+    case = [int(p) if p.isdigit() else p for p in rest]
+    run(*case)
+
+
+def main(args):
+    """Run what the arguments ask for; returns the exit status."""
+    if "--replay" in args:
+        replay(args[args.index("--replay") + 1])
+        print("ok")
+        return 0
+    if "--driver" in args:
+        return prove_driver.main(args[args.index("--driver") + 1])
+    quick = "--quick" in args
+    parts = [args[args.index("--part") + 1]] if "--part" in args else PARTS
+    todo = [job for part in parts for job in jobs(part, quick)]
+    total = dict.fromkeys(parts, 0)
+    bad = 0
+    for part, count, failed in _results(todo):
+        total[part] += count
+        if failed:
+            bad += 1
+            print("FAILED", *failed)
+    print("geometries of the KV: %d" % len(geometries()))
+    for part in parts:
+        print("%-9s %7d cases" % (part, total[part]))
+    cases = sum(total.values())
+    print("%d passed, %d failed" % (cases, bad))
+    return 1 if bad or not all(total.values()) else 0
+
+
+def _results(todo):
+    try:
+        from multiprocessing import Pool
+    except ImportError:
+        Pool = None
+    if Pool is None:
+        yield from map(work, todo)
+        return
+    with Pool() as pool:
+        yield from pool.imap_unordered(work, todo)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
