@@ -117,21 +117,47 @@ def _marked(nor, offset, data, first, units):
 
 
 def _weak_program(nor, offset, data):
-    # A solid part, then one or two units whose programmed bits read either way.
+    # A solid part, then units whose programmed bits read either way: about half of them, or
+    # all is there but for a few, or a few are there and nothing else.
     n = len(data)
     size = nor.program_size
     dice = nor.dice
-    solid = dice.below(n // size)
-    k = solid * size
-    nor.put(offset, memoryview(data)[:k])
-    end = min(n // size, solid + 1 + dice.below(2))
-    k2 = end * size
-    ones = int.from_bytes(nor.erased(k2 - k), "little")
-    mask = (ones ^ int.from_bytes(bytes(data[k:k2]), "little")) & dice.bits(k2 - k)
+    first = offset // size
+    ones = int.from_bytes(nor.erased(n), "little")
+    target = ones ^ int.from_bytes(bytes(data), "little")
+    kind = dice.below(3)
+    if kind == 0:
+        solid = dice.below(n // size)
+        end = min(n // size, solid + 1 + dice.below(2))
+        k, k2 = solid * size, end * size
+        nor.put(offset, memoryview(data)[:k])
+        mask = target >> 8 * k & dice.bits(k2 - k) & (1 << 8 * (k2 - k)) - 1
+        if mask:
+            nor.weaken(offset + k, k2 - k, mask)
+        nor.mark(first, solid, USED)
+        nor.mark(first + solid, end - solid, FAINT)
+        return
+    mask = _few(dice, target, n)
+    if kind == 1:
+        # A weak bit reads as put, or flipped.
+        nor.put(offset, data)
+        nor.mark(first, n // size, USED)
+    else:
+        for u in range(n // size):
+            if mask >> 8 * u * size & (1 << 8 * size) - 1:
+                nor.mark(first + u, 1, FAINT)
     if mask:
-        nor.weaken(offset + k, k2 - k, mask)
-    nor.mark(offset // size, solid, USED)
-    nor.mark(offset // size + solid, end - solid, FAINT)
+        nor.weaken(offset, n, mask)
+
+
+def _few(dice, bits, n):
+    """One to three of the bits set in a number of n bytes."""
+    few = 0
+    for _ in range(1 + dice.below(3)):
+        at = dice.below(8 * n)
+        rest = bits >> at << at or bits
+        few |= rest & -rest
+    return few
 
 
 def tear_erase(nor, effect, at, n):
@@ -150,11 +176,16 @@ def tear_erase(nor, effect, at, n):
     ones = int.from_bytes(nor.erased(n), "little")
     if effect in ("weak", "blank-weak"):
         nor.solid(at, n)
-        nor.put(at, nor.erased(n))
-        if effect == "weak":
-            mask = (ones ^ old) & dice.bits(n)
-            if mask:
-                nor.weaken(at, n, mask)
+        kind = dice.below(3) if effect == "weak" else -1
+        mask = ones ^ old
+        if kind != 2:
+            nor.put(at, nor.erased(n))
+        if kind == 0:  # about half of the bits read either way
+            mask &= dice.bits(n)
+        elif kind > 0:  # all but a few are erased, or nothing but a few
+            mask = _few(dice, mask, n)
+        if kind >= 0 and mask:
+            nor.weaken(at, n, mask)
     elif effect == "bits":
         nor.put(at, (old | ones & (dice.bits(n) | dice.bits(n))).to_bytes(n, "little"))
     elif effect == "zeros":

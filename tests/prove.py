@@ -114,7 +114,7 @@ def _work(part, quick, i, n):
         every = 60 if quick else 6 if spec[2] == "130k" else 1
         return Update(*spec[:6], **spec[6]).explore(EFFECTS, _each(every), n)
     if part == "twice":
-        every = 120 if quick else 30
+        every = 151 if quick else 60
         if i >= 0:
             return Scenario(geometries()[i], n).twice(EFFECTS, _AGAIN, _each(every))
         spec = list(updates())[-1 - i]

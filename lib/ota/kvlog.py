@@ -192,14 +192,18 @@ class Log:
                 yield torn, torn - at
                 return
 
-    def resume(self, at: int, s: int) -> int:
-        """Where to go on behind a torn place that ends at `at` in sector s.
+    def resume(self, start: int, at: int, s: int) -> int:
+        """Where to go on behind a torn place [start, at) in sector s.
 
         The page that was being programmed may hold cells that only look erased; a program
-        longer than what shows went on into that page or the next.
+        longer than what shows went on into that page or the next. But no record reaches
+        into the room that is kept for two markers, unless it is a marker itself: there a
+        note that a sector is erased must find a place, whatever was cut.
         """
+        last = (s + 1) * self.sector
+        kept = max(last - 2 * self.marker, start + self.marker, at)
         at = (at + _PAGE - 1) // _PAGE * _PAGE
-        return min(at + (_PAGE if self.unit < _PAGE else 2 * _PAGE), (s + 1) * self.sector)
+        return min(at + (_PAGE if self.unit < _PAGE else 2 * _PAGE), kept, last)
 
     # -- writing
 

@@ -4,7 +4,7 @@ from struct import unpack
 
 from .compat import const
 from .errors import FlashError
-from .kvlog import ACTIVE, BATCH, BIRTH, COPY, DEL, ERASING, OPEN, SET, SYNC, VOID
+from .kvlog import ACTIVE, BATCH, BIRTH, COPY, DEL, ERASING, IN_BATCH, OPEN, SET, SYNC, VOID
 from .kvring import BORN, FREE, Ring
 
 _READS = const(3)  # before flash is believed to be erased
@@ -87,15 +87,19 @@ class Scan(Ring):
             for at, n in self.scan(s, _READS):
                 self.end = self._reach(at, n)
                 if n > 0 and self.kind == ACTIVE:
-                    floor = self._args(at)[0]
+                    floor = self._args()[0]
                 elif n > 0 and self.kind & COPY:
                     copies = 1
                 elif n > 0:
                     own = 1
             if self.spent[0] == top:
-                self.end = max(self.end, self.resume(self.spent[1], s))
-            if floor:
+                self.end = max(self.end, self.resume(self.spent[1], self.spent[1], s))
+            if floor and not self._given_up(s):
                 break
+            if floor:
+                self.seq[s] = 0
+                dropped = True
+                continue
             # No ACTIVE. With nothing but copies, and its source still there: an interrupted
             # copy, its source is complete. Otherwise the record itself was damaged.
             used = sum([q > 0 for q in self.seq])
@@ -112,13 +116,24 @@ class Scan(Ring):
                 self.seq[s] = 0
         return floor
 
-    def _reach(self, at: int, n: int) -> int:
-        return at + n if n > 0 else self.resume(at - n, at // self.sector)
+    def _given_up(self, s: int) -> bool:
+        """True if an earlier boot began to erase sector s: its ACTIVE record was weak, did not
+        show then and does now. The sector before it, which it was copied from, is whole."""
+        rest = [q for q in self.seq if 0 < q < self.seq[s]]
+        if rest:
+            for _, n in self.scan(self.seq.index(max(rest))):
+                if n > 0 and self.kind == ERASING:
+                    which, count, _ = self._args()
+                    if which == s and count > self.wear[s]:
+                        return True
+        return False
 
-    def _args(self, at: int):
-        body = bytearray(12)
-        self.region.read(at + _HEAD, body)
-        return unpack("<III", body)
+    def _reach(self, at: int, n: int) -> int:
+        return at + n if n > 0 else self.resume(at, at - n, at // self.sector)
+
+    def _args(self):
+        # Of the marker just read: as it was checked. A weak bit may read differently now.
+        return unpack("<III", self._view[:12])
 
     # -- what the records say
 
@@ -167,12 +182,12 @@ class Scan(Ring):
     def _take(self, at: int, proven: int, notes) -> int:
         kind = self.kind
         if kind == VOID:
-            self.voids.append(list(self._args(at)))
+            self.voids.append(list(self._args()))
         elif kind == SYNC:
             proven = len(self.voids)
             self.last = -1
         elif kind in (ACTIVE, ERASING):
-            a, b, c = self._args(at)
+            a, b, c = self._args()
             if kind == ERASING:
                 a, b, c = 0, a, b
             if b < self.sectors:
@@ -180,9 +195,19 @@ class Scan(Ring):
         else:
             if kind in (SET, DEL, BATCH):
                 self.last = at
-            if kind & 0x7F != BATCH and self.klen + self.vlen <= len(self._view):
-                # The check left key and value in the buffer.
-                self.apply(at + 4, kind & 0x7F, bytes(self._view[: self.klen]), self.vlen)
+            size = self.klen + self.vlen
+            if size <= len(self._view):
+                # The check left key and value in the buffer: what was checked counts.
+                body = bytes(self._view[:size])
+                if kind & 0x7F != BATCH:
+                    self.apply(at + 4, kind & 0x7F, body[: self.klen], self.vlen)
+                    return proven
+                i = 0
+                while i + 4 <= size:
+                    vlen, klen, kind = unpack("<HBB", body[i : i + 4])
+                    key = body[i + 4 : i + 4 + klen]
+                    self.apply(at + _HEAD + i, kind & ~IN_BATCH, key, vlen)
+                    i += 4 + klen + vlen
                 return proven
             for op, what, klen, vlen in self.ops(at):
                 key = bytearray(klen)

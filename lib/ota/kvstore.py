@@ -97,6 +97,11 @@ class Store:
             self._kv = kv
         return self._kv
 
+    @property
+    def loaded(self) -> bool:
+        """True while the KV is there."""
+        return self._kv is not None
+
     def release(self) -> None:
         """Prove what was written and let the KV go. Raises FlashError."""
         self.sync()
@@ -117,7 +122,7 @@ class Store:
 
     def _walk(self, name, times):
         buf = memoryview(bytearray(_BUFFER))
-        unit, used, free = self._sectors(buf, times)
+        unit, used, free, born = self._sectors(buf, times)
         if not used or not free or unit % self.region.program_size:
             return None
         found = None
@@ -141,8 +146,10 @@ class Store:
                     a, b, c = unpack("<III", buf[:size])
                     if kind == _ACTIVE:
                         floor, a, b = a, b, c
-                    # A free sector, erased fewer times than a note promised: that was cut.
+                    # Erased fewer times than a note promised: that was cut.
                     if free.get(a * self.region.sector_size, b) < b:
+                        return None
+                    if kind == _ERASING and born.get(a * self.region.sector_size, b) < b:
                         return None
                 elif kind & 0x7F in (_SET, _DEL):
                     proven = proven and (kind & _COPY or ours)
@@ -172,25 +179,28 @@ class Store:
         return (found,)
 
     def _sectors(self, buf, times):
-        """(unit, [(number, offset) of those in use], {offset: erases of the free ones})."""
+        """(unit, [(number, offset) of those in use], {offset: erases} of the free ones, the
+        same of those in use)."""
         sector = self.region.sector_size
         unit = 0
         used = []
         free = {}
+        alive = {}
         for at in range(0, self.region.size // sector * sector, sector):
             born = self._header(buf, at, b"OKB\x01")
             if not born or born[0] != sector or unit not in (0, 1 << (born[1] >> 24 & 15)):
-                return 1, (), ()
+                return 1, (), (), ()
             unit = 1 << (born[1] >> 24 & 15)
             begin = at + (15 + unit) // unit * unit
             opened = self._header(buf, begin, b"OKV\x01")
             if opened:
                 used.append((opened[0], at))
+                alive[at] = opened[1] & 0xFFFFFF
             elif self._blank(buf, begin, at + sector, times):
                 free[at] = born[1] & 0xFFFFFF
             else:
-                return 1, (), ()
-        return unit, used, free
+                return 1, (), (), ()
+        return unit, used, free, alive
 
     def _header(self, buf, at, magic):
         self.region.read(at, buf[:16])

@@ -29,6 +29,8 @@ def run(device, source, now: int = 0):
     """
     _may_start(device)
     yield "ask", 0, 0
+    if device.kv.loaded:
+        device.unload_kv()  # an application used it; a signature needs the room
     collect()  # beside an application the heap may be full of its garbage
     try:
         data = yield from source.check()

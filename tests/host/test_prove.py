@@ -1,0 +1,112 @@
+"""The commands of docs/reliability.md: a sample of the whole proof on both interpreters."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+MICROPYTHON = Path(sys.executable).parent / "micropython"
+PARTS = ("kv", "update", "twice", "resets", "contents", "flips")
+
+sys.path.insert(0, str(TESTS / "shared"))
+
+import prove  # noqa: E402
+from explore import Failed  # noqa: E402
+
+
+def run(*command, **options):
+    return subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=300, **options
+    )
+
+
+@pytest.mark.parametrize("interpreter", [(sys.executable,), (MICROPYTHON, "-X", "heapsize=64M")])
+def test_a_sample_of_everything(interpreter):
+    done = run(*interpreter, TESTS / "prove.py", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = {
+        words[0]: int(words[1])
+        for words in (line.split() for line in done.stdout.splitlines())
+        if words[0] in PARTS
+    }
+    assert set(counts) == set(PARTS)
+    assert min(counts.values()) >= 50
+    total = sum(counts.values())
+    assert done.stdout.splitlines()[-1] == f"{total} passed, 0 failed"
+    assert total >= 1500
+
+
+def test_the_whole_proof_is_as_large_as_promised():
+    names = {g.name for g in prove.geometries()}
+    assert len(names) == len(prove.geometries()) >= 40
+    assert sum(n for _, _, _, n in prove.jobs("resets", False)) == 1000
+    assert sum(n for _, _, _, n in prove.jobs("contents", False)) == 10000
+    assert sum(n for _, _, _, n in prove.jobs("flips", False)) == 16384
+
+
+def test_a_failure_prints_a_code_that_replays(monkeypatch):
+    # Without settling, a boot believes what the next one may not see any more.
+    from ota import kvmount
+
+    monkeypatch.setattr(kvmount.Mount, "_settle", lambda self, proven: None)
+    scenario = prove.Scenario(prove.Geometry(2, 512, 8, 4, 12), 7)
+    with pytest.raises(Failed) as caught:
+        scenario.explore(prove.EFFECTS)
+    code = caught.value.args[0]
+    assert code.startswith("kv-2x512u8-7-")
+    with pytest.raises(Failed) as again:
+        prove.replay(code)
+    assert again.value.args == caught.value.args
+    monkeypatch.undo()
+    prove.replay(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "kv-2x512u8-7-10-blank-weak-0-weak",
+        "ab-full-24k-4096-8-1-3-prefix",
+        "inplace-place-24k-4096-256eb-1-38-weak-2-blank-weak",
+        "resets-2x512u1-1-5",
+        "contents-3",
+        "flips-100",
+    ],
+)
+def test_codes_of_every_kind_replay(code):
+    done = run(sys.executable, TESTS / "prove.py", "--replay", code)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stdout + done.stderr
+
+
+def test_own_driver(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from ota.flash.ram import RamFlash\n\n\ndef make():\n    return RamFlash(8192, 1024, 8)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = run(sys.executable, TESTS / "prove.py", "--driver", "mine:make", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed, _, failed = done.stdout.split()[0], "", done.stdout.split()[2]
+    assert int(passed) >= 100 and failed == "0"
+
+
+def test_a_driver_that_loses_what_it_took_is_found(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        """
+from ota.flash.ram import RamFlash
+
+
+class Lazy(RamFlash):
+    def erase(self, offset, length):
+        if offset:
+            RamFlash.erase(self, offset, length)
+
+
+def make():
+    return Lazy(8192, 1024, 8)
+"""
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = run(sys.executable, TESTS / "prove.py", "--driver", "mine:make", env=env)
+    assert done.returncode == 1
