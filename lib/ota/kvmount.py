@@ -103,6 +103,9 @@ class Mount(Scan):
         vlen, klen, kind = unpack("<HBB", self.ram[4:_HEAD])
         at = self.room(self.align(len(self.ram)), 2 * self.marker)
         self.put(at, kind, klen, vlen, (memoryview(self.ram)[_HEAD:],))
+        if self.ram_at >= 0:
+            # By its place: its key on flash may read differently every time.
+            self.forget(self.ram_at, self.ram_at + len(self.ram))
         self.ram_at = at
         self._apply_ram(at)
 

@@ -88,7 +88,7 @@ def test_own_driver(tmp_path):
     done = run(sys.executable, TESTS / "prove.py", "--driver", "mine:make", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     passed, _, failed = done.stdout.split()[0], "", done.stdout.split()[2]
-    assert int(passed) >= 100 and failed == "0"
+    assert int(passed) >= 90 and failed == "0"
 
 
 def test_a_driver_that_loses_what_it_took_is_found(tmp_path):
