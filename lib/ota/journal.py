@@ -20,6 +20,7 @@ from .errors import FlashError
 
 _MARK = const("<IIBxxxII")
 _SIZE = const(24)
+_START = const(255)  # kind of the first mark: nothing is done yet
 
 
 class Journal:
@@ -46,10 +47,21 @@ class Journal:
         self.kind = self.index = self.value = 0
         self._load()
 
+    def begin(self) -> None:
+        """Say once more where the apply stands, before it goes on. Raises FlashError.
+
+        A mark that was cut may show in one boot and not in the next. What this boot found
+        counts from here on: the mark written now is above one that did not show.
+        """
+        kind = self.kind
+        self._serial += 1
+        self.mark(kind or _START, self.index, self.value)
+        self.kind = kind
+
     def mark(self, kind: int, index: int, value: int = 0) -> None:
         """Append a mark and read it back; it is the last one from now on.
 
-        kind: 1..255. If power goes here, the mark before stays the last or this one is. A
+        kind: 1..254. If power goes here, the mark before stays the last or this one is. A
         place that refuses the mark is left behind. Raises FlashError if a sector full of them
         does.
         """
@@ -104,6 +116,8 @@ class Journal:
         if good and number == self._number and kind and serial > self._serial:
             self._serial, self._slot = serial, slot
             self.kind, self.index, self.value = kind, index, value
+            if kind == _START:
+                self.kind = 0
         return buf != self._blank
 
     def _load(self):

@@ -60,7 +60,7 @@ class Mount(Scan):
         self.ram = bytes(ram)
         self.ram_at = at
         self.forget(at, at + len(ram))
-        self._apply_ram(at)
+        self.apply_ram(at)
 
     # -- making it last
 
@@ -103,13 +103,4 @@ class Mount(Scan):
         vlen, klen, kind = unpack("<HBB", self.ram[4:_HEAD])
         at = self.room(self.align(len(self.ram)), 2 * self.marker)
         self.put(at, kind, klen, vlen, (memoryview(self.ram)[_HEAD:],))
-        if self.ram_at >= 0:
-            # By its place: its key on flash may read differently every time.
-            self.forget(self.ram_at, self.ram_at + len(self.ram))
-        self.ram_at = at
-        self._apply_ram(at)
-
-    def _apply_ram(self, at: int) -> None:
-        self.vlen, self.klen, self.kind = unpack("<HBB", self.ram[4:_HEAD])
-        for op, what, klen, vlen in self.ops(at):
-            self.apply(op, what, bytes(self._part(op + 4, klen)), vlen)
+        self.settled_at(at)

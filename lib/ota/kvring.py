@@ -142,6 +142,7 @@ class Ring(Index):
             self.mark(self.end, ACTIVE, self.oldest(), self.sectors, 0)
             return
         self._copy(old)
+        self._keep(old)
         # All below this number are superseded; from here on `old` may be erased.
         floor = min([q for q in self.seq if q > self.seq[old]])
         self.mark(self.end, ACTIVE, floor, old, self.wear[old] + 1)
@@ -189,7 +190,33 @@ class Ring(Index):
                     self.moved(op, new)
                     new += 4 + klen + vlen
 
+    def _keep(self, old: int) -> None:
+        """The record that may be unstable supersedes values of the sector that goes: when that
+        is gone, a sure copy of it must be there."""
+        n = self.align(len(self.ram))
+        at = self.end
+        room = at + n + 2 * self.marker <= (self.newest + 1) * self.sector
+        if self.ram_at < 0 or self.ram_at // self.sector == old or not room:
+            return
+        vlen, klen, kind = unpack("<HBB", self.ram[4:_HEAD])
+        self.put(at, kind | COPY, klen, vlen, (memoryview(self.ram)[_HEAD:],))
+        self.settled_at(at)
+
     # -- the record that may be unstable is read once; later reads may differ
+
+    def settled_at(self, at: int) -> None:
+        """The record that may be unstable is at `at` as well now, and sure there."""
+        if self.ram_at >= 0:
+            # By its place: its key on flash may read differently every time.
+            self.forget(self.ram_at, self.ram_at + len(self.ram))
+        self.ram_at = at
+        self.apply_ram(at)
+
+    def apply_ram(self, at: int) -> None:
+        """What that record says holds, with its operations at `at`."""
+        self.vlen, self.klen, self.kind = unpack("<HBB", self.ram[4:_HEAD])
+        for op, what, klen, vlen in self.ops(at):
+            self.apply(op, what, bytes(self._part(op + 4, klen)), vlen)
 
     def record(self, at: int, end: int) -> int:
         """As in Log; the record that may be unstable is judged by what was read once."""

@@ -205,7 +205,8 @@ class Scan(Ring):
                     # The copy of one whose bits may be weak: its key may read differently now,
                     # so it is found by its place.
                     self.forget(self._body_at, self._body_at + _HEAD + size)
-                self._body, self._body_at = body, at
+                if not kind & COPY:  # those of a compaction may stand between the two
+                    self._body, self._body_at = body, at
                 if kind & 0x7F != BATCH:
                     self.apply(at + 4, kind & 0x7F, body[: self.klen], self.vlen)
                     return proven

@@ -93,7 +93,9 @@ def _rewrite(device, record, header, offset, plan, old, new):
     """Turn the active slot from image old into image new by the package at offset."""
     slot = device.slot(0)
     journal = Journal(plan.journal, record.journal)
-    if journal.kind == 0:
+    fresh = journal.kind == 0
+    journal.begin()
+    if fresh:
         # After a rescue there is no image; a full package needs none.
         if old.size and not holds(slot, old, device.feed):
             raise VerifyError("digest", old.size)

@@ -28,6 +28,7 @@ def apply(device, record, header):
     """
     active, backup = device.slot(0), device.slot(1)
     journal = Journal(journal_region(device), record.journal)
+    journal.begin()
     if journal.kind < _SAVED:
         admit(device, record, header)
         if record.image.size:  # a rescue has nothing to save
@@ -80,6 +81,7 @@ def back(device, record):
     if not holds(backup, record.old, device.feed):
         raise VerifyError("digest", record.old.size)
     journal = Journal(journal_region(device), record.journal)
+    journal.begin()
     yield from _copy(device, backup, active, record.old.size, journal)
     if not holds(active, record.old, device.feed):
         raise VerifyError("digest", record.old.size)

@@ -18,7 +18,23 @@ def resume(device, header, offset: int = 0) -> int:
     """Where in the package a download goes on; 0 at its beginning, header.size if whole.
 
     The sector written last is never trusted: power may have gone while it was programmed.
+    Of a whole package it is written again as it was read once; what it holds then decides.
     """
+    at = _resume(device, header, offset)
+    if at == header.size:
+        ota = device.region("ota")
+        last = (offset + at - 1) // ota.sector_size * ota.sector_size
+        buf = device.block()[: ota.sector_size]
+        if len(buf) == ota.sector_size:  # else _Writer refuses such sectors
+            ota.peek(last, buf)
+            # If power goes here, this sector is fetched again.
+            ota.erase(last, len(buf))
+            ota.program(last, buf)
+            at = _resume(device, header, offset)
+    return at
+
+
+def _resume(device, header, offset):
     try:
         if find(device, offset)[0].digest != header.digest:
             return 0
