@@ -40,6 +40,16 @@ def random_steps(count, seed, keys=6, longest=24, batches=True):
     return steps
 
 
+def do(kv, step):
+    """One step of a scenario: a set, a delete or a batch."""
+    if len(step) > 1:
+        kv.batch(step)
+    elif step[0][1] is None:
+        kv.delete(step[0][0])
+    else:
+        kv.set(step[0][0], step[0][1])
+
+
 class Explorer:
     """Runs steps on a store; before each, cut() and double() try every cut in it."""
 
@@ -58,7 +68,7 @@ class Explorer:
         for i, step in enumerate(self.steps):
             base = self.nor.snapshot()
             kept = self.keep()
-            self._do(self.kv, step)
+            do(self.kv, step)
             ops = self.nor.ops - base[5][0]
             after = self.nor.snapshot()
             done = self.keep()
@@ -81,7 +91,7 @@ class Explorer:
         case = [i, n, effect]
         try:
             try:
-                self._do(kv, step)
+                do(kv, step)
                 raise AssertionError("no cut")
             except PowerCut:
                 pass
@@ -128,7 +138,7 @@ class Explorer:
                 raise AssertionError("boot %d of a settled store wrote" % boot)
         for k in range(4):
             step = self.steps[(i + 1 + k) % len(self.steps)]
-            self._do(kv, step)
+            do(kv, step)
             found = model_of(found, step)
         nor.power_on()
         kv = KV(self.region)
@@ -136,14 +146,6 @@ class Explorer:
         if dict(kv.items()) != found:
             raise AssertionError("later: %r, expected %r" % (dict(kv.items()), found))
         return used
-
-    def _do(self, kv, step):
-        if len(step) > 1:
-            kv.batch(step)
-        elif step[0][1] is None:
-            kv.delete(step[0][0])
-        else:
-            kv.set(step[0][0], step[0][1])
 
     # A store's memory is kept and given back, so that no case begins with a mount.
 

@@ -13,11 +13,10 @@ progress only the chip can show.
 import sys
 
 from explore import Failed
-from kv_cuts import model_of, random_steps
+from kv_cuts import do, model_of, random_steps
 from nor import PowerCut
 from ota.flash import Region
 from ota.kv import KV
-from prove_kv import do
 
 _SECTORS = 3
 _STEPS = 24

@@ -2,12 +2,11 @@
 
 from explore import Failed
 from faults import FREE, USED, Random
-from kv_cuts import model_of, random_steps
+from kv_cuts import do, model_of, random_steps
 from nor import Nor
 from ota.errors import FlashError
 from ota.flash import Region
 from ota.kv import KV
-from prove_kv import do
 
 _SECTORS, _SIZE, _UNIT = 4, 4096, 8
 _SEED = 5

@@ -7,7 +7,7 @@ later boot finds the same and a settled store is not written to; and the store g
 
 from explore import Failed, Run, cut, explore, repeat, seed_of
 from faults import EFFECTS
-from kv_cuts import model_of, random_steps
+from kv_cuts import do, model_of, random_steps
 from nor import Nor, PowerCut
 from ota.errors import FlashError
 from ota.flash import Region
@@ -162,16 +162,6 @@ class Scenario:
         kv.mount()
         if dict(kv.items()) != found:
             raise Failed("later", dict(kv.items()), found)
-
-
-def do(kv, step):
-    """One step of a scenario: a set, a delete or a batch."""
-    if len(step) > 1:
-        kv.batch(step)
-    elif step[0][1] is None:
-        kv.delete(step[0][0])
-    else:
-        kv.set(step[0][0], step[0][1])
 
 
 def resets(geometry, seed, count, effects=EFFECTS[:-1]):

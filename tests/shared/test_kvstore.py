@@ -1,6 +1,6 @@
 import unittest
 
-from kv_cuts import model_of, random_steps
+from kv_cuts import do, model_of, random_steps
 from nor import CUTS, Nor, PowerCut
 from ota.flash import Region
 from ota.kv import KV
@@ -264,12 +264,7 @@ class TestAppend(unittest.TestCase):
             nor, store = self.opened(unit)
             model = {"ota.0": b"first", "ota.1": b"kept"}
             for number, step in enumerate(random_steps(300, seed, 4, 6)):
-                if len(step) > 1:
-                    store.batch(step)
-                elif step[0][1] is None:
-                    store.delete(step[0][0])
-                else:
-                    store.set(step[0][0], step[0][1])
+                do(store, step)
                 model = model_of(model, step)
                 if number % 3 == 0:
                     store.release()
