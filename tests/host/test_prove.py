@@ -70,6 +70,11 @@ def test_a_failure_prints_a_code_that_replays(monkeypatch):
         "kv-2x512u8-7-10-blank-weak-0-weak",
         "ab-full-24k-4096-8-1-3-prefix",
         "inplace-place-24k-4096-256eb-1-38-weak-2-blank-weak",
+        # Each of these failed once.
+        "pingpong-delta-24k-2048-8-1-2-weak",
+        "pingpong-full-24k-4096-8b-1-18-weak-0-blank-weak",
+        "kv-3x4096u256p-11-38-weak-2-prefix",
+        "kv-3x512u2-7-33-weak",
         "resets-2x512u1-1-5",
         "contents-3",
         "flips-100",
