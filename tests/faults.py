@@ -108,12 +108,12 @@ def _marked(nor, offset, data, first, units):
     for u in range(units):
         at = offset + u * size
         seen = bytes(nor.data[at : at + size])
-        if seen == bytes(data[u * size : u * size + size]):
-            nor.mark(first + u, 1, USED)
-        elif seen != blank:
-            nor.mark(first + u, 1, TORN)
-        else:
+        if seen == blank:  # even if that is what was to be programmed: nobody can see it
             nor.mark(first + u, 1, FAINT)
+        elif seen == bytes(data[u * size : u * size + size]):
+            nor.mark(first + u, 1, USED)
+        else:
+            nor.mark(first + u, 1, TORN)
 
 
 def _weak_program(nor, offset, data):
@@ -134,7 +134,7 @@ def _weak_program(nor, offset, data):
         mask = target >> 8 * k & dice.bits(k2 - k) & (1 << 8 * (k2 - k)) - 1
         if mask:
             nor.weaken(offset + k, k2 - k, mask)
-        nor.mark(first, solid, USED)
+        _marked(nor, offset, data, first, solid)
         nor.mark(first + solid, end - solid, FAINT)
         return
     mask = _few(dice, target, n)

@@ -11,7 +11,7 @@ from .compat import const
 from .errors import FlashError
 from .kvlog import ACTIVE, OPEN, SYNC, VOID
 from .kvring import BORN, FREE
-from .kvscan import Scan
+from .kvscan import OUTDONE, Scan
 
 _HEAD = const(8)
 
@@ -89,7 +89,7 @@ class Mount(Scan):
     def _settle(self, proven: int) -> None:
         """Void what is torn, copy what may be weak, and prove both with a SYNC."""
         doubts = [v for v in self.voids[proven:] + self.torn if v[0] in self.seq]
-        if not doubts and not self.ram:
+        if not doubts and not self.ram and self.last != OUTDONE:
             return
         for q, start, end in doubts:
             at = self.room(self.marker)

@@ -9,6 +9,7 @@ from .kvring import BORN, FREE, Ring
 
 _READS = const(3)  # before flash is believed to be erased
 _HEAD = const(8)
+OUTDONE = const(-2)  # Scan.last: no SYNC proves the last data record, but a copy has its keys
 
 
 class Scan(Ring):
@@ -23,7 +24,8 @@ class Scan(Ring):
         self.damaged = 0
         self.voids = []  # [sequence, start, end]: records that start there are ignored
         self.torn = []
-        self.last = -1
+        self.last = -1  # place of the last data record that no SYNC proves
+        self._names = []  # its keys
         self._body, self._body_at = b"", -1  # the data record before, and where it is
         self.spent = (0, 0)
 
@@ -195,8 +197,9 @@ class Scan(Ring):
             if b < self.sectors:
                 notes[b] = max(notes[b], c)
         else:
-            if kind in (SET, DEL, BATCH):
+            if not kind & COPY:
                 self.last = at
+                self._names = []
             size = self.klen + self.vlen
             if size <= len(self._view):
                 # The check left key and value in the buffer: what was checked counts.
@@ -208,21 +211,31 @@ class Scan(Ring):
                 if not kind & COPY:  # those of a compaction may stand between the two
                     self._body, self._body_at = body, at
                 if kind & 0x7F != BATCH:
-                    self.apply(at + 4, kind & 0x7F, body[: self.klen], self.vlen)
+                    self._say(kind, at + 4, kind & 0x7F, body[: self.klen], self.vlen)
                     return proven
                 i = 0
                 while i + 4 <= size:
-                    vlen, klen, kind = unpack("<HBB", body[i : i + 4])
+                    vlen, klen, what = unpack("<HBB", body[i : i + 4])
                     key = body[i + 4 : i + 4 + klen]
-                    self.apply(at + _HEAD + i, kind & ~IN_BATCH, key, vlen)
+                    self._say(kind, at + _HEAD + i, what & ~IN_BATCH, key, vlen)
                     i += 4 + klen + vlen
                 return proven
             for op, what, klen, vlen in self.ops(at):
                 name = bytearray(klen)
                 if klen:
                     self.region.read(op + 4, name)
-                self.apply(op, what, bytes(name), vlen)
+                self._say(kind, op, what, bytes(name), vlen)
         return proven
+
+    def _say(self, kind: int, op: int, what: int, key: bytes, vlen: int) -> None:
+        """Apply one operation of a data record of that kind."""
+        if not kind & COPY:
+            self._names.append(key)
+        elif self.last >= 0 and key in self._names:
+            # A copy holds what was live then: of a record behind the last one, which was weak
+            # and does not show now, or of the last one itself. Nothing is to be repeated.
+            self.last = OUTDONE
+        self.apply(op, what, key, vlen)
 
 
 def _covered(voids, q: int, start: int, end: int) -> bool:

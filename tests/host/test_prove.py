@@ -74,6 +74,8 @@ def test_a_failure_prints_a_code_that_replays(monkeypatch):
         "pingpong-delta-24k-2048-8-1-2-weak",
         "pingpong-full-24k-4096-8b-1-18-weak-0-blank-weak",
         "kv-3x4096u256p-11-38-weak-2-prefix",
+        "kv-3x4096u256p-11-38-weak-3-prefix",
+        "resets-2x2048u1-804-25",
         "kv-3x512u2-7-33-weak",
         "resets-2x512u1-1-5",
         "contents-3",
