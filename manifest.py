@@ -17,6 +17,7 @@ options.defaults(
     ab=True,
     pingpong=True,
     inplace=True,
+    factory=True,
     http=True,
     viper=False,
     simulation=False,
@@ -60,7 +61,10 @@ GROUPS = {
             "version.py",
         ),
     ),
-    "boot": (("core",), ("boot.py", "flash/mount.py", "settle.py", "trial.py")),
+    "boot": (
+        ("core",),
+        ("adopt.py", "boot.py", "flash/mount.py", "settle.py", "trial.py", "verdict.py"),
+    ),
     "update": (("boot",), ("aio.py", "manifest.py", "transport/stream.py", "update.py")),
     "delta": (
         ("core",),
@@ -73,8 +77,10 @@ GROUPS = {
     ),
     # Machine code: only for ports whose build tells mpy-cross its architecture (-march).
     "viper": (("delta",), ("delta/add_viper.py",)),
-    "ab": (("delta",), ("strategy/ab.py",)),
+    "ab": (("delta", "staging"), ("strategy/ab.py",)),
     "staging": (("core",), ("journal.py", "strategy/receive.py", "strategy/staging.py")),
+    # A factory image to go back to: needs a partition "factory".
+    "factory": (("boot", "delta", "staging"), ("factory.py",)),
     "pingpong": (("delta", "staging"), ("strategy/pingpong.py",)),
     "inplace": (("delta", "staging"), ("strategy/inplace.py",)),
     "http": (

@@ -58,7 +58,7 @@ def updates():
                 if ecc and program == 1:
                     continue
                 for back in (False, True):
-                    if back and (strategy, kind) == ("inplace", "full"):
+                    if back and (kind == "factory" or (strategy, kind) == ("inplace", "full")):
                         continue  # nothing leads back: a full package has no reverse one
                     yield strategy, kind, "24k", sector, program, back, {"ecc": ecc}
                 if not ecc:

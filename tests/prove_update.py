@@ -1,4 +1,4 @@
-"""Power cuts in whole updates and in ways back, for every strategy.
+"""Power cuts in whole updates, ways back and factory restores, for every strategy.
 
 What must hold after each (docs/reliability.md): one boot settles, and the next programs and
 erases nothing; what runs is the old or the new image, byte for byte; the floor has not
@@ -11,13 +11,14 @@ import gc
 from explore import Failed, Run, cut, explore, repeat, seed_of
 from images import image, vector
 from nor import Nor, PowerCut
-from ota import device, state, trial
+from ota import device, factory, state, trial
 from rig import KB, Rig
 
 SIZES = {"24k": 24 * KB, "130k": 130 * KB}
 KINDS = (
     ("ab", "full"), ("ab", "delta"), ("pingpong", "full"), ("pingpong", "delta"),
     ("inplace", "place"), ("inplace", "full"),
+    ("ab", "factory"), ("pingpong", "factory"), ("inplace", "factory"),
 )  # fmt: skip
 GEOMETRIES = ((4096, 1), (4096, 8), (4096, 256), (2048, 1), (2048, 8), (2048, 256))
 _SLACK = 16  # operations a recovery may need beyond those of a whole run
@@ -25,7 +26,8 @@ _RESERVE = 8  # boots that may be needed where bits read differently each time
 
 
 class Update:
-    """One update of one kind on one geometry; or, with back, giving it up again.
+    """One update of one kind on one geometry; or, with back, giving it up again. Kind
+    "factory": a restore, and 0.2 is the image it leads to.
 
     strategy, kind: of KINDS. name: of SIZES. options: of nor.Nor.
     """
@@ -40,8 +42,12 @@ class Update:
         gc.collect()
         self.back = back
         self.old, self.new = image(1, size), image(2, size)
+        self.factory = kind == "factory"
+        kind = "full" if self.factory else kind
         self.package = vector("%s-%s-%d.ota" % (kind, name, sector))
-        self.rig = Rig(strategy, size, sector, program)
+        self.rig = Rig(
+            strategy, size, sector, program, factory=self.package if self.factory else b""
+        )
         if options:
             self._exchange(Nor(self.rig.nor.size, sector, program, **options))
         self.nor = self.rig.nor
@@ -58,8 +64,14 @@ class Update:
         self.rig.nor = nor
         self.rig.config["flash"]["nor"]["driver"] = nor
         self.rig.write("active", self.old)
+        if self.factory:
+            self.rig.write("factory", self.package)
 
     def _update(self):
+        if self.factory:
+            factory.request(self.rig.device)
+            self.rig.boot()
+            return
         self.rig.install(self.package)
         self.rig.boot()
         trial.confirm()

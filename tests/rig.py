@@ -9,9 +9,12 @@ KB = 1024
 
 
 class Rig:
-    """One board: strategy, sector and program size, image size; slot 0 holds version 1."""
+    """One board: strategy, sector and program size, image size; slot 0 holds version 1.
 
-    def __init__(self, strategy, size=24 * KB, sector=4096, program=8, spare=16):
+    factory: package in a partition of its own.
+    """
+
+    def __init__(self, strategy, size=24 * KB, sector=4096, program=8, spare=16, factory=b""):
         self.strategy = strategy
         self.size = size
         slot = (size + 8 * KB) // sector * sector + sector
@@ -20,8 +23,11 @@ class Rig:
         kv = (8 if program > 32 or sector < 4096 else 4) * sector
         at = 0
         parts = {}
-        for name, n in (("active", slot), ("backup", slot), ("ota", ota), ("kv", kv)):
-            if name == "backup" and strategy == "inplace":
+        spare = -(-len(factory) // sector) * sector
+        for name, n in (
+            ("active", slot), ("backup", slot), ("ota", ota), ("kv", kv), ("factory", spare),
+        ):  # fmt: skip
+            if not n or (name == "backup" and strategy == "inplace"):
                 continue
             parts[name] = {"flash": "nor", "offset": at, "size": n}
             at += n
@@ -37,6 +43,8 @@ class Rig:
             "mount": "",
         }
         self.write("active", image(1, size))
+        if factory:
+            self.write("factory", factory)
 
     def write(self, name, data):
         """Program data at the start of a partition, as a programmer on the desk would."""

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import files, keys, ptbl, sim
+from . import build, files, keys, ptbl, sim
 from .errors import ToolError
 
 BASE = 0x08000000  # of the virtual board's flash, for the absolute addresses of its table
@@ -22,8 +22,8 @@ _FIRMWARE = 192 * KB
 @dataclass
 class Product:
     """A product. image: its first application image; size, sector, program: of the flash,
-    bytes; fs: bytes of the root file system; url: of the manifest; config: further keys for
-    layout.json (docs/config.md)."""
+    bytes; fs: bytes of the root file system; url: of the manifest; factory: keep the first
+    image as the factory image too; config: further keys for layout.json (docs/config.md)."""
 
     name: str
     strategy: str
@@ -34,6 +34,7 @@ class Product:
     sector: int = 4096
     program: int = 8
     fs: int = 128 * KB
+    factory: bool = False
     config: dict = field(default_factory=dict)
 
 
@@ -63,7 +64,11 @@ def provision(folder: str | Path, product: Product, key_type: str = "rsa") -> Pr
         key = keys.generate(key_type)
         files.write(key_file, key.secret_file(), 0o600)
         files.write(folder / (product.name + ".pub.json"), key.public_file())
-    spans = partition(product)
+    package = b""
+    if product.factory:
+        meta = build.Meta(product.name, product.version, product.config.get("component", "app"))
+        package = build.full(product.image, meta, [key]).data
+    spans = partition(product, len(package))
     table = _table(product, spans)
     files.write(folder / "ptbl.bin", table)
     layout = {
@@ -74,7 +79,7 @@ def provision(folder: str | Path, product: Product, key_type: str = "rsa") -> Pr
         "partitions": {
             n: {"flash": "nor", "offset": o, "size": s}
             for n, o, s in spans
-            if n in ("firmware", "fs")
+            if n in ("firmware", "fs", "factory")
         },
         "keys": [key.public],
         **({"url": product.url} if product.url else {}),
@@ -85,15 +90,20 @@ def provision(folder: str | Path, product: Product, key_type: str = "rsa") -> Pr
     at = {n: o for n, o, _ in spans}
     sim.create(
         flash, layout, product.size, product.sector, product.program,
-        contents={at["active"]: product.image, at["table"]: table},
+        contents={
+            at["active"]: product.image,
+            at["table"]: table,
+            **({at["factory"]: package} if package else {}),
+        },
     )  # fmt: skip
     return Provisioned(key_file, folder / "layout.json", flash, spans)
 
 
-def partition(product: Product) -> list[tuple[str, int, int]]:
+def partition(product: Product, factory: int = 0) -> list[tuple[str, int, int]]:
     """(name, offset, size) of every partition, in the order of the flash.
 
-    The slots get half as much again as the first image has, in whole sectors. The OTA
+    factory: bytes of the package with the factory image, 0 for none. The slots get
+    half as much again as the first image has, in whole sectors. The OTA
     partition holds a full package, the reverse package, scratch and journal. Raises ToolError.
     """
     sector = product.sector
@@ -110,6 +120,8 @@ def partition(product: Product) -> list[tuple[str, int, int]]:
     # Strategy ab stages nothing; there is room for a package put there by hand.
     ota = {"ab": slot // 2, "pingpong": slot, "inplace": slot}[product.strategy]
     spans += [("ota", up(ota) + 12 * sector), ("kv", kv), ("table", sector)]
+    if factory:
+        spans.append(("factory", up(factory)))
     out, at = [], 0
     for name, size in spans:
         out.append((name, at, size))

@@ -136,8 +136,8 @@ def flash(data: bytes, layout: dict) -> list[Section]:
     out += [_record(d), kept]
     if "ota" in d.partitions:
         try:
-            header = staging.find(d)[0]
-            good = staging.durable(d, header, 0)[0]
+            header = staging.find(d.region("ota"))[0]
+            good = staging.durable(d, d.region("ota"), header)[0]
             rows = [("staged", f"{good} of {header.size} bytes hold"), ("version", header.version)]
             out.append(Section("OTA partition", rows))
         except OtaError as e:

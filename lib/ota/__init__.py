@@ -82,6 +82,16 @@ def rollback(reset=True):
     trial.rollback(reset)
 
 
+def restore(forget=False, reset=True):
+    """Put the factory image back at the next boot; reset: now. forget: the application's keys
+    in the KV too."""
+    from . import device, factory, trial
+
+    factory.request(device.get(), forget)
+    if reset:
+        trial.reset()
+
+
 def status():
     """What runs and why, as a dict: state, version, previous, tries, reason, code, ..."""
     from . import device, errors, state

@@ -11,7 +11,7 @@ import sys
 from . import device as _device
 from . import image, state
 from .compat import collect
-from .device import load
+from .device import load, unload
 from .errors import FlashError
 
 try:
@@ -29,6 +29,9 @@ def run(config, watchdog=None):
     collect()  # what stays then lies together, whatever the imports left
     device = _device.Device(config, watchdog)
     _device.current = device
+    if "restore_pin" in device.config:
+        load("factory").pressed(device)
+        unload("factory")
     record = settle(device)
     collect()
     if record.state != state.RESCUE:

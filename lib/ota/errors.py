@@ -25,7 +25,7 @@ _CODES = (
     " overlap:94 magic:95 crc:96"
     # StateError 100..119
     " state:100 trial:101 nothing:102 empty:103 rescue:104 tries:105 exception:106"
-    " deadline:107 request:108 none:109 "
+    " deadline:107 request:108 none:109 restore:110 "
 )
 
 

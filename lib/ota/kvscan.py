@@ -4,7 +4,7 @@ from struct import unpack
 
 from .compat import const
 from .errors import FlashError
-from .kvlog import ACTIVE, BATCH, BIRTH, COPY, DEL, ERASING, IN_BATCH, OPEN, SET, SYNC, VOID
+from .kvlog import ACTIVE, BATCH, BIRTH, COPY, ERASING, IN_BATCH, OPEN, SYNC, VOID
 from .kvring import BORN, FREE, Ring
 
 _READS = const(3)  # before flash is believed to be erased

@@ -24,13 +24,14 @@ _NAMES = const("IDLE FETCH READY APPLY TRIAL BACK RESCUE")
 
 # strategy: for each state those that may follow, as digits. A state may always be written again.
 _MOVES = const(
+    # RESCUE -> IDLE: the factory image was put back.
     # ab has nothing to apply: the new image is already whole in its slot.
-    "ab 156 026 0146 - 056 06 1 ; "
+    "ab 156 026 0146 - 056 06 01 ; "
     # Going back copies the backup; an apply that fails goes back too, or to IDLE as long as
     # it changed nothing. IDLE -> READY: a package that was staged by hand.
-    "pingpong 1256 026 0136 0456 056 06 12 ; "
+    "pingpong 1256 026 0136 0456 056 06 012 ; "
     # Going back needs the reverse package behind the staged one; half of an apply has none.
-    "inplace 1256 026 0136 046 056 06 12 ; "
+    "inplace 1256 026 0136 046 056 06 012 ; "
 )
 
 

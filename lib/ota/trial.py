@@ -25,17 +25,23 @@ def start():
     """Count the try if the image is on trial, then import `main` from the slot.
 
     During a trial an exception of the application, or no confirm() in time, ends in a reset:
-    the next boot tries again or goes back. Raises StateError "rescue" if nothing may run,
-    and whatever a confirmed application raises.
+    the next boot tries again or goes back. Where no image may run, or only the factory's and
+    that is older than the floor, it imports the module of config "rescue" instead: it may
+    update. Raises StateError "rescue" if there is none, and whatever a confirmed
+    application raises.
     """
     device = _device.get()
     record = device.slots.load()
-    if record.state == state.RESCUE:
-        raise StateError("rescue", record.reason)
+    if record.state == state.RESCUE or record.image.floor < record.floor:
+        name = device.config.get("rescue")
+        if not name:
+            raise StateError("rescue", record.reason)
+        __import__(name)
+        return
     trial = record.state == state.TRIAL
     if trial:
         if not record.tries:
-            load("settle").go_back(
+            load("verdict").go_back(
                 device, record, "exception" if record.reason == code("exception") else "tries"
             )
             reset()
@@ -95,9 +101,9 @@ def rollback(restart: bool = True) -> None:
     if record.previous == NONE or record.old.floor < record.floor:
         raise StateError("none")
     # A confirmed image is not given up for one that is damaged.
-    if record.state == state.IDLE and not load("settle").way_back(device, record):
+    if record.state == state.IDLE and not load("verdict").way_back(device, record):
         raise StateError("none")
-    load("settle").go_back(device, record, "request")
+    load("verdict").go_back(device, record, "request")
     if restart:
         reset()
 

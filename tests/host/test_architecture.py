@@ -22,6 +22,8 @@ LAYERS = (
     ("the way", ("update", "trial")),
     ("boot stage", ("boot",)),
     ("settling", ("settle",)),
+    ("what settling needs at times", ("adopt", "factory")),
+    ("verdicts", ("verdict",)),
     ("board", ("device",)),
     ("strategies", ("strategy.*",)),
     ("receiving a package", ("strategy.receive",)),

@@ -7,7 +7,7 @@ import types
 import ota
 
 NAMES = (
-    "configure check_and_update steps install_url install fetch confirm rollback status store"
+    "configure check_and_update steps install_url install fetch confirm rollback restore status store"
     " partitions"
 ).split()
 

@@ -20,6 +20,7 @@ def add(sub) -> None:
     p.add_argument("--size", type=_bytes, default=1 << 20, help="flash, bytes (1M)")
     p.add_argument("--sector", type=_bytes, default=4096, help="bytes (4K)")
     p.add_argument("--program", type=int, default=8, help="program unit, bytes (8)")
+    p.add_argument("--factory", action="store_true", help="keep it as the factory image too")
     p.add_argument("--key-type", choices=("rsa", "hmac"), default="rsa")
     p.set_defaults(run=run)
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     """Provision and print the partitions."""
     product = provision.Product(
         args.product, args.strategy, files.read(args.image), args.version, args.url,
-        args.size, args.sector, args.program,
+        args.size, args.sector, args.program, factory=args.factory,
     )  # fmt: skip
     done = provision.provision(args.folder, product, args.key_type)
     out = Console()

@@ -38,6 +38,10 @@ def add(sub) -> None:
     p.add_argument("--once", action="store_true", help="stay off after the last cut, or a reset")
     p.add_argument("--no-restart", action="store_true", help="stay off after any cut or reset")
     p.add_argument("--timing", action="store_true", help="let the flash take its time, as SPI NOR")
+    p.add_argument(
+        "--pin", type=int, action="append", choices=range(63), metavar="N", default=[],
+        help="hold a pin, as the button of a factory restore; may be repeated",
+    )  # fmt: skip
     p.add_argument("--console", action="store_true", help="read input that is no terminal, too")
     p.add_argument("--link", metavar="PATH", help="keep a symbolic link to the pty")
     p.add_argument(
@@ -81,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
         restart=not args.no_restart,
         timing=args.timing,
         measure=args.report,
+        pins=args.pin,
         link=args.link,
         output=_print,
     )

@@ -48,6 +48,7 @@ class Board:
         restart: False leaves the board off at the first reset, cut or end of any kind.
         timing: let flash operations last as long as on a typical SPI NOR.
         measure: collect garbage before the heap is measured, see counters().
+        pins: numbers of the pins that somebody holds, see machine.Pin of the board.
         link: path of a symbolic link to the pty, for a name that stays the same.
         output: called with the bytes the board prints, from the board's thread; without what
             mpremote and the board say to each other in the raw REPL.
@@ -71,6 +72,7 @@ class Board:
         restart: bool = True,
         timing: bool = False,
         measure: bool = False,
+        pins: Sequence[int] = (),
         link: str | os.PathLike | None = None,
         output: Callable[[bytes], None] | None = None,
     ):
@@ -80,7 +82,7 @@ class Board:
         if any(n < 1 for n in self._cuts):
             raise ToolError("flash operations are counted from 1")
         self._heap, self._effect, self._timing = heap, EFFECTS[cut_effect], timing
-        self._measure = measure
+        self._measure, self._pins = measure, sum({1 << n for n in pins})
         self._once, self._restart = once, restart
         self._link = pathlib.Path(link) if link else None
         self._output = output
@@ -116,7 +118,7 @@ class Board:
             os.replace(part, self._link)
         words = chip.words
         words[c.W_TIMING] = self._timing
-        words[c.W_CUT_EFFECT] = self._effect
+        words[c.W_CUT_EFFECT], words[c.W_PINS] = self._effect, self._pins
         words[c.W_PEAK], words[c.W_COLLECT] = 0, self._measure
         self._next_cut()
         self._commands, self._wake = os.pipe()

@@ -46,7 +46,7 @@ def back(device, record):
 
     Yields (done, total) in blocks. Raises StateError "none" if there is none.
     """
-    header = genuine(device)
+    header = genuine(device, device.region("ota"))
     plan = Plan(device, header)
     if record.previous != REVERSE or not _leads(
         device, record, header, plan, record.image, record.old
@@ -64,7 +64,7 @@ def back(device, record):
 def reversible(device, record) -> bool:
     """True if the reverse package lies there, genuine, and leads to the image before."""
     try:
-        header = genuine(device)
+        header = genuine(device, device.region("ota"))
         plan = Plan(device, header)
     except OtaError:
         return False

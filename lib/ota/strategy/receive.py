@@ -35,16 +35,17 @@ def resume(device, header, offset: int = 0) -> int:
 
 
 def _resume(device, header, offset):
+    ota = device.region("ota")
     try:
-        if find(device, offset)[0].digest != header.digest:
+        if find(ota, offset)[0].digest != header.digest:
             return 0
     except ManifestError:
         return 0
-    good, _ = durable(device, header, offset)
+    good, _ = durable(device, ota, header, offset)
     if good == header.size:
         return good
-    sector = device.region("ota").sector_size
-    _, safe = durable(device, header, offset, (good - 1) // sector * sector)
+    sector = ota.sector_size
+    _, safe = durable(device, ota, header, offset, (good - 1) // sector * sector)
     return safe if safe > header.length else 0
 
 
@@ -76,7 +77,8 @@ def install(device, record, head, header, open_at):
         reader.close()
     # Read back: the head is byte for byte the one whose signature was checked, and it names
     # all the rest.
-    if find(device)[1] != head or durable(device, header, 0)[0] != header.size:
+    ota = device.region("ota")
+    if find(ota)[1] != head or durable(device, ota, header)[0] != header.size:
         raise VerifyError("truncated")
     record.state = state.READY
     record.reason = 0
@@ -87,7 +89,7 @@ def _reverse(device, header, base, open_at, total):
     """Stage the reverse package at base."""
     try:
         at = 0
-        back = find(device, base)[0]
+        back = find(device.region("ota"), base)[0]
         if back.digest == header.reverse_digest:
             at = resume(device, back, base)
             if at == back.size:
@@ -118,7 +120,7 @@ def _receive(device, head, header, reader, at, base):
     expected = b""
     redo = base
     if at:
-        good, _ = durable(device, header, base)
+        good, _ = durable(device, ota, header, base)
         redo = (base + good - 1) // ota.sector_size * ota.sector_size
         expected = _expected(ota, header, base, at)
     out = _Writer(ota, base + at, redo, device.block())

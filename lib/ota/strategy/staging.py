@@ -68,32 +68,32 @@ def suits(device, record, header):
     return Plan(device, header)
 
 
-def find(device, offset: int = 0):
-    """(header, head) of the package that starts at offset of the OTA partition.
+def find(region, offset: int = 0):
+    """(header, head) of the package that starts at offset of a region.
 
     Only read and parsed; trust is package.check()'s business. Raises ManifestError.
     """
-    ota = device.region("ota")
     prefix = bytearray(package.PREFIX)
-    ota.peek(offset, prefix)
+    region.peek(offset, prefix)
     length, signatures = package.lengths(prefix)
-    if offset + length + signatures > ota.size:
+    if offset + length + signatures > region.size:
         raise ManifestError("size", length, signatures)
     head = bytearray(length + signatures)
-    ota.peek(offset, head)
+    region.peek(offset, head)
     return package.parse(head), head
 
 
-def genuine(device, offset: int = 0):
-    """Header of a wholly staged package, its signature and every chunk checked from flash.
+def genuine(device, region):
+    """Header of the whole package at the start of a region, its signature and every chunk
+    checked from flash.
 
     This is how the boot stage looks at a package: nothing on flash is trusted.
     Raises ManifestError, SignatureError, VerifyError "truncated", PolicyError "fit".
     """
-    header, head = find(device, offset)
+    header, head = find(region)
     package.check(head, device.keys)
     device.unload_keys()  # what follows needs long pieces
-    if durable(device, header, offset)[0] != header.size:
+    if durable(device, region, header)[0] != header.size:
         raise VerifyError("truncated")
     return header
 
@@ -105,25 +105,25 @@ def reverse(device, header, offset: int):
     so that one's signature needs no look. Raises ManifestError, VerifyError "chain",
     "truncated", PolicyError "fit".
     """
-    back = find(device, offset)[0]
+    ota = device.region("ota")
+    back = find(ota, offset)[0]
     if back.digest != header.reverse_digest:
         raise VerifyError("chain", offset)
-    if durable(device, back, offset)[0] != back.size:
+    if durable(device, ota, back, offset)[0] != back.size:
         raise VerifyError("truncated")
     return back
 
 
-def durable(device, header, offset: int, limit: int = 0):
-    """How far the chain of the package at offset holds, in bytes of the package.
+def durable(device, region, header, offset: int = 0, limit: int = 0):
+    """How far the chain of the package at offset of a region holds, in bytes of the package.
 
     Returns (end of the last good chunk, the last such end that is <= limit).
     Raises PolicyError "fit".
     """
-    ota = device.region("ota")
-    if offset + header.size > ota.size:
-        raise PolicyError("fit", header.size, ota.size)
+    if offset + header.size > region.size:
+        raise PolicyError("fit", header.size, region.size)
     walk = chunks.Chunks(header)
-    reader = RegionReader(ota, offset + header.length, header.payload_size)
+    reader = RegionReader(region, offset + header.length, header.payload_size)
     good = safe = header.length
     try:
         while not walk.done:

@@ -39,6 +39,7 @@ W_CUT_EFFECT = 34
 W_TIMING = 35
 W_PEAK = 36
 W_COLLECT = 37  # collect garbage before the heap is measured
+W_PINS = 38  # one bit for each pin that is held: connected to what its pull is not
 # This boot.
 W_REQUEST = 40
 W_CAUSE = 41

@@ -1,4 +1,4 @@
-"""The virtual board's machine module: the interpreter's own, with resets, WDT and Timer.
+"""The virtual board's machine module: the interpreter's own, with resets, WDT, Timer and Pin.
 
 Reset and watchdog are carried out by the launcher, which ends the process and starts it
 again; so nothing in RAM survives them, as on a chip.
@@ -50,6 +50,23 @@ class WDT:
     def feed(self) -> None:
         """Start the timeout again."""
         _c.words[_c.W_WDT_FEEDS] += 1
+
+
+class Pin:
+    """An input, 0 to 62: at the level of its pull unless somebody holds it (`--pin`)."""
+
+    IN, OUT = 0, 1
+    PULL_UP, PULL_DOWN = 1, 2
+
+    def __init__(self, id: int, mode: int = IN, pull: int = PULL_UP):
+        if mode != self.IN or not 0 <= id < 63:
+            raise ValueError("pin")
+        self._mask = 1 << id
+        self._pull = pull == self.PULL_UP
+
+    def value(self) -> int:
+        """The level, 0 or 1."""
+        return int(bool(_c.words[_c.W_PINS] & self._mask) != self._pull)
 
 
 class Timer:

@@ -1,0 +1,81 @@
+"""What somebody put on flash from outside: the first image, a package staged by hand.
+
+Loaded by settle.py when there is no record yet, or something lies in the OTA partition.
+"""
+
+from . import image, state
+from .device import load
+from .errors import ManifestError, OtaError, code
+from .package import version
+from .slots import AT, PROGRESS, Image, Record
+from .strategy import RegionReader, digest
+from .verdict import note, refuse
+
+
+def first(device):
+    """Write and return the record of a board that has none: the slot's image is confirmed,
+    its version that of table or layout. RESCUE "empty" if there is none."""
+    record = Record()
+    slot = device.slot(0)
+    size = device.config.get("image_size") or image.size(slot)
+    if 0 < size <= slot.size:
+        text = device.partitions.version or "0"
+        version(text)
+        record.image = Image(text, 0, size, digest(slot, size, device.feed))
+    else:
+        record.state = state.RESCUE
+        record.reason = code("empty")
+    device.slots.save(record)
+    if device.strategy == "ab":
+        # Made here, so that a stream later replaces it without the KV's code.
+        device.kv.set(device.slots.key + AT, bytes(PROGRESS))
+    return record
+
+
+def by_hand(device, record) -> None:
+    """Take a package that somebody put into the OTA partition, if it is newer and genuine."""
+    staging = load("strategy.staging")
+    ota = device.region("ota")
+    try:
+        header = staging.find(ota)[0]
+    except ManifestError as e:
+        if e.reason != "header":  # that is no package at all, most often blank flash
+            note(device, record, e)
+        return
+    name = header.digest[:8]
+    if record.state == state.FETCH and (device.strategy != "ab" or name != record.package):
+        return  # of a download; what ab streams from here goes on
+    running = record.image.version
+    if record.seen in (name, header.image_digest[:8]) or (
+        running and version(header.version) <= version(running)
+    ):
+        return
+    try:
+        staging.genuine(device, ota)
+        if device.strategy == "ab":
+            _stream(device, record, header)
+        else:
+            staging.suits(device, record, header)
+    except OtaError as e:
+        if e.reason in ("truncated", "signature"):
+            note(device, record, e)  # a whole copy of the same name may come
+        else:
+            refuse(device, record, name, e)
+        return
+    if device.strategy != "ab":
+        record.state = state.READY
+        record.package = name
+        record.reason = 0
+        record.new = Image(header.version, header.floor, header.image_size, header.image_digest)
+        device.slots.save(record)
+
+
+def _stream(device, record, header):
+    """Strategy ab: the staged package goes into the inactive slot as if it were fetched."""
+
+    def open_at(offset):
+        yield None
+        return RegionReader(device.region("ota"), offset, header.size - offset)
+
+    for _ in load("strategy.ab").install(device, record, None, header, open_at):
+        pass

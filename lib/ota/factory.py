@@ -1,0 +1,132 @@
+"""The factory image: a signed full package in the partition "factory", put back on request, by a
+pin, or when nothing else may run.
+
+It may be older than the floor allows: it is there to update, and trial.start() then runs the
+module of config "rescue" instead of "main". Floor, sequence and the application's keys stay.
+"""
+
+from . import state
+from .compat import const, sleep_ms
+from .delta import decoder
+from .errors import OtaError, PolicyError, StateError, VerifyError, code
+from .package import FULL, chunks
+from .slots import NONE, Image, Record
+from .strategy import RegionReader, admit, digest, geometry, holds, put
+from .strategy.staging import genuine
+from .verdict import note, rescue
+
+PARTITION = const("factory")
+_HELD_MS = const(5000)
+_LOOK_MS = const(10)
+
+
+def request(device, forget: bool = False) -> None:
+    """Record that the factory image is to be restored: RESCUE, and the next boot does it.
+
+    forget: delete the application's keys from the KV as well, before. Raises StateError
+    "none" without a factory image, and what is wrong with it: a good image is not given up
+    for a bad one.
+    """
+    record = device.slots.load()
+    if record is None or PARTITION not in device.partitions:
+        raise StateError("none")
+    _check(device)
+    if forget:
+        # If power goes here, keys are gone but nothing is requested yet: ask again.
+        for key in device.kv.keys():
+            if not key.startswith("ota."):
+                device.kv.delete(key)
+    # If power goes after this record, the next boot restores; before it, nothing happened.
+    record.reason = code("restore")
+    rescue(device, record)
+
+
+def pressed(device) -> None:
+    """request() if the pin of config "restore_pin" is held through its time at the start.
+
+    {"pin": id, "level": 0 or 1 while held, "ms": time}. Nothing if the factory image is in
+    place, whole: a pin that is stuck does not wear the flash.
+    """
+    import machine
+
+    spec = device.config["restore_pin"]
+    level = spec.get("level", 0)
+    pull = machine.Pin.PULL_DOWN if level else machine.Pin.PULL_UP
+    pin = machine.Pin(spec["pin"], machine.Pin.IN, pull)
+    for _ in range(spec.get("ms", _HELD_MS) // _LOOK_MS + 1):
+        if pin.value() != level:
+            return
+        device.feed()
+        sleep_ms(_LOOK_MS)
+    record = device.slots.load()
+    if record is None or record.state == state.RESCUE:
+        return  # restored anyway
+    try:
+        header = _check(device)
+        if (
+            record.state != state.IDLE
+            or record.image.digest != header.image_digest
+            or not holds(device.slot(record.active), record.image, device.feed)
+        ):
+            request(device)
+    except OtaError as e:
+        note(device, record, e)
+
+
+def restore(device, record) -> bool:
+    """RESCUE -> IDLE with the factory image, True; False if there is none that may run.
+
+    If power goes in here, the record still says RESCUE and all of it is done again.
+    """
+    # Strategy ab has a slot to spare: what was in the active one stays until the end.
+    number = 1 - record.active if device.strategy == "ab" else 0
+    try:
+        header = _check(device)
+        # Said twice before the slot changes: if a cut program also harms the record before it,
+        # as it may on some chips, what comes back is not one that believes in the old image.
+        record.journal = record.journal + 1 & 0xFFFFFFFF
+        device.slots.save(record)
+        _write(device, header, device.slot(number))
+    except OtaError as e:
+        if record.reason in (0, code("restore")):  # else what led here matters more
+            record.reason = e.code
+            device.slots.save(record)
+        return False
+    record.state = state.IDLE
+    record.active, record.previous = number, NONE
+    record.tries = 0
+    record.image = Image(header.version, header.floor, header.image_size, header.image_digest)
+    record.old = record.new = Image()
+    device.slots.save(record)
+    return True
+
+
+def _check(device):
+    """Header of the factory package, checked from flash; it must do on a board as new."""
+    header = genuine(device, device.region(PARTITION))
+    admit(device, Record(), header)
+    if header.encoding != FULL:
+        raise PolicyError("base", header.base_size)
+    for number in range(2 if device.strategy == "ab" else 1):
+        slot = device.slot(number)
+        geometry(slot, header.block_size, True)
+        if header.image_size > slot.size:
+            raise PolicyError("fit", header.image_size, slot.size)
+    return header
+
+
+def _write(device, header, slot):
+    device.prepare_kv()
+    inflater = device.inflater(header)
+    out = device.block()[: header.block_size]
+    reader = RegionReader(device.region(PARTITION), header.length, header.payload_size)
+    for _, index, length in chunks.blocks(
+        chunks.Chunks(header), reader, inflater, decoder(header, slot), out
+    ):
+        # Also where the slot looks right: a cell of a write that was cut may be weak.
+        put(slot, index * header.block_size, out[:length])
+        device.feed()
+    slot.sync()
+    device.free()
+    if digest(slot, header.image_size, device.feed) != header.image_digest:
+        raise VerifyError("digest", header.image_size)
