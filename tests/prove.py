@@ -20,6 +20,7 @@ import prove_flash
 from explore import Failed
 from faults import EFFECTS
 from prove_kv import Geometry, Scenario, resets
+from prove_tries import Tries
 from prove_update import GEOMETRIES, KINDS, Update
 
 PARTS = ("kv", "update", "twice", "resets", "contents", "flips")
@@ -51,18 +52,27 @@ def geometries():
 
 
 def updates():
-    """Every update and way back: (strategy, kind, size, sector, program, back, options)."""
+    """Every update, way back and trial: (strategy, kind, size, sector, program, what, options);
+    what: "" the update, "b" the way back, "t" three tries and the way back."""
     for strategy, kind in KINDS:
         for sector, program in GEOMETRIES:
             for ecc in (False, True):
                 if ecc and program == 1:
                     continue
-                for back in (False, True):
-                    if back and (kind == "factory" or (strategy, kind) == ("inplace", "full")):
+                for what in ("", "b", "t"):
+                    if what and (kind == "factory" or (strategy, kind) == ("inplace", "full")):
                         continue  # nothing leads back: a full package has no reverse one
-                    yield strategy, kind, "24k", sector, program, back, {"ecc": ecc}
+                    if what != "t" or kind != "full":
+                        yield strategy, kind, "24k", sector, program, what, {"ecc": ecc}
                 if not ecc:
-                    yield strategy, kind, "130k", sector, program, False, {}
+                    yield strategy, kind, "130k", sector, program, "", {}
+
+
+def update(spec):
+    """The Update of one of updates()."""
+    if spec[5] == "t":
+        return Tries(*spec[:5], **spec[6])
+    return Update(*spec[:5], spec[5] == "b", **spec[6])
 
 
 def jobs(part, quick):
@@ -112,13 +122,13 @@ def _work(part, quick, i, n):
     if part == "update":
         spec = list(updates())[i]
         every = 60 if quick else 6 if spec[2] == "130k" else 1
-        return Update(*spec[:6], **spec[6]).explore(EFFECTS, _each(every), n)
+        return update(spec).explore(EFFECTS, _each(every), n)
     if part == "twice":
         every = 151 if quick else 60
         if i >= 0:
             return Scenario(geometries()[i], n).twice(EFFECTS, _AGAIN, _each(every))
         spec = list(updates())[-1 - i]
-        return Update(*spec[:6], **spec[6]).twice(EFFECTS, _AGAIN, _each(every), 2, n)
+        return update(spec).twice(EFFECTS, _AGAIN, _each(every), 2, n)
     if part == "resets":
         found = geometries()
         return sum(
@@ -154,13 +164,13 @@ def replay(code):
     else:
         name = "-".join(parts[:5])
         for spec in updates():
-            update = Update(*spec[:6], **spec[6]) if name.startswith(spec[0]) else None
-            if update and update.name == name:
+            found = update(spec) if name.startswith(spec[0]) else None
+            if found and found.name == name:
                 break
         seed, rest = int(parts[5]), parts[6:]
 
         def run(*case):
-            update.replay(seed, *case)
+            found.replay(seed, *case)
 
     case = [int(p) if p.isdigit() else p for p in rest]
     run(*case)

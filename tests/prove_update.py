@@ -12,6 +12,7 @@ from explore import Failed, Run, cut, explore, repeat, seed_of
 from images import image, vector
 from nor import Nor, PowerCut
 from ota import device, factory, state, trial
+from prove_budget import Budget
 from rig import KB, Rig
 
 SIZES = {"24k": 24 * KB, "130k": 130 * KB}
@@ -55,9 +56,17 @@ class Update:
         if back:
             self.rig.install(self.package)
             self.rig.boot()
-        self.run = Run(self.nor, [self._give_up] if back else [self._update])
+        worn = list(self.nor.wear)
+        self.run = Run(self.nor, self.actions())
+        self.cut_at = 0  # number of the operation that was cut
+        self.seen = self.rig.device.slots.load().seen
         if not self.rig.runs(self.old if back else self.new):
             raise Failed(self.name, "clean run")
+        self._budget = Budget(self, worn)
+
+    def actions(self):
+        """What is run and cut, step by step."""
+        return [self._give_up] if self.back else [self._update]
 
     def _exchange(self, nor):
         # The same board with a chip of other manners.
@@ -84,6 +93,7 @@ class Update:
         """Every single cut; returns how many."""
 
         def visit(n, effect):
+            self.cut_at = n
             self.checked("%s-%d-%d-%s" % (self.name, seed, n, effect), effect)
 
         return explore(self.nor, self.run, effects, visit, seed, wanted)
@@ -94,6 +104,7 @@ class Update:
         nor = self.nor
 
         def visit(n, effect):
+            self.cut_at = n
             recovery = Run(nor, [self.rig.boot])
             nor.restore(recovery.start)
             for m, op in enumerate(recovery.log):
@@ -113,6 +124,7 @@ class Update:
     def replay(self, seed, n, effect, m=None, second=None):
         """One case of explore() or twice()."""
         nor = self.nor
+        self.cut_at = n
         nor.restore(self.run.start)
         for op in self.run.log[:n]:
             repeat(nor, op)
@@ -131,7 +143,7 @@ class Update:
             if "collateral" in (effect, second):
                 self.check_damaged()
             else:
-                self.check()
+                self.check(2 if second else 1)
         except Failed as e:
             raise Failed(code, *e.args) from e
         except PowerCut:
@@ -139,14 +151,15 @@ class Update:
         except BaseException as e:
             raise Failed(code, repr(e)) from e
 
-    def check(self):
-        """Boot after a cut, look, finish, look."""
+    def check(self, cuts):
+        """Boot after cuts, look, finish, look."""
         rig, nor = self.rig, self.nor
         ops = nor.ops
         record = self._settled()
         used = nor.ops - ops
         if used > len(self.run.log) + _SLACK:
             raise Failed("operations of the recovery", used)
+        self._budget.check(cuts)
         first = rig.runs(self.old)
         if not first and not rig.runs(self.new):
             raise Failed("neither old nor new")

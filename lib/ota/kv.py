@@ -82,6 +82,30 @@ class KV(Mount):
                 raise FlashError("crc", op)
         return bytes(value)
 
+    def readinto(self, key: str, buf, offset: int = 0) -> int:
+        """Fill buf from byte `offset` of the value of key on, for values too long to hold.
+
+        Returns the bytes read, 0 behind the end, -1 if there is no such key. At offset 0 the
+        whole value is checked first. Raises FlashError "crc", "io".
+        """
+        self._mounted()
+        name = _name(key)
+        i = self._find(name)
+        if i < 0:
+            return -1
+        op, size = self._at[i], self.vlen
+        if not offset:
+            head = bytes(self._view[:_HEAD])
+            crc = crc32(head[4:], self.seed(op - 4))
+            if not head[7] & IN_BATCH and self.crc(op + 4, len(name) + size, crc) != (
+                int.from_bytes(head[:4], "little")
+            ):
+                raise FlashError("crc", op)
+        n = max(0, min(len(buf), size - offset))
+        if n:
+            self.region.read(op + 4 + len(name) + offset, memoryview(buf)[:n])
+        return n
+
     def set(self, key: str, value) -> None:
         """Store value, bytes-like, under key; an equal value is not written again.
 

@@ -48,6 +48,7 @@ class Log:
             raise FlashError("config", self.sectors)
         self.kind = self.klen = self.vlen = 0
         self.readable = False  # a header could be read
+        self._sums = 0, 0  # of the record just read: CRC behind its head, and whole
         self._buf = bytearray(_BUFFER)
         self._view = memoryview(self._buf)
         self._first8 = self._view[:_HEAD]  # slices cost heap, and record() is called a lot
@@ -156,10 +157,25 @@ class Log:
         crc = crc32(self._after4, self.seed(at))
         if self.crc(at + _HEAD, klen + vlen, crc) != stored:
             return 0
+        self._sums = crc, stored
         self.kind = kind
         self.klen = klen
         self.vlen = vlen
         return self.align(_HEAD + klen + vlen)
+
+    def body_crc(self) -> int:
+        """CRC-32 of key and value of the record just read, as they were read then."""
+        # A CRC is linear: what the place and the head add to it comes out again by zeros.
+        head, stored = self._sums
+        n = self.klen + self.vlen
+        plain = 0
+        zeros = bytes(_PAGE)
+        while n > 0:
+            part = zeros[:n]
+            head = crc32(part, head)
+            plain = crc32(part, plain)
+            n -= len(part)
+        return stored ^ head ^ plain
 
     def scan(self, s: int, times: int = 1):
         """Yield (offset, length) for each valid record of sector s, in order.

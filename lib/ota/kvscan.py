@@ -26,7 +26,7 @@ class Scan(Ring):
         self.torn = []
         self.last = -1  # place of the last data record that no SYNC proves
         self._names = []  # its keys
-        self._body, self._body_at = b"", -1  # the data record before, and where it is
+        self._body, self._body_at = None, -1  # the data record before, and where it is
         self.spent = (0, 0)
 
     def classify(self) -> bool:
@@ -148,7 +148,7 @@ class Scan(Ring):
             voids = self.voids = []
             self.torn = []
             self.last = -1
-            self._body, self._body_at = b"", -1
+            self._body, self._body_at = None, -1
             self.clear_index()
             proven = 0
             notes = [0] * self.sectors
@@ -204,12 +204,7 @@ class Scan(Ring):
             if size <= len(self._view):
                 # The check left key and value in the buffer: what was checked counts.
                 body = bytes(self._view[:size])
-                if body == self._body:
-                    # The copy of one whose bits may be weak: its key may read differently now,
-                    # so it is found by its place.
-                    self.forget(self._body_at, self._body_at + _HEAD + size)
-                if not kind & COPY:  # those of a compaction may stand between the two
-                    self._body, self._body_at = body, at
+                self._same(at, size, body)
                 if kind & 0x7F != BATCH:
                     self._say(kind, at + 4, kind & 0x7F, body[: self.klen], self.vlen)
                     return proven
@@ -220,12 +215,22 @@ class Scan(Ring):
                     self._say(kind, at + _HEAD + i, what & ~IN_BATCH, key, vlen)
                     i += 4 + klen + vlen
                 return proven
+            self._same(at, size, (self.klen, self.vlen, self.body_crc()))
             for op, what, klen, vlen in self.ops(at):
                 name = bytearray(klen)
                 if klen:
                     self.region.read(op + 4, name)
                 self._say(kind, op, what, bytes(name), vlen)
         return proven
+
+    def _same(self, at: int, size: int, body) -> None:
+        """Note the body of a data record: bytes, or lengths and CRC where they are too many."""
+        if body == self._body:
+            # The copy of one whose bits may be weak: its keys may read differently now, so it
+            # is found by its place.
+            self.forget(self._body_at, self._body_at + _HEAD + size)
+        if not self.kind & COPY:  # those of a compaction may stand between the two
+            self._body, self._body_at = body, at
 
     def _say(self, kind: int, op: int, what: int, key: bytes, vlen: int) -> None:
         """Apply one operation of a data record of that kind."""

@@ -5,7 +5,7 @@
     TRIAL   the new image runs unconfirmed         BACK    the boot stage goes back
     RESCUE  no image that may run
 
-docs/states.md says what each move means; tests/shared/test_state.py holds each row.
+docs/states.md says what each move means; tests/shared/test_moves.py makes each of them.
 """
 
 from .compat import const

@@ -7,8 +7,8 @@ import types
 import ota
 
 NAMES = (
-    "configure check_and_update steps install_url install fetch confirm rollback restore status store"
-    " partitions"
+    "configure check_and_update steps install_url install fetch confirm rollback restore status"
+    " store partitions"
 ).split()
 
 

@@ -7,6 +7,7 @@ from ota.errors import FlashError
 from ota.flash import Region
 from ota.flash.ram import RamFlash
 from ota.kv import KV
+from ota.kvstore import Store
 
 _ALL = hasattr(os, "getenv") and os.getenv("OTA_CUTS")  # every byte instead of every fifth
 
@@ -201,6 +202,57 @@ class TestUse(_Case):
         self.assertEqual(KV(kv.region).get("a"), b"1")
         KV(kv.region).set("b", b"2")
         self.assertEqual(sorted(KV(kv.region).keys()), ["a", "b"])
+
+
+class TestLong(_Case):
+    """Values up to a sector, written and read in pieces."""
+
+    def test_as_long_as_a_sector_lets_it(self):
+        nor, kv = _store(8, 4096, 8)
+        size = 4096
+        ops = nor.ops
+        while True:
+            value = bytes([i * 7 & 0xFF for i in range(size)])
+            try:
+                kv.set("long", value)
+                break
+            except FlashError as e:
+                self.assertEqual((e.reason, nor.ops), ("full", ops))
+                size -= 16
+        self.assertGreaterEqual(size, 3300)
+        kv = _again(kv)
+        buf = bytearray(100)
+        got = bytearray()
+        while True:
+            n = kv.readinto("long", buf, len(got))
+            if not n:
+                break
+            got += buf[:n]
+        self.assertTrue(got == value)
+        self.assertEqual(kv.readinto("long", buf, size + 5), 0)
+        self.assertEqual(kv.readinto("none", buf), -1)
+        self.assertEqual(kv.readinto("long", bytearray()), 0)
+
+    def test_damage_shows_before_the_first_piece(self):
+        nor, kv = _store(3, 4096, 8)
+        kv.set("long", bytes(1000))
+        kv.batch([("a", b"1"), ("b", bytes(700))])
+        at = bytes(nor.data).find(b"long")
+        nor.data[at + 900] ^= 4
+        with self.assertRaises(FlashError) as cm:
+            kv.readinto("long", bytearray(10))
+        self.assertEqual(cm.exception.reason, "crc")
+        self.assertEqual(kv.readinto("b", bytearray(1000)), 700)
+        self.assertEqual(kv.readinto("a", bytearray(10)), 1)
+
+    def test_through_the_store(self):
+        _, kv = _store(3, 4096, 8)
+        kv.set("long", b"abc")
+        kv.sync()
+        store = Store(kv.region)
+        store.mount()
+        buf = bytearray(2)
+        self.assertEqual((store.readinto("long", buf, 1), bytes(buf)), (2, b"bc"))
 
 
 class TestGeometry(_Case):

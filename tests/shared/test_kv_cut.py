@@ -154,6 +154,25 @@ class TestDirected(unittest.TestCase):
             kv.set("key1", bytes([i & 0xFF]) * 9)
         self.assertEqual(self.found()["key0"], b"old")
 
+    def test_a_key_of_a_long_batch_that_reads_either_way(self):
+        # Its check fitted once; the key is read again from flash, and may be another then.
+        for seed in range(12):
+            self.nor = Nor(8192, 4096, 8, seed)
+            self.region = Region(self.nor, 0, 8192)
+            self.kv = KV(self.region)
+            self.kv.mount()
+            pairs = [("key%d" % i, bytes([i]) * 150) for i in range(5)]
+            start = self.kv.end
+            self.kv.batch(pairs)
+            at = bytes(self.nor.data).find(b"key4", start)
+            self.nor.weaken(at + 3, 1, 2)
+            for _ in range(4):
+                self.nor.power_on()
+                found = self.found()
+                if found:
+                    self.assertEqual(found, dict(pairs))
+                    self.assertEqual(self.found(), found)
+
     def test_a_record_once_seen_stays(self):
         self.larger()
         self.kv.set("key0", b"old")
