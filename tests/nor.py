@@ -326,7 +326,10 @@ class Nor:
         for s in range(self.sector_of(offset), self.sector_of(offset + n - 1) + 1):
             self._dirty.add(s)
         if self.log is not None:
-            self.log.append(("program", offset, bytes(data)))
+            kept = bytearray(data)
+            if self._flip:
+                _invert(kept)  # as it was handed over
+            self.log.append(("program", offset, bytes(kept)))
         effect = self._due()
         refused = self.ecc and units.count(_FAINT)
         if refused and effect in EFFECTS:
@@ -455,6 +458,29 @@ class Area:
         if offset < 0 or offset + n > self.size:
             raise Misuse("out of range", offset, n)
         return self._offset + offset
+
+
+class Inverted:
+    """Driver of a chip whose erased value is 0x00, for a library to which it is 0xFF."""
+
+    def __init__(self, nor):
+        self._nor = nor
+        self.size = nor.size
+        self.sector_size = nor.sector_size
+        self.program_size = nor.program_size
+        self.erase = nor.erase
+        self.sync = nor.sync
+
+    def read(self, offset, buf):
+        """Fill buf from offset."""
+        self._nor.read(offset, buf)
+        _invert(buf)
+
+    def program(self, offset, data):
+        """As Nor.program()."""
+        data = bytearray(data)
+        _invert(data)
+        self._nor.program(offset, data)
 
 
 def _invert(buf):

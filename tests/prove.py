@@ -48,6 +48,10 @@ def geometries():
     found.append(Geometry(2, 512, 8, 4, 12, settled=True))
     found.append(Geometry(4, 1024, 16, 5, 16, settled=True))
     found.append(Geometry(2, 2048, 1, 5, 16, page=256, settled=True))
+    found.append(Geometry(3, 1024, 8, 5, 16, uneven=True))
+    found.append(Geometry(3, 1024, 8, 5, 16, erased=0))
+    found.append(Geometry(3, 1024, 8, 5, 16, erased=0, ecc=True))
+    found.append(Geometry(3, 4096, 8, 4, 700, steps=30))
     return found
 
 

@@ -8,7 +8,7 @@ later boot finds the same and a settled store is not written to; and the store g
 from explore import Failed, Run, cut, explore, repeat, seed_of
 from faults import EFFECTS
 from kv_cuts import do, model_of, random_steps
-from nor import Nor, PowerCut
+from nor import Inverted, Nor, PowerCut
 from ota.errors import FlashError
 from ota.flash import Region
 from ota.kv import KV
@@ -25,12 +25,29 @@ class Geometry:
         self.sectors, self.size, self.unit = sectors, size, unit
         self.keys, self.longest, self.steps, self.skip = keys, longest, steps, skip
         self.options = options
+        self.uneven = options.pop("uneven", False)
         flags = "".join(sorted([k[0] for k in options if options[k]]))
+        if options.get("erased") == 0:
+            flags += "0"
+        if self.uneven:
+            flags += "u"
         self.name = "%dx%du%d%s" % (sectors, size, unit, flags)
 
     def nor(self, seed):
         """The flash."""
+        if self.uneven:  # smaller ones before, a larger one behind
+            lengths = [self.size // 2] * 2 + [self.size] * self.sectors + [self.size * 4]
+            return Nor(0, 0, self.unit, seed, uneven=lengths, **self.options)
         return Nor(self.sectors * self.size, self.size, self.unit, seed, **self.options)
+
+    def region(self, nor):
+        """Where the store lies on it."""
+        driver = nor
+        if self.uneven:
+            driver = nor.area(2, self.sectors)
+        elif self.options.get("erased") == 0:
+            driver = Inverted(nor)
+        return Region(driver, 0, driver.size)
 
 
 class Scenario:
@@ -39,7 +56,7 @@ class Scenario:
     def __init__(self, geometry, seed):
         self.geometry, self.seed = geometry, seed
         self.nor = nor = geometry.nor(seed)
-        self.region = Region(nor, 0, nor.size)
+        self.region = geometry.region(nor)
         steps = random_steps(geometry.steps + geometry.skip, seed, geometry.keys, geometry.longest)
         kv = KV(self.region)
         kv.mount()
@@ -167,7 +184,7 @@ class Scenario:
 def resets(geometry, seed, count, effects=EFFECTS[:-1]):
     """A long life: work, a cut anywhere, a boot that may be cut too, again and again."""
     nor = geometry.nor(seed)
-    region = Region(nor, 0, nor.size)
+    region = geometry.region(nor)
     steps = random_steps(200, seed, geometry.keys, geometry.longest)
     dice = seed
     model = {}
