@@ -73,10 +73,12 @@ GROUPS = {
             "delta/add.py",
             "delta/full.py",
             "delta/patch.py",
+            "delta/pointers.py",
+            "delta/thumb.py",
         ),
     ),
     # Machine code: only for ports whose build tells mpy-cross its architecture (-march).
-    "viper": (("delta",), ("delta/add_viper.py",)),
+    "viper": (("delta",), ("delta/add_viper.py", "delta/thumb_viper.py")),
     "ab": (("delta", "staging"), ("strategy/ab.py",)),
     "staging": (("core",), ("journal.py", "strategy/receive.py", "strategy/staging.py")),
     # A factory image to go back to: needs a partition "factory".

@@ -5,11 +5,15 @@ blocks, inflated length, stored bytes], deflated as docs/format.md section 4 say
 """
 
 import json
+import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 from delta_stream import Noise
 from otatool import delta
+from otatool.pointers import Table
+from otatool.pointers.thumb import Thumb
 
 OUT = Path(__file__).parent / "vectors" / "delta"
 BLOCK = 256
@@ -27,6 +31,39 @@ def images():
     new[1100:1100] = noise.bytes(90)
     new[20:120], new[900:1000] = new[900:1000], new[20:120]
     return old, bytes(new)
+
+
+def calls(seed, size, base):
+    """Bytes like Thumb code at an address: calls all over, words that hold addresses."""
+    noise = Noise(seed + 1)
+    out = bytearray(noise.bytes(size))
+    for at in range(1, size, 2):
+        out[at] = 0x40 | out[at] & 0x3F  # no call by chance
+    at = 0
+    called = [0]
+    while at + 8 <= size:
+        if noise.below(3) == 0:
+            called.append(noise.below(size) // 2 * 2)
+            distance = called[-1] - at - 4
+            j = distance >> 24 & 1 ^ 1
+            out[at : at + 4] = struct.pack(
+                "<HH",
+                0xF000 | (distance >> 24 & 1) << 10 | distance >> 12 & 0x3FF,
+                0xD000
+                | ((distance >> 23 & 1) ^ j) << 13
+                | ((distance >> 22 & 1) ^ j) << 11
+                | distance >> 1 & 0x7FF,
+            )
+            at += 4
+        if noise.below(6) == 0:
+            at += -(base + at) % 4
+            where = base + called[noise.below(len(called))]
+            if noise.below(4) == 0:
+                where = 0x20000000 + noise.below(4096)
+            out[at : at + 4] = struct.pack("<I", where | 1)
+            at += 4
+        at += 2 + noise.below(20) // 2 * 2
+    return bytes(out[:size])
 
 
 def chunks(writer):
@@ -53,13 +90,26 @@ def chunks(writer):
     return out
 
 
+def moved_code():
+    """Thumb code at 0x08020000, and the same with something put in: every pointer follows."""
+    old = calls(11, 3000, 0x08020000)
+    f = Thumb(0x08020000, len(old))
+    f.table = Table(np.array([0x08020000 + 1000]), np.array([20]))
+    new = f.predict(old[:1000], 0, 0) + Noise(5).bytes(20) + f.predict(old[1000:], 1000, 1020)
+    return old, new, f
+
+
 def main():
-    """Write both files."""
+    """Write the files."""
     OUT.mkdir(exist_ok=True)
-    old, new = images()
-    for name, ordered in (("patch", False), ("in_place", True)):
-        plans = delta.plan(old, new, BLOCK, ordered)
-        writer = delta.PatchWriter(plans, old, new, BLOCK, ordered)
+    for name, ordered, (old, new, filter) in (
+        ("patch", False, (*images(), None)),
+        ("in_place", True, (*images(), None)),
+        ("thumb", False, moved_code()),
+        ("thumb_in_place", True, moved_code()),
+    ):
+        plans = delta.plan(old, new, BLOCK, ordered, None, filter)
+        writer = delta.PatchWriter(plans, old, new, BLOCK, ordered, filter)
         vector = {
             "old": old.hex(),
             "new": new.hex(),
@@ -70,6 +120,8 @@ def main():
             "count": writer.count,
             "chunks": chunks(writer),
         }
+        if filter:
+            vector["pointers"] = struct.unpack("<BxHIII", filter.field())
         (OUT / (name + ".json")).write_text(json.dumps(vector, indent=1) + "\n")
 
 

@@ -125,7 +125,7 @@ def _work(part, quick, i, n):
         return Scenario(geometries()[i], n).explore(EFFECTS, _each(every))
     if part == "update":
         spec = list(updates())[i]
-        every = 60 if quick else 6 if spec[2] == "130k" else 1
+        every = 60 if quick else 12 if spec[2] == "130k" else 2 if spec[5] == "t" else 1
         return update(spec).explore(EFFECTS, _each(every), n)
     if part == "twice":
         every = 151 if quick else 60

@@ -22,7 +22,7 @@ from .covers import Segment
 from .errors import ToolError
 from .keys import SigningKey
 
-CHUNK_MAX = 4224  # stored bytes of a chunk, its header included
+CHUNK_MAX = 4224  # stored bytes of a chunk, its header included; a table of pointers comes on top
 RESTART = 65536  # bytes of payload between restart points, at the most
 BLOCK = 4096
 
@@ -82,8 +82,7 @@ def patch(
     behind = b""
     if reverse is not None:
         behind = patch(new, old, reverse, keys, block, True, **options).data
-    plans = delta.plan(old, new, block, in_place)
-    writer = delta.PatchWriter(plans, old, new, block, in_place)
+    writer = delta.best(old, new, block, in_place)
     return package(
         writer, new, old, meta, keys, block=block, ordered=in_place, behind=behind, **options
     )
@@ -132,7 +131,8 @@ def package(
         len(payload),
         hashlib.sha256(parts[0]).digest()[: fmt.CHAIN],
     )
-    head = _header(meta, new, old, values, behind, keys)
+    moved = writer.filter.field() if writer.filter else b""
+    head = _header(meta, new, old, values, behind, keys, moved)
     data = head + payload + behind
     length, signatures = fmt.lengths(head)
     built = Built(data, hashlib.sha256(head[:length]).digest(), len(new), len(payload), w)
@@ -228,7 +228,8 @@ def _try_chunk(writer, wbits, restart, limit, progress):
             trial = z.copy() if kept is None else kept.copy()
             body = trial.compress(data)
             grown = stored + body
-            if len(grown + trial.copy().flush(zlib.Z_SYNC_FLUSH)) > limit:
+            most = limit + len(writer.table) if fresh and i == first else limit
+            if len(grown + trial.copy().flush(zlib.Z_SYNC_FLUSH)) > most:
                 break
             stored, kept = grown, trial
             inflated += len(data)
@@ -267,7 +268,7 @@ def _chain(parts):
     return out[::-1]
 
 
-def _header(meta, new, old, payload, behind, keys):
+def _header(meta, new, old, payload, behind, keys, pointers=b""):
     """Prefix, fields and signatures."""
     fields = [
         (fmt.PRODUCT, meta.product.encode()),
@@ -279,6 +280,8 @@ def _header(meta, new, old, payload, behind, keys):
     ]
     if old is not None:
         fields.append((fmt.BASE, _sized(old)))
+    if pointers:
+        fields.append((fmt.POINTERS, pointers))
     if meta.mpy:
         fields.append((fmt.MPY, struct.pack("<H", meta.mpy)))
     if meta.base_version:

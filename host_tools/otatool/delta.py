@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from ota.codec import Inflater
 from ota.delta.full import Full
 from ota.delta.patch import Patch
+from ota.delta.pointers import Pointers
 
+from . import pointers
 from .covers import Costs, Segment, bsdiff_covers, different_runs, merge, refine, whole
 from .ordering import ORDERS, without_lost
+from .pointers import Filter
 
+_ROUNDS = 3  # of a pointer filter: each finds more pointers by the copies of the one before
 META_BOUND = 3072  # bytes of metadata in a block: what a device keeps for it
 WBITS = 12  # window of the trial encodings
 
@@ -42,12 +46,61 @@ class BlockPlan:
     segments: list[Segment]
 
 
+class Source:
+    """The old image as copies bring it: with its pointers rewritten, if there is a filter."""
+
+    def __init__(self, old: bytes, filter: Filter | None = None):
+        self.old, self.filter = old, filter
+        self._seen: dict[Segment, bytes] = {}
+
+    def copy(self, s: Segment) -> bytes:
+        """What copy s brings."""
+        assert s.old is not None
+        piece = self.old[s.old : s.old + s.length]
+        if self.filter is None:
+            return piece
+        if s not in self._seen:
+            self._seen[s] = self.filter.predict(piece, s.old, s.new)
+        return self._seen[s]
+
+
+def best(
+    old: bytes,
+    new: bytes,
+    block: int = 4096,
+    in_place: bool = False,
+    sector: int | None = None,
+) -> "PatchWriter":
+    """The smallest known patch from old to new, with or without a pointer filter.
+
+    Arguments and errors are those of plan().
+    """
+    plans = plan(old, new, block, in_place, sector)
+    writer = PatchWriter(plans, old, new, block, in_place)
+    size = deflated_size(writer)
+    for candidate in pointers.candidates(old, new) if plans else ():
+        segments = [s for p in plans for s in p.segments]
+        for _ in range(_ROUNDS):
+            found = candidate.moves(old, new, segments)
+            candidate = candidate.fitted(*found)
+            if not len(candidate.table.starts):
+                break
+            made = plan(old, new, block, in_place, sector, candidate)
+            again = PatchWriter(made, old, new, block, in_place, candidate)
+            small = deflated_size(again)
+            segments = [s for p in made for s in p.segments]
+            if small < size:
+                writer, size = again, small
+    return writer
+
+
 def plan(
     old: bytes,
     new: bytes,
     block: int = 4096,
     in_place: bool = False,
     sector: int | None = None,
+    filter: Filter | None = None,
 ) -> list[BlockPlan]:
     """The smallest known patch from old to new, as block plans in write order.
 
@@ -57,6 +110,7 @@ def plan(
             left out and the others ordered so that nothing is read after it was overwritten.
             At least one block comes, if the images differ.
         sector: erase unit of the place that is written, in bytes.
+        filter: of the pointers that copies bring along, with its table.
     Raises ValueError if a block cannot be written in place on such sectors.
     """
     if in_place and sector is not None and block % sector:
@@ -64,19 +118,23 @@ def plan(
     if in_place and old[: len(new)] == new:
         # The end alone is cut off: a package needs a block to say so.
         return _cut([Segment(0, len(new), 0)], len(new), block)[-1:] if old != new else []
-    covers = bsdiff_covers(old, new)
+    source = Source(old, filter)
+    was, now = old, new
+    if filter:
+        was, now = filter.normalised(old, True), filter.normalised(new, False)
+    covers = bsdiff_covers(was, now)
     best: list[BlockPlan] = []
     best_size = -1
     seen = []
     for costs in _TRIALS:
-        segments = refine(old, new, covers, costs) if costs else whole(new, covers)
+        segments = refine(was, now, covers, costs) if costs else whole(new, covers)
         if segments in seen:
             continue
         seen.append(segments)
         plain = _cut(segments, len(new), block)
         for candidate in _in_orders(old, new, plain, block) if in_place else (plain,):
-            candidate = [_bounded(p, old, new, in_place) for p in candidate]
-            size = deflated_size(PatchWriter(candidate, old, new, block, in_place))
+            candidate = [_bounded(p, source, new, in_place) for p in candidate]
+            size = deflated_size(PatchWriter(candidate, old, new, block, in_place, filter))
             if best_size < 0 or size < best_size:
                 best, best_size = candidate, size
     return best
@@ -85,29 +143,39 @@ def plan(
 class PatchWriter:
     """Serialises block plans (encoding 1), in write order.
 
-    plans: from plan(), made with the same images, block and order. `count`: blocks;
-    `meta_max`: bytes, the longest metadata of a block.
+    plans: from plan(), made with the same images, block, order and filter. `count`: blocks;
+    `meta_max`: bytes, the longest metadata of a block or the table of the filter. `table`:
+    the filter's, as it comes in front of the first block and at every restart.
     """
 
     def __init__(
-        self, plans: Sequence[BlockPlan], old: bytes, new: bytes, block: int, ordered: bool
+        self,
+        plans: Sequence[BlockPlan],
+        old: bytes,
+        new: bytes,
+        block: int,
+        ordered: bool,
+        filter: Filter | None = None,
     ):
         if not ordered and [p.index for p in plans] != list(range(-(-len(new) // block))):
             raise ValueError("without an order of their own all blocks come, ascending")
         self.plans = plans
         self.count = len(plans)
-        self._old = old
+        self.filter = filter
+        self.table = filter.table.pack() if filter else b""
+        self.source = source = Source(old, filter)
         self._new = new
         self._ordered = ordered
         # After i blocks: (index of the next block if it follows, diagonal).
         self._states = [(0, 0)] * (self.count + 1)
         self._restart = True
-        self.meta_max = 0
+        self._start = -1  # block that the last restart chunk begins with
+        self.meta_max = max(0, len(self.table) - 4)
         # Where restarts will be is not known yet, so each block is measured both ways.
         state = (0, 0)
         for p in plans:
-            parts, after = _serialise(p, old, new, ordered, state)
-            again, _ = _serialise(p, old, new, ordered, (0, 0))
+            parts, after = _serialise(p, source, new, ordered, state)
+            again, _ = _serialise(p, source, new, ordered, (0, 0))
             self.meta_max = max(self.meta_max, _meta_size(parts), _meta_size(again))
             state = after
 
@@ -120,12 +188,14 @@ class PatchWriter:
         if self._restart:
             self._restart = False
             self._states[i] = (0, 0)
+            self._start = i
         parts, self._states[i + 1] = _serialise(
-            self.plans[i], self._old, self._new, self._ordered, self._states[i]
+            self.plans[i], self.source, self._new, self._ordered, self._states[i]
         )
         control, gaps, values, literals = parts
         head = struct.pack("<HHH", len(control), len(gaps), len(values))
-        return head + control + gaps + values + literals
+        table = self.table if i == self._start else b""
+        return table + head + control + gaps + values + literals
 
     def index(self, i: int) -> int:
         """Which block of the image block i in write order is."""
@@ -136,6 +206,8 @@ class FullWriter:
     """A full image (encoding 0) with the interface of PatchWriter."""
 
     meta_max = 0
+    filter = None
+    table = b""
 
     def __init__(self, new: bytes, block: int):
         self.count = -(-len(new) // block)
@@ -213,8 +285,12 @@ def decode(
         decoder = Full(image_size, block)
     else:
         done = bytearray((blocks + 7) // 8) if in_place else None
+        moved = None
+        if writer.filter:
+            kind, count, base, low, high = struct.unpack("<BxHIII", writer.filter.field())
+            moved = Pointers(kind, count, base, low, high, len(old))
         decoder = Patch(
-            Memory(flash), len(old), image_size, block, writer.meta_max, in_place, done
+            Memory(flash), len(old), image_size, block, writer.meta_max, in_place, done, moved
         )
     out = bytearray(block)
     for i in range(writer.count):
@@ -276,24 +352,24 @@ def _in_orders(old, new, plans, block):
         yield ordered
 
 
-def _bounded(p, old, new, ordered):
+def _bounded(p, source, new, ordered):
     """The plan with its metadata inside META_BOUND: the worst copies become literals."""
     segments = p.segments
     while True:
         p = BlockPlan(p.index, p.start, p.length, segments)
         # What a state can add is far less than the room kept here: 5 bytes of index, 5 of
         # diagonal.
-        parts, _ = _serialise(p, old, new, ordered, (0, 0))
+        parts, _ = _serialise(p, source, new, ordered, (0, 0))
         if _meta_size(parts) + 10 <= META_BOUND:
             return p
         copies = [s for s in segments if s.old is not None]
-        worst = max(copies, key=lambda s: _copy_meta(s, old, new) / s.length)
+        worst = max(copies, key=lambda s: _copy_meta(s, source, new) / s.length)
         segments = merge(Segment(s.new, s.length, None) if s is worst else s for s in segments)
 
 
-def _copy_meta(s, old, new):
+def _copy_meta(s, source, new):
     """Roughly the bytes of metadata that a copy costs."""
-    runs = different_runs(old[s.old : s.old + s.length], new[s.new : s.new + s.length])
+    runs = different_runs(source.copy(s), new[s.new : s.new + s.length])
     return 3 + sum(1 + end - start for start, end in runs)
 
 
@@ -301,7 +377,7 @@ def _meta_size(parts):
     return sum(len(x) for x in parts[:3])
 
 
-def _serialise(p, old, new, ordered, state):
+def _serialise(p, source, new, ordered, state):
     """((control, gaps, values, literals), state after) of one block."""
     following, diagonal = state
     control = bytearray()
@@ -323,7 +399,7 @@ def _serialise(p, old, new, ordered, state):
         diagonal = s.old - s.new
         control += varint(length << 1 | 1)
         control += varint(change << 1 if ordered else change)
-        was = old[s.old : s.old + s.length]
+        was = source.copy(s)
         now = new[s.new : end]
         for a, b in different_runs(was, now):
             run = b - a

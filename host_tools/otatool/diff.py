@@ -83,8 +83,7 @@ def make(
     if old == new:
         raise ToolError("the images are equal: there is nothing to patch")
     block = block_size(sector, in_place)
-    plans = delta.plan(old, new, block, in_place, min(sector, block))
-    writer = delta.PatchWriter(plans, old, new, block, in_place)
+    writer = delta.best(old, new, block, in_place, min(sector, block))
     meta = build.Meta(PRODUCT, new_version, base_version=old_version)
     built = build.package(writer, new, old, meta, (), block=block, ordered=in_place)
     full = build.full(new, meta, (), block)
@@ -96,11 +95,11 @@ def summary(
 ) -> Summary:
     """Count what a patch is made of. built: its package; full: size of the full one."""
     segments = [s for p in writer.plans for s in p.segments]
-    copies = [(s.new, s.old, s.length) for s in segments if s.old is not None]
+    copies = [s for s in segments if s.old is not None]
     runs = [
         end - start
-        for at, source, n in copies
-        for start, end in different_runs(old[source : source + n], new[at : at + n])
+        for s in copies
+        for start, end in different_runs(writer.source.copy(s), new[s.new : s.new + s.length])
     ]
     blocks = [(at, new[at : at + block]) for at in range(0, len(new), block)]
     return Summary(
@@ -112,7 +111,7 @@ def summary(
         written=writer.count,
         unchanged=sum(old.startswith(data, at) for at, data in blocks),
         copies=len(copies),
-        copied=sum(n for _, _, n in copies),
+        copied=sum(s.length for s in copies),
         corrected=sum(runs),
         literal=sum(s.length for s in segments if s.old is None),
         meta_max=writer.meta_max,

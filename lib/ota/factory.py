@@ -5,11 +5,13 @@ It may be older than the floor allows: it is there to update, and trial.start() 
 module of config "rescue" instead of "main". Floor, sequence and the application's keys stay.
 """
 
+from hashlib import sha256
+
 from . import state
 from .compat import const, sleep_ms
 from .delta import decoder
 from .errors import OtaError, PolicyError, StateError, VerifyError, code
-from .package import FULL, chunks
+from .package import chunks
 from .slots import NONE, Image, Record
 from .strategy import RegionReader, admit, digest, geometry, holds, put
 from .strategy.staging import genuine
@@ -82,6 +84,13 @@ def restore(device, record) -> bool:
     number = 1 - record.active if device.strategy == "ab" else 0
     try:
         header = _check(device)
+        device.prepare_kv()
+        # Decoded once without writing: a package that does not hold what it says wears nothing.
+        h = sha256()
+        for _, block in _blocks(device, header):
+            h.update(block)
+        if h.digest() != header.image_digest:
+            raise VerifyError("digest", header.image_size)
         # Said twice before the slot changes: if a cut program also harms the record before it,
         # as it may on some chips, what comes back is not one that believes in the old image.
         record.journal = record.journal + 1 & 0xFFFFFFFF
@@ -104,9 +113,7 @@ def restore(device, record) -> bool:
 def _check(device):
     """Header of the factory package, checked from flash; it must do on a board as new."""
     header = genuine(device, device.region(PARTITION))
-    admit(device, Record(), header)
-    if header.encoding != FULL:
-        raise PolicyError("base", header.base_size)
+    admit(device, Record(), header)  # which refuses a patch, too: it has no base there
     for number in range(2 if device.strategy == "ab" else 1):
         slot = device.slot(number)
         geometry(slot, header.block_size, True)
@@ -115,17 +122,24 @@ def _check(device):
     return header
 
 
-def _write(device, header, slot):
-    device.prepare_kv()
+def _blocks(device, header):
+    """Yield (offset, bytes) of each block of the factory image."""
+    device.free()
     inflater = device.inflater(header)
     out = device.block()[: header.block_size]
-    reader = RegionReader(device.region(PARTITION), header.length, header.payload_size)
+    region = device.region(PARTITION)
+    reader = RegionReader(region, header.length, header.payload_size)
     for _, index, length in chunks.blocks(
-        chunks.Chunks(header), reader, inflater, decoder(header, slot), out
+        chunks.Chunks(header), reader, inflater, decoder(header, region), out
     ):
-        # Also where the slot looks right: a cell of a write that was cut may be weak.
-        put(slot, index * header.block_size, out[:length])
         device.feed()
+        yield index * header.block_size, out[:length]
+
+
+def _write(device, header, slot):
+    for at, block in _blocks(device, header):
+        # Also where the slot looks right: a cell of a write that was cut may be weak.
+        put(slot, at, block)
     slot.sync()
     device.free()
     if digest(slot, header.image_size, device.feed) != header.image_digest:

@@ -148,7 +148,7 @@ class KV(Mount):
         self._mounted()
         if self._fresh:
             self._ready = False
-            self.put(self.room(self.align(_HEAD), self.marker), SYNC, 0, 0, ())
+            self.put(self.room(self.align(_HEAD)), SYNC, 0, 0, ())  # a data record left room
             self._ready = True
         self._fresh = False
 

@@ -48,6 +48,7 @@ class Log:
             raise FlashError("config", self.sectors)
         self.kind = self.klen = self.vlen = 0
         self.readable = False  # a header could be read
+        self.long: list = []
         self._sums = 0, 0  # of the record just read: CRC behind its head, and whole
         self._buf = bytearray(_BUFFER)
         self._view = memoryview(self._buf)
@@ -155,13 +156,48 @@ class Log:
         if not SET <= (kind & 0x7F) <= ERASING or at + _HEAD + klen + vlen > end:
             return 0
         crc = crc32(self._after4, self.seed(at))
-        if self.crc(at + _HEAD, klen + vlen, crc) != stored:
+        size = klen + vlen
+        if size > _BUFFER:
+            found = self._walk(at + _HEAD, size, 0 if kind & 0x7F == BATCH else klen, crc)
+        else:
+            found = self.crc(at + _HEAD, size, crc)
+        if found != stored:
             return 0
         self._sums = crc, stored
         self.kind = kind
         self.klen = klen
         self.vlen = vlen
         return self.align(_HEAD + klen + vlen)
+
+    def _walk(self, at: int, size: int, klen: int, crc: int) -> int:
+        """As crc() for a body that is longer than the buffer; what was checked counts, so the
+        keys are kept in self.long: (offset, kind, key, length of value) of each operation.
+
+        klen: of the key of a record of its own, 0 for a batch.
+        """
+        self.long = []
+        end = at + size
+        while at < end and crc >= 0:
+            op, kind, vlen = at - 4, 0, end - at - klen
+            if not klen:  # an operation of a batch
+                n = 4 if at + 4 <= end else end - at
+                crc = self.crc(at, n, crc)
+                if crc < 0:
+                    break
+                vlen, klen, kind = unpack("<HBB", self._view[:4])
+                op = at
+                at += n
+                if n < 4 or at + klen + vlen > end:
+                    return self.crc(at, end - at, crc) if at < end else crc
+            if klen:
+                crc = self.crc(at, klen, crc)
+            self.long.append((op, kind & ~IN_BATCH, bytes(self._view[:klen]), vlen))
+            at += klen
+            if vlen and crc >= 0:
+                crc = self.crc(at, vlen, crc)
+            at += vlen
+            klen = 0
+        return crc
 
     def body_crc(self) -> int:
         """CRC-32 of key and value of the record just read, as they were read then."""

@@ -24,8 +24,11 @@ class Mount(Scan):
 
         Raises FlashError "io", "verify" (try again), "corrupt", "config", "magic".
         """
-        # After a failed program its place is spent, even if it reads as erased.
-        self.spent = max(self.spent, (self.seq[self.newest], self.end))
+        # After a failed program its place is spent, even if it reads as erased. What failed
+        # elsewhere, a header or an erase, takes no room of the log.
+        if self.begun:
+            self.spent = max(self.spent, (self.seq[self.newest], self.end))
+            self.begun = False
         self.ram = b""
         self.ram_at = -1
         if not self.classify():

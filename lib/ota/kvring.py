@@ -36,6 +36,7 @@ class Ring(Index):
         self.newest = self.end = 0
         self.next_seq = 1
         self.doubt = -1  # a sector that refused its header
+        self.begun = False  # a record's program has not come back: its place is spent
         self.ram = b""  # the record that may be unstable, as it was read once
         self.ram_at = -1
 
@@ -77,7 +78,9 @@ class Ring(Index):
         """Program a record at `at`, the end of the log."""
         # Before the program: if it fails its place is spent.
         self.end = at + self.align(_HEAD + klen + vlen)
+        self.begun = True
         self.emit(at, kind, klen, vlen, parts)
+        self.begun = False
 
     def mark(self, at: int, kind: int, a: int, b: int, c: int) -> None:
         """Program a marker at `at`, the end of the log."""

@@ -216,11 +216,9 @@ class Scan(Ring):
                     i += 4 + klen + vlen
                 return proven
             self._same(at, size, (self.klen, self.vlen, self.body_crc()))
-            for op, what, klen, vlen in self.ops(at):
-                name = bytearray(klen)
-                if klen:
-                    self.region.read(op + 4, name)
-                self._say(kind, op, what, bytes(name), vlen)
+            for op, what, key, vlen in self.long:
+                # A record of its own has its kind in its head.
+                self._say(kind, op, what or kind & 0x7F, key, vlen)
         return proven
 
     def _same(self, at: int, size: int, body) -> None:

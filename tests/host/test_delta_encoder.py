@@ -184,7 +184,7 @@ def test_metadata_is_bounded():
         delta.BlockPlan(i, i * 4096, 4096, [Segment(i * 4096, 4096, i * 4096)]) for i in (0, 1)
     ]
     assert delta.PatchWriter(plans, old, new, 4096, False).meta_max > 4096
-    kept = [delta._bounded(p, old, new, False) for p in plans]
+    kept = [delta._bounded(p, delta.Source(old), new, False) for p in plans]
     writer = delta.PatchWriter(kept, old, new, 4096, False)
     assert writer.meta_max <= delta.META_BOUND
     assert delta.decode(writer, old, len(new), 4096) == new

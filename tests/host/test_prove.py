@@ -76,6 +76,7 @@ def test_a_failure_prints_a_code_that_replays(monkeypatch):
         "kv-3x4096u256p-11-38-weak-2-prefix",
         "kv-3x4096u256p-11-38-weak-3-prefix",
         "resets-2x2048u1-804-25",
+        "resets-3x1024u8e-648-74",
         "kv-3x512u2-7-33-weak",
         "resets-2x512u1-1-5",
         "contents-3",

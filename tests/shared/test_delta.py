@@ -8,6 +8,7 @@ from ota.codec import Inflater
 from ota.delta.add import add
 from ota.delta.full import Full
 from ota.delta.patch import META_LIMIT, Patch
+from ota.delta.pointers import Pointers
 from ota.errors import VerifyError
 
 try:
@@ -377,7 +378,10 @@ class TestVectors(unittest.TestCase):
         flash[: len(old)] = old
         image = flash if v["ordered"] else bytearray(blocks * size)
         done = bytearray((blocks + 7) // 8) if v["ordered"] else None
-        decoder = Patch(Base(flash), len(old), len(new), size, v["meta_max"], v["ordered"], done)
+        moved = Pointers(*v["pointers"], len(old)) if "pointers" in v else None
+        decoder = Patch(
+            Base(flash), len(old), len(new), size, v["meta_max"], v["ordered"], done, moved
+        )
         inflater = Inflater(512, v["wbits"])
         out = bytearray(size)
         for restart, first, count, inflated, stored in v["chunks"][first_chunk:]:
@@ -407,6 +411,15 @@ class TestVectors(unittest.TestCase):
     def test_in_place(self):
         got, new = self.decode("in_place.json")
         self.assertEqual(got, new)
+
+    def test_pointers_that_moved(self):
+        for name in ("thumb.json", "thumb_in_place.json"):
+            got, new = self.decode(name)
+            self.assertEqual(got, new)
+
+    def test_pointers_from_a_restart_on(self):
+        got, new = self.decode("thumb.json", 2)
+        self.assertEqual(got[3 * 256 :], new[3 * 256 :])
 
 
 if __name__ == "__main__":

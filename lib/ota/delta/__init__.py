@@ -11,7 +11,12 @@ def decoder(header, base, done=None):
         return Full(header.image_size, header.block_size)
     from .patch import Patch
 
+    pointers = None
+    if header.pointers:
+        from .pointers import Pointers
+
+        pointers = Pointers(*header.pointers, header.base_size)
     return Patch(
         base, header.base_size, header.image_size, header.block_size, header.meta_max,
-        header.ordered, done,
+        header.ordered, done, pointers,
     )  # fmt: skip

@@ -28,11 +28,14 @@ class Patch:
     longest metadata of any block, allocated here; ordered: blocks come in an order of
     their own, for writing in place. done: bytearray with a bit per output block (bit
     i & 7 of byte i >> 3), set for the blocks that have replaced the base already and
-    kept up by this object; a copy out of such a block is refused.
+    kept up by this object; a copy out of such a block is refused. pointers: pointers.Pointers
+    that copies are rewritten by.
     Raises VerifyError "patch" if meta_max is out of range.
     """
 
-    def __init__(self, base, base_size, image_size, block_size, meta_max, ordered, done=None):
+    def __init__(
+        self, base, base_size, image_size, block_size, meta_max, ordered, done=None, pointers=None
+    ):  # fmt: skip
         if not 0 <= meta_max <= META_LIMIT:
             raise VerifyError("patch", meta_max)
         self._base = base
@@ -44,6 +47,8 @@ class Patch:
         if done is not None and len(done) * 8 < self._count:
             raise ValueError("done is shorter than the image")
         self._done = done
+        self._pointers = pointers
+        self._table = pointers is not None  # it comes before the next block
         self._head = bytearray(_HEAD_SIZE)
         self._meta = bytearray(meta_max)
         self._view = memoryview(self._meta)
@@ -55,6 +60,7 @@ class Patch:
     def restart(self, step: int) -> None:
         """Reset at a restart chunk; the next block is number step in write order."""
         self._next = 0 if self._ordered else step
+        self._table = self._pointers is not None
         self._diagonal = 0
 
     def block(self, inflater, out):
@@ -86,6 +92,9 @@ class Patch:
         return index, length
 
     def _begin(self, inflater):
+        if self._table:
+            self._pointers.load(inflater, self._view)
+            self._table = False
         inflater.readinto(self._head)
         control, gaps, values = struct.unpack(_HEAD, self._head)
         total = control + gaps + values
@@ -128,6 +137,8 @@ class Patch:
                     if self._is_done(first) or self._is_done(last):
                         raise VerifyError("order", index, source)
                     self._base.read(source, out[place : place + n])
+                    if self._pointers:
+                        self._pointers.apply(out, place, n, source, start + place)
             elif out is not None:
                 inflater.readinto(out[place : place + n])
             else:

@@ -34,6 +34,7 @@ IMAGE = const(0x8005)
 BASE = const(0x8006)
 PAYLOAD = const(0x8007)
 MPY = const(0x8008)
+POINTERS = const(0x800A)
 BASE_VERSION = const(0x0001)
 SEQUENCE = const(0x0002)
 REVERSE = const(0x0003)
@@ -42,6 +43,12 @@ _IMAGE = const("<I32s")
 # encoding, wbits, log2 of the block size, flags, longest chunk, longest metadata,
 # stored length of all chunks, digest of the first chunk
 _PAYLOAD = const("<BBBBHHI16s")
+# kind, entries of the table at the most, address of the image, a second range of addresses
+_POINTERS = const("<BxHIII")
+_KINDS = const(1)
+_ENTRIES = const(512)
+_CHUNK = const(4224)  # the longest chunk, and
+_TABLE = const(4100)  # what a table of pointers may add to it
 ORDERED = const(1)  # payload flag: blocks come in an order that is safe in place
 _TEXT_MAX = const(32)
 
@@ -53,7 +60,8 @@ class Header:
     image_digest (32 bytes); base_size, base_digest (0, b"" for a full image). encoding,
     wbits, block_size, ordered, chunk_max, meta_max, payload_size, first (CHAIN bytes).
     reverse_size, reverse_digest: of the package that undoes this one and follows it, 0, b""
-    for none. mpy: wanted sys.implementation._mpy & 0xff, 0 for any. length: of head and
+    for none. pointers: (kind, entries, base, low, high) of ota.delta.pointers, None for none.
+    mpy: wanted sys.implementation._mpy & 0xff, 0 for any. length: of head and
     signatures, where the payload starts. digest: SHA-256 of the signed bytes, the package's
     name.
     """
@@ -65,6 +73,7 @@ class Header:
         self.image_digest = self.base_digest = b""
         self.encoding = self.wbits = self.block_size = 0
         self.ordered = False
+        self.pointers = None
         self.chunk_max = self.meta_max = self.payload_size = 0
         self.first = b""
         self.reverse_size = 0
@@ -123,6 +132,10 @@ def parse(head) -> Header:
             raise ManifestError("field", kind)
     if (h.encoding == PATCH) != (BASE in seen):
         raise ManifestError("field", BASE)
+    if h.pointers and (h.encoding != PATCH or h.pointers[2] + h.base_size > 0x80000000):
+        raise ManifestError("field", POINTERS)
+    if h.chunk_max > _CHUNK and not h.pointers:
+        raise ManifestError("field", PAYLOAD)
     h.length = length + signatures
     h.digest = hashlib.sha256(bytes(head[:length])).digest()
     return h
@@ -196,6 +209,11 @@ def _field(h, kind, value):
         h.mpy = _fixed(kind, "<H", value)[0]
     elif kind == REVERSE:
         h.reverse_size, h.reverse_digest = _fixed(kind, _IMAGE, value)
+    elif kind == POINTERS:
+        h.pointers = _fixed(kind, _POINTERS, value)
+        code, count, _, low, high = h.pointers
+        if not 1 <= code <= _KINDS or count > _ENTRIES or not low <= high <= 0x80000000:
+            raise ManifestError("field", kind)
     elif kind == IMAGE:
         h.image_size, h.image_digest = _fixed(kind, _IMAGE, value)
         if not h.image_size:
@@ -220,7 +238,7 @@ def _payload(h, values):
         or flags & ~ORDERED
         or not 9 <= h.wbits <= 15
         or not 8 <= log2 <= 12
-        or not 32 <= h.chunk_max <= 4224
+        or not 32 <= h.chunk_max <= _CHUNK + _TABLE
         or h.meta_max > 4096
         or not h.payload_size
         or (h.ordered and h.encoding != PATCH)

@@ -33,7 +33,7 @@ def apply(device, record, header):
     yield from _rewrite(device, record, header, 0, plan, record.image, record.new)
     device.free()
     record.previous = NONE
-    if _leads(device, record, header, plan, record.new, record.image):
+    if _leads(device, header, plan, record.new, record.image):
         record.previous = REVERSE
     record.old, record.image, record.new = record.image, record.new, Image()
     record.state = state.TRIAL
@@ -48,9 +48,7 @@ def back(device, record):
     """
     header = genuine(device, device.region("ota"))
     plan = Plan(device, header)
-    if record.previous != REVERSE or not _leads(
-        device, record, header, plan, record.image, record.old
-    ):
+    if record.previous != REVERSE or not _leads(device, header, plan, record.image, record.old):
         raise StateError("none")
     header = reverse(device, header, plan.reverse)
     yield from _rewrite(device, record, header, plan.reverse, plan, record.image, record.old)
@@ -68,10 +66,10 @@ def reversible(device, record) -> bool:
         plan = Plan(device, header)
     except OtaError:
         return False
-    return _leads(device, record, header, plan, record.image, record.old)
+    return _leads(device, header, plan, record.image, record.old)
 
 
-def _leads(device, record, header, plan, here, there):
+def _leads(device, header, plan, here, there):
     """True if the reverse package behind header's is whole, and an ordered patch that leads
     from image here to image there."""
     try:
@@ -85,7 +83,6 @@ def _leads(device, record, header, plan, here, there):
         and back.target == device.component
         and back.base_digest == here.digest
         and back.image_digest == there.digest
-        and back.floor >= record.floor
     )
 
 

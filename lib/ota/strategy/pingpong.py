@@ -14,7 +14,6 @@ from . import RegionReader, admit, digest, holds, put
 from .staging import journal_region
 
 _COPIED = const(1)  # block `index` is copied
-_SAVED = const(2)  # the backup is whole and verified
 _DONE = const(3)  # block number `index` of the payload is on the active slot
 _BLOCK = const(4096)
 
@@ -29,11 +28,11 @@ def apply(device, record, header):
     active, backup = device.slot(0), device.slot(1)
     journal = Journal(journal_region(device), record.journal)
     journal.begin()
-    if journal.kind < _SAVED:
+    if journal.kind != _DONE:
         admit(device, record, header)
         if record.image.size:  # a rescue has nothing to save
+            # If power goes behind it, all is copied and the backup is looked at once more.
             yield from _save(device, record, active, backup, journal)
-        journal.mark(_SAVED, 0)
     yield from _write(device, header, active, backup, journal)
     device.free()
     if digest(active, header.image_size, device.feed) != header.image_digest:

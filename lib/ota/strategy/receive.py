@@ -14,13 +14,15 @@ from .staging import drop, durable, find, suits
 _BUFFER = const(4096)
 
 
-def resume(device, header, offset: int = 0) -> int:
+def resume(device, header, head=None, offset: int = 0) -> int:
     """Where in the package a download goes on; 0 at its beginning, header.size if whole.
+
+    head: with its signatures; what is staged begins with just that, or it is fetched anew.
 
     The sector written last is never trusted: power may have gone while it was programmed.
     Of a whole package it is written again as it was read once; what it holds then decides.
     """
-    at = _resume(device, header, offset)
+    at = _resume(device, header, head, offset)
     if at == header.size:
         ota = device.region("ota")
         last = (offset + at - 1) // ota.sector_size * ota.sector_size
@@ -30,14 +32,15 @@ def resume(device, header, offset: int = 0) -> int:
             # If power goes here, this sector is fetched again.
             ota.erase(last, len(buf))
             ota.program(last, buf)
-            at = _resume(device, header, offset)
+            at = _resume(device, header, head, offset)
     return at
 
 
-def _resume(device, header, offset):
+def _resume(device, header, head, offset):
     ota = device.region("ota")
     try:
-        if find(ota, offset)[0].digest != header.digest:
+        staged, whole = find(ota, offset)
+        if staged.digest != header.digest or (head and whole != head):
             return 0
     except ManifestError:
         return 0
@@ -65,14 +68,20 @@ def install(device, record, head, header, open_at):
     if device.strategy == "inplace":
         record.previous = NONE  # the reverse package is about to be overwritten
     device.slots.save(record)
-    at = resume(device, header)
+    at = resume(device, header, head)
     reader = None
     if at != header.size:
         reader = yield from open_at(at or header.length)
         for done in _receive(device, head, header, reader, at, 0):
             yield done and (done, total)
     if plan.reverse:
-        yield from _reverse(device, header, plan.reverse, open_at, total)
+        try:
+            yield from _reverse(device, header, plan.reverse, open_at, total)
+        except (ManifestError, VerifyError):
+            # What is staged before it is whole: nobody shall take that for one put by hand.
+            record.seen = header.digest[:8]
+            device.slots.save(record)
+            raise
     if reader:
         reader.close()
     # Read back: the head is byte for byte the one whose signature was checked, and it names
@@ -91,7 +100,7 @@ def _reverse(device, header, base, open_at, total):
         at = 0
         back = find(device.region("ota"), base)[0]
         if back.digest == header.reverse_digest:
-            at = resume(device, back, base)
+            at = resume(device, back, offset=base)
             if at == back.size:
                 return
     except ManifestError:

@@ -1,0 +1,81 @@
+"""The patch tools beside ours: bytes of the smallest patch that each of them makes.
+
+A tool that is not installed gives None. detools includes HDiffPatch's matcher ("hdiffpatch").
+"""
+
+import io
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+
+import bsdiff4
+
+try:
+    import detools
+except ImportError:
+    detools = None
+try:
+    import zstandard
+except ImportError:
+    zstandard = None
+
+
+def bsdiff(old: bytes, new: bytes) -> int | None:
+    """bsdiff4: bzip2 over control, differences and extra bytes."""
+    return len(bsdiff4.diff(old, new))
+
+
+def detools_best(compression: str, thumb: bool = False) -> Callable[[bytes, bytes], int | None]:
+    """detools with that compression: the smallest over its matchers, heatshrink windows and,
+    for Thumb code, its data format."""
+
+    def measure(old: bytes, new: bytes) -> int | None:
+        if detools is None:
+            return None
+        sizes = []
+        windows = (8, 10, 11, 12, 14) if compression == "heatshrink" else (8,)
+        for kind, algorithm in (("sequential", "bsdiff"), ("hdiffpatch", "hdiffpatch")):
+            formats = (None, "arm-cortex-m4") if thumb and kind == "sequential" else (None,)
+            for form in formats:
+                for window in windows:
+                    out = io.BytesIO()
+                    try:
+                        detools.create_patch(
+                            io.BytesIO(old), io.BytesIO(new), out, compression, kind, algorithm,
+                            data_format=form, heatshrink_window_sz2=window, use_mmap=False,
+                        )  # fmt: skip
+                    except Exception:  # a pair that a mode cannot do
+                        continue
+                    sizes.append(len(out.getvalue()))
+        return min(sizes) if sizes else None
+
+    return measure
+
+
+def zstd(old: bytes, new: bytes) -> int | None:
+    """zstd --patch-from at level 22: the whole old image is the window."""
+    if zstandard is None:
+        return None
+    dictionary = zstandard.ZstdCompressionDict(old, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    log = max(17, (len(old) + len(new)).bit_length())
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        22, window_log=log, enable_ldm=True, write_checksum=0, write_content_size=0
+    )
+    compressor = zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
+    return len(compressor.compress(new))
+
+
+def xdelta(old: bytes, new: bytes) -> int | None:
+    """xdelta3 -9, the command (Debian package xdelta3; the module on PyPI fails since 3.10)."""
+    if shutil.which("xdelta3") is None:
+        return None
+    with tempfile.TemporaryDirectory() as name:
+        paths = [os.path.join(name, n) for n in ("old", "new", "patch")]
+        for path, data in zip(paths, (old, new), strict=False):
+            with open(path, "wb") as f:
+                f.write(data)
+        command = ["xdelta3", "-e", "-9", "-S", "djw", "-A", "-s", *paths]
+        subprocess.run(command, check=True)
+        return os.path.getsize(paths[2])

@@ -1,0 +1,158 @@
+"""Pointers that moved: the host's side of ota/delta/pointers.py.
+
+Code refers to code and data by distance and by address. Where code moved, many bytes differ
+although nothing but positions changed. A patch carries a short table "addresses from here on
+moved by this much"; the device rewrites what it copies accordingly, and corrections mend what
+the table does not know. So a wrong guess costs bytes, never the image.
+
+`moves` finds where pointers went, `fit` makes the table of it, `Filter.normalised` gives both
+images with targets in place of distances, for a matcher; docs/format-delta.md section 7 has
+what the device does, after section 4.4 of the study it was drawn up from.
+"""
+
+import copy
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..covers import Segment
+
+TABLE_MAX = 512  # entries: 8 bytes of RAM each on the device
+# Bits, measured with the deflated tables and corrections of firmware pairs.
+_ENTRY = 34.0
+_MISS = 12.0
+
+
+@dataclass
+class Table:
+    """Sorted starts (addresses) and by how much what lies from there on has moved."""
+
+    starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    shifts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def look(self, values: np.ndarray) -> np.ndarray:
+        """The shift of each address."""
+        if not len(self.starts):
+            return np.zeros(len(values), np.int64)
+        i = np.searchsorted(self.starts, values, side="right") - 1
+        return np.where(i >= 0, self.shifts[np.maximum(i, 0)], 0)
+
+    def pack(self) -> bytes:
+        """As it stands in the payload: count, length, starts as differences, zigzag shifts as
+        differences."""
+        starts = np.diff(self.starts, prepend=0).tolist()
+        shifts = np.diff(self.shifts, prepend=0).tolist()
+        body = b"".join(map(_varint, starts)) + b"".join(_varint(_zigzag(s)) for s in shifts)
+        return struct.pack("<HH", len(starts), len(body)) + body
+
+
+def fit(values: np.ndarray, shifts: np.ndarray, entry: float = _ENTRY) -> Table:
+    """The table that costs least: entry bits for each entry, 12 for each pointer it misses.
+
+    values, shifts: addresses before, and how far each moved. The cheapest way through the
+    sorted addresses with "the shift now" as state (Viterbi); every state but those of the
+    pointers at hand falls behind by the same, so only these are touched.
+    """
+    order = np.argsort(values, kind="stable")
+    at = values[order].tolist()
+    went = shifts[order].tolist()
+    # Costs without what all states share. Paths are linked lists: (start, shift, before).
+    best: float = 0.0
+    best_path: tuple | None = None
+    cost: dict[int, float] = {0: 0.0}
+    path: dict[int, tuple | None] = {0: None}
+    i = 0
+    while i < len(at):
+        j = i
+        while j < len(at) and at[j] == at[i]:
+            j += 1
+        group = Counter(went[i:j])
+        for shift, count in group.items():
+            if cost.get(shift, float("inf")) > best + entry:
+                cost[shift] = best + entry
+                path[shift] = (at[i], shift, best_path)
+            cost[shift] -= _MISS * count
+        for shift in group:
+            if cost[shift] < best:
+                best, best_path = cost[shift], path[shift]
+        i = j
+    entries: list[tuple[int, int]] = []
+    while best_path is not None:
+        start, shift, best_path = best_path
+        entries.append((start, shift))
+    entries.reverse()
+    kept = [e for k, e in enumerate(entries) if not k or entries[k - 1][1] != e[1]]
+    if len(kept) > TABLE_MAX:
+        return fit(values, shifts, entry * 1.15)
+    return Table(
+        np.array([s for s, _ in kept], np.int64), np.array([s for _, s in kept], np.int64)
+    )
+
+
+def candidates(old: bytes, new: bytes) -> "list[Filter]":
+    """Filters that may make a patch from old to new smaller, their tables still empty."""
+    from .thumb import bases
+
+    return list(bases(old, new))
+
+
+class Filter:
+    """A kind of pointers, and where the image lies; table: filled by fit().
+
+    kind: number in the package. base: address of the first byte. low, high: a second range of
+    addresses that words may hold, of data in RAM for example. size: bytes of the old image.
+    """
+
+    kind = 0
+
+    def __init__(self, base: int, low: int, high: int, size: int):
+        self.base, self.low, self.high, self.size = base, low, high, size
+        self.table = Table()
+
+    def fitted(self, values: np.ndarray, shifts: np.ndarray) -> "Filter":
+        """A filter like this one with a table for such moves."""
+        out = copy.copy(self)
+        out.table = fit(values, shifts)
+        return out
+
+    def predict(self, piece: bytes, old: int, new: int) -> bytes:
+        """What a copy of piece from position old to position new becomes on the device."""
+        raise NotImplementedError
+
+    def moves(
+        self, old: bytes, new: bytes, segments: Iterable[Segment]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(address, how far it moved) of every pointer that the copies bring along."""
+        raise NotImplementedError
+
+    def normalised(self, image: bytes, is_old: bool) -> bytes:
+        """The image with targets instead of distances; in the old one as the table says."""
+        raise NotImplementedError
+
+    def inside(self, values: np.ndarray, size: int | None = None) -> np.ndarray:
+        """Which of values are addresses a word may hold."""
+        end = self.base + (self.size if size is None else size)
+        own = (values >= self.base) & (values < end)
+        return own | ((values >= self.low) & (values < self.high))
+
+    def field(self) -> bytes:
+        """The header's field POINTERS."""
+        return struct.pack(
+            "<BBHIII", self.kind, 0, len(self.table.starts), self.base, self.low, self.high
+        )
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _zigzag(value: int) -> int:
+    return value << 1 if value >= 0 else (-value << 1) - 1
