@@ -1,10 +1,10 @@
-"""A sample of tests/cuts.py; `python tests/cuts.py` cuts at every operation."""
+"""A sample of what tests/prove.py does with whole updates, on every interpreter."""
 
-import gc
 import unittest
 
-import cuts
-from ota import device
+from faults import EFFECTS
+from prove_tries import Tries
+from prove_update import GEOMETRIES, KINDS, Update
 
 # strategy, kind, sector size, program size
 _LARGE = (
@@ -13,40 +13,49 @@ _LARGE = (
     ("inplace", "place", 2048, 256),
     ("inplace", "place", 4096, 8),
 )
-_COUNT = 8  # cuts of a case
+_AGAIN = ("prefix", "weak", "blank-weak")
+
+
+def _every(update, count):
+    """About `count` cases: operation and effect change together, so all effects come."""
+    every = max(1, len(update.run.log) * len(EFFECTS) // count)
+    every += every % len(EFFECTS) == 0
+    return lambda n, effect: (n * len(EFFECTS) + EFFECTS.index(effect)) % every == 0
 
 
 class TestCuts(unittest.TestCase):
-    def _sample(self, strategy, kind, size, sector, program, count, again=0):
-        device.current = None
-        gc.collect()  # a flash is a large piece of memory
-        case = cuts.Case(strategy, kind, size, sector, program)
-        # n-th operation and effect change together, so that all effects come everywhere.
-        every = max(1, case.total * len(cuts.CUTS) // count)
-        done = cuts.sample(case, every + 1 if every % 3 == 0 else every, again)
-        self.assertGreaterEqual(done, count // 2)
-        return done
-
     def test_large_images(self):
         done = 0
         for strategy, kind, sector, program in _LARGE:
             with self.subTest(strategy=strategy, sector=sector, program=program):
-                done += self._sample(strategy, kind, "130k", sector, program, _COUNT)
-        self.assertGreaterEqual(done, 24)
+                u = Update(strategy, kind, "130k", sector, program)
+                done += u.explore(EFFECTS, _every(u, 4))
+        self.assertGreaterEqual(done, 12)
 
     def test_small_images(self):
         done = 0
-        for strategy, kind in cuts.KINDS:
-            for sector, program in cuts.GEOMETRIES:
+        for i, (strategy, kind) in enumerate(KINDS):
+            for j in range(i % 2, len(GEOMETRIES), 2):
+                sector, program = GEOMETRIES[j]
                 with self.subTest(strategy=strategy, kind=kind, sector=sector, program=program):
-                    done += self._sample(strategy, kind, "24k", sector, program, _COUNT)
-        self.assertGreaterEqual(done, 210)
+                    u = Update(strategy, kind, "24k", sector, program, ecc=program > 1)
+                    done += u.explore(EFFECTS, _every(u, 5))
+        self.assertGreaterEqual(done, 110)
+
+    def test_ways_back_and_trials(self):
+        done = 0
+        for strategy, kind in (("ab", "delta"), ("pingpong", "delta"), ("inplace", "place")):
+            for make in (Update, Tries):
+                with self.subTest(strategy=strategy, make=make.__name__):
+                    args = (True,) if make is Update else ()
+                    u = make(strategy, kind, "24k", 4096, 8, *args)
+                    done += u.explore(EFFECTS, _every(u, 6))
+        self.assertGreaterEqual(done, 30)
 
     def test_second_cut_while_recovering(self):
         done = 0
-        for i, (strategy, kind) in enumerate(cuts.KINDS):
-            for sector, program in ((4096, 8), (2048, 256)):
-                with self.subTest(strategy=strategy, kind=kind, sector=sector):
-                    again = 1 + i % 4
-                    done += self._sample(strategy, kind, "24k", sector, program, _COUNT, again)
-        self.assertGreaterEqual(done, 70)
+        for i, (strategy, kind) in enumerate(KINDS):
+            with self.subTest(strategy=strategy, kind=kind):
+                u = Update(strategy, kind, "24k", *GEOMETRIES[1 + i % 5])
+                done += u.twice(EFFECTS, _AGAIN, _every(u, 3), 5)
+        self.assertGreaterEqual(done, 30)
