@@ -1,8 +1,9 @@
 """Which parts of a new image come from where in the old one.
 
 `bsdiff_covers` finds stretches that resemble each other; `refine` decides by cost which
-bytes of them are worth copying with corrections and which are cheaper as literals. Cutting
-into blocks and writing the stream is delta.py's.
+bytes of them are worth copying with corrections and which are cheaper as literals.
+`stretches` finds all that matcher.py chooses from. Cutting into blocks and writing the
+stream is delta.py's.
 """
 
 import re
@@ -10,7 +11,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import bsdiff4.core
+import numpy as np
 
+_LEAST = 4  # equal bytes that make a diagonal worth trying
+_COMPARED = 64  # bytes of a match that are looked at: a longer one is found again further on
+_JOIN, _JOIN_FACTOR = 2000, 32  # bytes between matches that belong together; times their length
+_NEAR = 8192  # changes of diagonal below this are cheap to write
 _DIFFERENT = re.compile(rb"[^\0]+")
 
 
@@ -28,6 +34,19 @@ class Segment(NamedTuple):
     new: int
     length: int
     old: int | None
+
+
+@dataclass
+class Stretches:
+    """Diagonals (old minus new position) worth trying, in new[start : end] each.
+
+    weight: bytes of the stretch that are equal, about.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    diagonal: np.ndarray
+    weight: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,109 @@ def bsdiff_covers(old: bytes, new: bytes) -> list[Cover]:
         at_new += add + insert
         at_old += add + seek
     return covers
+
+
+def stretches(
+    old: bytes, new: bytes, covers: list[Cover], places: np.ndarray | None = None
+) -> Stretches:
+    """Diagonals worth trying: the covers', those of the longest matches and of near ones.
+
+    The longest matches of a byte of new are with the two neighbours of its suffix among the
+    suffixes of old, in order. A near one is what equals _LEAST bytes and lies next to the
+    diagonal that the covers follow there.
+
+    Args:
+        covers: from bsdiff_covers(). places: bytes of new to look for; None is all.
+    """
+    at, source, length = np.array(covers, np.int64).reshape(-1, 3).T
+    found = [(at, source - at, length)]
+    if len(old) >= _LEAST and len(new) >= _LEAST:
+        if places is None:
+            places = np.arange(len(new))
+        pairs = (*_longest(old, new, places), *_nearest(old, new, covers, places))
+        words_old, words_new = _words(old), _words(new)
+        for at, source in pairs:
+            room = np.minimum(len(new) - at, len(old) - source)
+            length = np.minimum(_equal(words_new, at, words_old, source), room)
+            long = length >= _LEAST
+            found.append((at[long], (source - at)[long], length[long]))
+    return _joined(*(np.concatenate(x) for x in zip(*found, strict=True)))
+
+
+def _longest(old, new, places):
+    """(places of new, places of old) where the longest matches are."""
+    order = np.array(bsdiff4.core.suffix_array(old + new), np.int64)
+    is_old = order < len(old)
+    of_old = order[is_old]
+    wanted = np.zeros(len(old) + len(new) + 1, bool)  # the empty suffix is in the order too
+    wanted[places + len(old)] = True
+    wanted = wanted[order]
+    behind = np.cumsum(is_old)[wanted]
+    at = order[wanted] - len(old)
+    for k in (behind - 1, behind):
+        ok = (k >= 0) & (k < len(of_old))
+        yield at[ok], of_old[k[ok]]
+
+
+def _nearest(old, new, covers, places):
+    """(places of new, places of old) of equal words of _LEAST bytes on near diagonals."""
+    edges = np.array([0, *(c.new for c in covers), len(new)])
+    follow = np.repeat([0, *(c.old - c.new for c in covers)], np.diff(edges))
+    mask = np.uint64((1 << 8 * _LEAST) - 1)
+    words, rank = np.unique(_words(old)[: len(old) - _LEAST + 1] & mask, return_inverse=True)
+    # By word, then by place in old.
+    keys = np.sort((rank.astype(np.int64) << 32) + np.arange(len(rank)))
+    at = places[places <= len(new) - _LEAST]
+    wanted = _words(new)[at] & mask
+    rank = np.minimum(np.searchsorted(words, wanted), len(words) - 1)
+    known = words[rank] == wanted
+    at, rank = at[known], rank[known]
+    here = at + follow[at]
+    behind = np.searchsorted(keys, (rank << 32) + np.clip(here, 0, len(old) - 1))
+    for k in (behind - 1, behind):
+        key = keys[np.clip(k, 0, len(keys) - 1)]
+        source = key & 0xFFFFFFFF
+        near = (key >> 32 == rank) & (np.abs(source - here) < _NEAR)
+        yield at[near], source[near]
+
+
+def _words(data):
+    """Eight bytes from every place of data as a number; zeros behind the end."""
+    size = len(data) + _COMPARED
+    return np.ndarray((size,), "<u8", data + bytes(_COMPARED + 8), 0, (1,))
+
+
+def _equal(a, i, b, j):
+    """How many bytes from a[i] and b[j] on are equal, up to _COMPARED; a, b: from _words()."""
+    length = np.full(len(i), _COMPARED, np.int64)
+    left = np.arange(len(i))
+    for k in range(0, _COMPARED, 8):
+        differ = a[i[left] + k] ^ b[j[left] + k]
+        found = differ != 0
+        lowest = (differ & (~differ + np.uint64(1)))[found].astype(np.float64)
+        length[left[found]] = k + (np.log2(lowest).astype(np.int64) >> 3)
+        left = left[~found]
+    return length
+
+
+def _joined(start, diagonal, length):
+    """The stretches that these matches make."""
+    if not len(start):
+        return Stretches(start, start, diagonal, length)
+    order = np.lexsort((start, diagonal))
+    start, diagonal, length = start[order], diagonal[order], length[order]
+    other = np.append(True, diagonal[1:] != diagonal[:-1])
+    # The furthest end so far on the same diagonal.
+    group = np.cumsum(other) << 40
+    end = np.maximum.accumulate(start + length + group) - group
+    first = other.copy()
+    apart = np.minimum(_JOIN, _JOIN_FACTOR * np.maximum(length[1:], length[:-1]))
+    first[1:] |= start[1:] > end[:-1] + apart
+    fresh = np.append(0, np.diff(end))
+    fresh[first] = length[first]
+    begins = np.flatnonzero(first)
+    last = np.append(begins[1:], len(start)) - 1
+    return Stretches(start[begins], end[last], diagonal[begins], np.add.reduceat(fresh, begins))
 
 
 def refine(old: bytes, new: bytes, covers: list[Cover], costs: Costs) -> list[Segment]:

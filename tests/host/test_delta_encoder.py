@@ -3,6 +3,7 @@
 import json
 import random
 import struct
+import zlib
 from pathlib import Path
 
 import bsdiff4
@@ -11,7 +12,7 @@ import pytest
 from ota.codec import Inflater
 from ota.delta.patch import Patch
 from ota.errors import VerifyError
-from otatool import covers, delta, ordering
+from otatool import covers, delta, matcher, ordering
 from otatool.covers import Segment
 
 BLOCKS = (256, 1024, 4096)
@@ -232,6 +233,100 @@ def test_covers_are_in_turn_and_inside():
             assert c.old + c.length <= len(old)
             at = c.new + c.length
         assert at <= len(new)
+
+
+def check_ways(old, new, rounds):
+    """Every candidate fills new from end to end and copies from inside old; returns them."""
+    ways = list(matcher.segments(old, new, rounds))
+    for way in ways:
+        at = 0
+        for s in way:
+            assert s.new == at and s.length > 0
+            assert s.old is None or 0 <= s.old <= len(old) - s.length
+            at += s.length
+        assert at == len(new)
+    return ways
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_candidates_fill_the_image(name):
+    old, new = PAIRS[name]
+    ways = check_ways(old, new, 2)
+    assert ways
+    assert list(matcher.segments(old, new, 2)) == ways
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_candidates_of_random_edits(seed):
+    old = firmware(seed, random.Random(seed).randrange(1, 30000))
+    check_ways(old, edited(seed, old), 1)
+
+
+@pytest.mark.parametrize("size", (1, 2, 3, 4, 5, 8, 63, 64, 65, 1023, 1025, 1217))
+def test_candidates_of_small_images(size):
+    image = firmware(13, 2048)
+    check_ways(image[:size], image[:1200], 1)
+    check_ways(image[:1200], image[1:][:size], 1)
+    check_ways(image[:size], image[:size][::-1], 1)
+
+
+def test_candidates_of_images_that_repeat():
+    """What matches itself everywhere costs no more time or memory than code."""
+    size = 1 << 20
+    zeros = bytes(size)
+    check_ways(zeros[: 1 << 18], zeros[: 1 << 18] + b"end", 1)  # bsdiff is slow on these
+    check_ways(zeros, (bytes(1022) + b"ab") * 300, 1)
+    check_ways(b"\xff" * size, zeros, 1)
+    check_ways(b"abcdefg" * 40000, b"abcdefgh" * 30000, 1)
+
+
+def test_candidates_beat_the_covers_where_code_was_rearranged():
+    """Pieces too short for bsdiff come from everywhere, each with a byte changed."""
+    r = random.Random(17)
+    old = firmware(17, 30000)
+    new = bytearray()
+    while len(new) < 12000:
+        at = r.randrange(len(old) - 100)
+        piece = bytearray(old[at : at + r.randrange(12, 60)])
+        piece[r.randrange(len(piece))] ^= 1
+        new += piece
+    new = bytes(new)
+    found = covers.bsdiff_covers(old, new)
+    plain = [covers.whole(new, found), covers.refine(old, new, found, covers.Costs())]
+    size = [matcher._Stream(old, new, way).size for way in matcher.segments(old, new)]
+    assert size[0] == min(size)
+    assert size[0] < 0.95 * min(matcher._Stream(old, new, way).size for way in plain)
+
+
+def test_a_measured_stream_is_that_of_the_patch():
+    """What the matcher measures is what the encoder writes."""
+    for name in ("relinked", "turned", "zeros"):
+        old, new = PAIRS[name]
+        way = next(matcher.segments(old, new, 1))
+        plans = []
+        for start in range(0, len(new), 4096):
+            end = min(start + 4096, len(new))
+            cut = [
+                Segment(a, b - a, None if s.old is None else s.old + a - s.new)
+                for s in way
+                for a, b in [(max(s.new, start), min(s.new + s.length, end))]
+                if a < b
+            ]
+            plans.append(delta.BlockPlan(start // 4096, start, end - start, cut))
+        writer = delta.PatchWriter(plans, old, new, 4096, False)
+        assert delta.deflated_size(writer) == matcher._Stream(old, new, way).size
+
+
+@pytest.mark.parametrize("level", (0, 1, 6, 9))
+def test_bits_are_those_that_deflate_spent(level):
+    r = random.Random(level)
+    for data in (b"", b"a", b"ab" * 9000, r.randbytes(70000), firmware(level, 60000)):
+        z = zlib.compressobj(level, zlib.DEFLATED, -12, 9)
+        packed = z.compress(data) + z.flush()
+        bits = matcher.bits_of(packed)
+        assert len(bits) == len(data)
+        # The rest are headers of blocks and their ends.
+        assert 0.9 * 8 * len(packed) - 1000 <= bits.sum() <= 8 * len(packed)
 
 
 def test_full_image():

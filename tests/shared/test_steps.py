@@ -179,6 +179,37 @@ class TestSettling(_Case):
                     self.assertFalse(store.loaded, "not settled")
             self.assertGreaterEqual(n, 5)
 
+    def test_record_before_one_that_does_not_show_any_more(self):
+        # A boot saw the batch and copied it to the next sector; the next boot sees the copy and,
+        # as the last record of its own, the one before: that one must not come back.
+        news = {"key4": b"new", "key5": b"new"}
+        n = 0
+        while True:
+            n += 1
+            nor, kv = _store(3, 512, 8, n)
+            kv.set("key4", b"old")
+            i = 0
+            while kv.newest == 0 or kv.end + 24 + 40 + 40 < (kv.newest + 1) * 512:
+                i += 1
+                kv.set("fill", bytes([i & 0xFF, i >> 8]))
+            kv.set("key5", b"older")
+            olds = {"key4": b"old", "key5": b"older"}
+            at = kv.end
+            kv.batch(sorted(news.items()))
+            nor.cut_at(n, "after")
+            try:
+                kv = KV(kv.region)
+                kv.mount()
+                break
+            except PowerCut:
+                pass
+            nor.power_on()
+            nor.data[at] ^= 0x10
+            for _ in range(3):
+                found = _found(kv.region)
+                self.assertIn({k: found[k] for k in news}, (olds, news), n)
+        self.assertGreaterEqual(n, 5)
+
     def test_believed_is_what_the_check_was_made_over(self):
         # A key that reads as another one the second time does nothing to that one.
         for value in (b"other", None):
@@ -506,6 +537,13 @@ class TestSectors(_Case):
 
 
 class TestJournal(unittest.TestCase):
+    def test_what_only_began_has_no_mark(self):
+        nor = Nor(2 * 512, 512, 8)
+        region = Region(nor, 0, nor.size)
+        Journal(region, 7).begin()
+        again = Journal(region, 7)
+        self.assertEqual((again.kind, again.highest), (0, 7))
+
     def test_place_of_a_mark_that_left_nothing_to_see_is_not_used(self):
         for used in range(1, 9):
             nor = Nor(768, 256, 8)
@@ -915,6 +953,23 @@ class TestFactory(Case):
         ota.restore(reset=False)
         rig.boot()
         self.assertEqual((ota.status()["state"], ota.status()["reason"]), ("RESCUE", "digest"))
+
+    def test_slot_that_loses_what_was_written_to_it(self):
+        rig = self._rig(Package(TWO, None).data())
+        ota.restore(reset=False)
+        program = rig.nor.program
+
+        def decay(offset, data):
+            program(offset, data)
+            if 16384 <= offset < 20480:
+                rig.nor.data[9] ^= 1
+
+        rig.nor.program = decay
+        rig.boot()
+        del rig.nor.program
+        self.assertEqual((ota.status()["state"], ota.status()["reason"]), ("RESCUE", "digest"))
+        rig.boot()
+        self.rests(rig, "IDLE", TWO, "0.2", "digest")
 
     def test_why_nothing_runs_is_kept(self):
         rig = self._rig(Package(TWO, None).data())

@@ -1,5 +1,6 @@
 """A sample of what tests/prove.py does with whole updates, on every interpreter."""
 
+import sys
 import unittest
 
 from faults import EFFECTS
@@ -13,6 +14,8 @@ _LARGE = (
     ("inplace", "place", 2048, 256),
     ("inplace", "place", 4096, 8),
 )
+# The 32-bit build is slow with the snapshots of large flash: it gets a smaller sample.
+_SMALL = sys.platform == "webassembly"
 _AGAIN = ("prefix", "weak", "blank-weak")
 
 
@@ -25,6 +28,8 @@ def _every(update, count):
 
 class TestCuts(unittest.TestCase):
     def test_large_images(self):
+        if _SMALL:
+            self.skipTest("large images on this interpreter")
         done = 0
         for strategy, kind, sector, program in _LARGE:
             with self.subTest(strategy=strategy, sector=sector, program=program):
@@ -35,12 +40,12 @@ class TestCuts(unittest.TestCase):
     def test_small_images(self):
         done = 0
         for i, (strategy, kind) in enumerate(KINDS):
-            for j in range(i % 2, len(GEOMETRIES), 2):
+            for j in (1,) if _SMALL else range(i % 2, len(GEOMETRIES), 2):
                 sector, program = GEOMETRIES[j]
                 with self.subTest(strategy=strategy, kind=kind, sector=sector, program=program):
                     u = Update(strategy, kind, "24k", sector, program, ecc=program > 1)
                     done += u.explore(EFFECTS, _every(u, 5))
-        self.assertGreaterEqual(done, 110)
+        self.assertGreaterEqual(done, 30 if _SMALL else 110)
 
     def test_ways_back_and_trials(self):
         done = 0
@@ -53,6 +58,8 @@ class TestCuts(unittest.TestCase):
         self.assertGreaterEqual(done, 30)
 
     def test_second_cut_while_recovering(self):
+        if _SMALL:
+            self.skipTest("second cuts on this interpreter")
         done = 0
         for i, (strategy, kind) in enumerate(KINDS):
             with self.subTest(strategy=strategy, kind=kind):

@@ -1,0 +1,356 @@
+"""The cheapest way through a new image: copying along a diagonal, or literal, byte by byte.
+
+A diagonal is old position minus new position; a copy goes along one. `Lattice.cheapest` is a
+Viterbi search. Its states are, for each of a few lanes (a lane holds one diagonal at a time):
+copying along it, and literal with that diagonal still in force (so that going on with it is
+cheap, as in the stream); and literal after any other diagonal.
+
+For the sake of numpy the image is cut into windows that are searched side by side, one byte
+at a time. They overlap: the search in a window begins a little before its part with any
+state and ends a little behind, where all good ways have met. Whatever that misses costs
+bits, never correctness: any choice of a diagonal per byte is a valid patch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .covers import Stretches
+
+LITERAL = -(1 << 40)  # in place of a diagonal
+LANES = 32
+FAR_GAP = 64  # gaps between corrections are told apart up to here
+_CORE, _OVER = 1024, 96  # bytes of a window that are its own; that it looks beyond them
+_WINDOW = _CORE + 2 * _OVER
+_SPAN = 384 * _CORE  # bytes that are searched at once
+_REACH = 48  # bytes around a stretch that may still belong to it
+_NO_RUN = 2 * FAR_GAP + 2  # code of a byte that begins no run of corrections
+_NEVER = np.float32(1e9)
+
+
+@dataclass
+class Costs:
+    """Estimated bits after deflate of what a patch is made of.
+
+    first: by value, the first corrected byte of a run; more: each further one. gap: by
+    2 * bytes since the last correction (FAR_GAP: or more) + (1 if the run is longer than 1).
+    open: a copy along another diagonal, by the size of the change (`change_size`); resume:
+    along the same. stop: ending a copy with literals. equal: a byte copied as it is.
+    literal: by value. at: bits of single literal bytes where known better, by place (or NaN).
+    """
+
+    first: np.ndarray
+    more: np.ndarray
+    gap: np.ndarray
+    open: np.ndarray
+    literal: np.ndarray
+    resume: float = 20.0
+    stop: float = 10.0
+    equal: float = 0.02
+    at: np.ndarray | None = None
+
+    @classmethod
+    def typical(cls, literal: float) -> "Costs":
+        """Of firmware; literal: of a literal byte."""
+        gap = np.append(np.tile([7.0, 9.0], FAR_GAP), [10.0, 13.0])
+        return cls(
+            np.full(256, 7.0),
+            np.full(256, 8.0),
+            gap,
+            np.array([20.0, 27.0, 34.0, 40.0]),
+            np.full(256, literal),
+        )
+
+
+def change_size(change):
+    """0 to 3: bytes of a change of diagonal in the stream, less one."""
+    size = np.abs(change)
+    return (size >= 64).astype(np.int8) + (size >= 8192) + (size >= 1 << 20)
+
+
+class _Events:
+    """(window, lane, diagonal) of what happens at each byte of the windows."""
+
+    def __init__(self, places, lanes, diagonals, windows):
+        # A place may lie in several windows.
+        first = np.searchsorted(windows, places - _WINDOW, "right")
+        last = np.searchsorted(windows, places, "right")
+        count = last - first
+        each = np.repeat(np.arange(len(places)), count)
+        window = np.arange(len(each)) - np.repeat(np.cumsum(count) - count, count)
+        window += first[each]
+        at = places[each] - windows[window]
+        lane = lanes[each]
+        order = np.lexsort((lane, window, at))
+        self.window, self.lane = window[order], lane[order]
+        self.diagonal = diagonals[each][order].astype(np.int32)
+        self.bounds = np.searchsorted(at[order], np.arange(_WINDOW + 1)).tolist()
+
+    def at(self, t: int) -> slice:
+        return slice(self.bounds[t], self.bounds[t + 1])
+
+
+@dataclass
+class Lattice:
+    """What may be copied from where, ready to be searched at different costs.
+
+    stretches: diagonals worth trying. Where `given` names a diagonal, that is taken without
+    a search.
+    """
+
+    old: bytes
+    new: bytes
+    stretches: Stretches
+    given: np.ndarray
+    _parts: list["_Part"] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        size = len(self.new)
+        searched = np.append(np.zeros(1, np.int64), np.cumsum(self.given == LITERAL))
+        starts = np.arange(0, size, _CORE)
+        ends = np.minimum(starts + _CORE, size)
+        windows = starts[searched[ends] > searched[starts]]
+        lanes = _in_lanes(self.stretches, len(self.old), size, windows)
+        for spot in range(0, size, _SPAN):
+            here = windows[(windows >= spot) & (windows < spot + _SPAN)]
+            if len(here):
+                self._parts.append(_Part(self.old, self.new, lanes, here))
+
+    def cheapest(self, costs: Costs) -> np.ndarray:
+        """For each byte of new the diagonal to copy it along, or LITERAL."""
+        chosen = self.given.copy()
+        for part in self._parts:
+            for start, labels in part.cheapest(costs):
+                chosen[start : start + len(labels)] = labels
+        return chosen
+
+
+def _in_lanes(stretches, old_size, new_size, windows):
+    """Lane, start, end and diagonal of the stretches, extended, where windows need them.
+
+    When all lanes are taken, the stretch with the fewest equal bytes gives way.
+    """
+    starts = np.maximum(np.maximum(stretches.start - _REACH, 0), -stretches.diagonal)
+    ends = np.minimum(np.minimum(stretches.end + _REACH, new_size), old_size - stretches.diagonal)
+    nearest = np.searchsorted(windows, starts - _CORE - _OVER)
+    near = np.append(windows, 1 << 60)[nearest] - _OVER < ends
+    order = np.flatnonzero(near)[np.argsort(starts[near], kind="stable")]
+    busy, weight, last = [0] * LANES, [0] * LANES, [-1] * LANES
+    lane_of, end_of, kept = [], [], []
+    columns = (starts[order], ends[order], stretches.weight[order])
+    for i, (start, end, w) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+        lane = busy.index(min(busy))
+        if busy[lane] > start:
+            lane = weight.index(min(weight))
+            if weight[lane] >= w:
+                continue
+        if last[lane] >= 0 and end_of[last[lane]] > start:
+            end_of[last[lane]] = start
+        busy[lane], weight[lane], last[lane] = end, w, len(kept)
+        lane_of.append(lane)
+        end_of.append(end)
+        kept.append(i)
+    kept = order[np.array(kept, np.int64)]
+    return np.array(
+        [np.array(lane_of, np.int64), starts[kept], end_of, stretches.diagonal[kept]], np.int64
+    ).reshape(4, -1)
+
+
+class _Part:
+    """Some windows, close enough to lie in one array each."""
+
+    def __init__(self, old, new, lanes, windows):
+        low = max(0, int(windows[0]) - _OVER)
+        high = min(len(new), int(windows[-1]) + _CORE + _OVER)
+        _, start, end, _ = lanes
+        lanes = lanes[:, (end > low) & (start < high) & (end > start)]
+        self._new = np.frombuffer(new, np.uint8)
+        self._first = windows  # of the windows' own bytes
+        self._windows = windows - _OVER
+        old_bytes = np.frombuffer(old, np.uint8)
+        shape = (_WINDOW, len(windows), LANES)
+        self._values = np.zeros(shape, np.uint8)
+        self._gaps = np.full(shape, _NO_RUN, np.uint8)
+        self._active = np.zeros(shape, bool)
+        # In an array of the whole part, place p of new is at p - low + _OVER.
+        shift = _OVER - low
+        self._pick = np.arange(_WINDOW)[:, None] + (self._windows + shift)[None, :]
+        room = high - low + 2 * _OVER + _CORE
+        found = [np.zeros((3, 0), np.int64)]
+        self._lanes = []
+        for k in range(LANES):
+            _, start, end, diagonal = lanes[:, lanes[0] == k]
+            self._lanes.append((start, diagonal))
+            found.append(self._lane(k, old_bytes, start, end, diagonal, shift, room))
+        self._opens = _Events(*np.concatenate(found, 1), self._windows)
+        lane, start, _, diagonal = lanes[:, lanes[1] >= self._windows[0]]
+        self._starts = _Events(start, lane, diagonal, self._windows)
+
+    def _lane(self, k, old, start, end, diagonal, shift, room):
+        """Fill in lane k; returns place, lane and diagonal of the openings of copies in it."""
+        value = np.zeros(room, np.uint8)
+        active = np.zeros(room, bool)
+        begins = np.zeros(room, bool)
+        low = np.maximum(start + shift, 0)
+        high = np.minimum(end + shift, room)
+        count = np.maximum(high - low, 0)
+        at = np.repeat(low - np.cumsum(count) + count, count) + np.arange(count.sum())
+        place = at - shift
+        value[at] = self._new[place] - old[place + np.repeat(diagonal, count)]
+        active[at] = True
+        begins[low[count > 0]] = True
+        differs = value != 0
+        equal = active & ~differs
+        run = differs.copy()
+        run[1:] &= ~differs[:-1]
+        longer = np.append(differs[1:], False)
+        spots = np.arange(room)
+        last = np.maximum.accumulate(np.where(differs, spots, -FAR_GAP))
+        gap = np.minimum(spots - np.append(-FAR_GAP, last[:-1]) - 1, FAR_GAP)
+        code = np.where(run, 2 * gap + longer, _NO_RUN).astype(np.uint8)
+        self._values[:, :, k] = value[self._pick]
+        self._gaps[:, :, k] = code[self._pick]
+        self._active[:, :, k] = active[self._pick]
+        opening = equal.copy()
+        opening[1:] &= ~equal[:-1] | begins[1:]
+        opens = np.flatnonzero(opening) - shift
+        which = np.searchsorted(start, opens, "right") - 1
+        return np.array([opens, np.full(len(opens), k), diagonal[which]], np.int64)
+
+    def cheapest(self, costs: Costs) -> Iterator[tuple[int, np.ndarray]]:
+        """(start, the chosen diagonals of the bytes from there) for each window."""
+        size = len(self._new)
+        place = self._windows[None, :] + np.arange(_WINDOW)[:, None]
+        inside = (place >= 0) & (place < size)
+        place = np.clip(place, 0, size - 1)
+        literal = costs.literal[self._new[place]]
+        if costs.at is not None:
+            known = costs.at[place]
+            literal = np.where(np.isnan(known), literal, known)
+        literal = np.where(inside, literal, 0).astype(np.float32)
+        states = self._search(costs, literal, inside)
+        own = states[_OVER : _OVER + _CORE].T
+        for start, labels in zip(self._first.tolist(), own, strict=True):
+            labels = labels[: size - start]
+            out = np.full(len(labels), LITERAL, np.int64)
+            for k in np.unique(labels):
+                if k >= 0:
+                    mine = np.flatnonzero(labels == k)
+                    starts, diagonals = self._lanes[k]
+                    out[mine] = diagonals[np.searchsorted(starts, mine + start, "right") - 1]
+            yield start, out
+
+    def _copying(self, costs, inside):
+        """Cost of each byte as a copy, by byte of the window, window, lane."""
+        by_gap = np.append(costs.gap, 0.0).astype(np.float32)
+        run = by_gap[self._gaps] + costs.first.astype(np.float32)[self._values]
+        more = costs.more.astype(np.float32)[self._values]
+        cost = np.where(self._gaps == _NO_RUN, more, run)
+        cost[self._values == 0] = costs.equal
+        cost[~self._active] = _NEVER
+        cost[~inside] = 0
+        return cost
+
+    def _in_force(self):
+        """The diagonals in the lanes where the windows begin."""
+        out = np.zeros((len(self._windows), LANES), np.int32)
+        for k, (starts, diagonals) in enumerate(self._lanes):
+            if len(starts):
+                at = np.searchsorted(starts, self._windows, "right") - 1
+                out[:, k] = np.where(at < 0, 0, diagonals[at])
+        return out
+
+    def _search(self, costs, literal, inside):
+        """The cheapest states, by byte of the window and window: a lane, or -1 for literal.
+
+        A state is numbered: lane k copying k, literal after lane k LANES + k, else 2 * LANES.
+        """
+        copying = self._copying(costs, inside)
+        by_size = costs.open.astype(np.float32)
+        resume, stop = np.float32(costs.resume), np.float32(costs.stop)
+        after_other = np.float32(costs.open[2])
+        windows = len(self._windows)
+        rows = np.arange(windows)
+        copy = np.zeros((windows, LANES), np.float32)
+        rest = np.zeros((windows, LANES), np.float32)
+        other = np.zeros(windows, np.float32)
+        force = self._in_force()
+        resumed = np.zeros((_WINDOW, windows, LANES), bool)
+        stopped = np.zeros((_WINDOW, windows, LANES), bool)
+        other_from = np.full((_WINDOW, windows), 2 * LANES, np.uint8)
+        opened_from: list[tuple[np.ndarray, np.ndarray] | None] = []
+        for t in range(_WINDOW):
+            here = self._opens.at(t)
+            w, k, d = (
+                x[here] for x in (self._opens.window, self._opens.lane, self._opens.diagonal)
+            )
+            if len(w):
+                change = np.abs(force[w] - d[:, None])
+                c, r = copy[w], rest[w]
+                price = np.minimum(c, r) + by_size[change_size(change)]
+                price[change == 0] = _NEVER
+                source = price.argmin(1)
+                each = np.arange(len(w))
+                opening = price[each, source]
+                source = np.where(c[each, source] <= r[each, source], source, LANES + source)
+                general = other[w] + after_other
+                source[general < opening] = 2 * LANES
+                opening = np.minimum(general, opening)
+            # Other diagonals: from the cheapest literal or copy.
+            now = other
+            best = rest.argmin(1)
+            cost = rest[rows, best]
+            better = cost < now
+            other_from[t, better] = LANES + best[better]
+            now = np.where(better, cost, now)
+            best = copy.argmin(1)
+            cost = copy[rows, best] + stop
+            better = cost < now
+            other_from[t, better] = best[better]
+            other = np.where(better, cost, now) + literal[t]
+            ended = copy + stop
+            again = rest + resume
+            np.less(ended, rest, out=stopped[t])
+            np.less(again, copy, out=resumed[t])
+            np.minimum(rest, ended, out=rest)
+            np.minimum(copy, again, out=copy)
+            begin = self._starts.at(t)
+            if begin.stop > begin.start:
+                w2, k2 = self._starts.window[begin], self._starts.lane[begin]
+                copy[w2, k2] = rest[w2, k2] = _NEVER
+                force[w2, k2] = self._starts.diagonal[begin]
+            if len(w):
+                wins = opening < copy[w, k]
+                copy[w[wins], k[wins]] = opening[wins]
+                opened_from.append(((w * LANES + k)[wins], source[wins]))
+            else:
+                opened_from.append(None)
+            copy += copying[t]
+            rest += literal[t][:, None]
+        state = np.concatenate((copy, rest, other[:, None]), 1).argmin(1)
+        return self._back(state, resumed, stopped, other_from, opened_from)
+
+    def _back(self, state, resumed, stopped, other_from, opened_from):
+        """The ways to these last states, from the notes of the search."""
+        rows = np.arange(len(state))
+        out = np.empty((_WINDOW, len(state)), np.int16)
+        for t in range(_WINDOW - 1, -1, -1):
+            copies = state < LANES
+            out[t] = np.where(copies, state, -1)
+            lane = np.where(copies, state, np.where(state < 2 * LANES, state - LANES, 0))
+            before = np.where(
+                copies,
+                np.where(resumed[t, rows, lane], LANES + lane, state),
+                np.where(stopped[t, rows, lane], lane, state),
+            )
+            before = np.where(state == 2 * LANES, other_from[t], before)
+            notes = opened_from[t]
+            if notes is not None and len(notes[0]):
+                keys, sources = notes
+                wanted = rows * LANES + lane
+                at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+                opened = copies & (keys[at] == wanted)
+                before = np.where(opened, sources[at], before)
+            state = before
+        return out
