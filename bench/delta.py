@@ -26,14 +26,14 @@ _FAMILIES = {
 def ours(old: bytes, new: bytes) -> tuple[int, int, float]:
     """(payload bytes, the same without a pointer filter, seconds)."""
     start = time.monotonic()
-    writer = delta.best(old, new)
+    writer = delta.best(old, new, thorough=True)
     took = time.monotonic() - start
     if delta.decode(writer, old, len(new), 4096) != new:
         raise SystemExit("a patch does not decode")
     size = delta.deflated_size(writer)
     if writer.filter is None:
         return size, size, took
-    plain = delta.PatchWriter(delta.plan(old, new), old, new, 4096, False)
+    plain = delta.PatchWriter(delta.plan(old, new, thorough=True), old, new, 4096, False)
     return size, delta.deflated_size(plain), took
 
 

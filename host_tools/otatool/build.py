@@ -70,19 +70,20 @@ def patch(
     block: int = BLOCK,
     in_place: bool = False,
     reverse: Meta | None = None,
+    thorough: bool = False,
     **options,
 ) -> Built:
     """A package that turns old into new.
 
     in_place: for devices with one slot. reverse: with in_place, append the package that leads
-    back; its version and floor are those of old. Raises ToolError.
+    back; its version and floor are those of old. thorough: see delta.plan(). Raises ToolError.
     """
     if old == new:
         raise ToolError("the images are equal: there is nothing to update")
     behind = b""
     if reverse is not None:
-        behind = patch(new, old, reverse, keys, block, True, **options).data
-    writer = delta.best(old, new, block, in_place)
+        behind = patch(new, old, reverse, keys, block, True, None, thorough, **options).data
+    writer = delta.best(old, new, block, in_place, None, thorough)
     return package(
         writer, new, old, meta, keys, block=block, ordered=in_place, behind=behind, **options
     )

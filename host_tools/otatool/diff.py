@@ -67,10 +67,12 @@ def make(
     new_version: str = "0.0",
     sector: int = BLOCK_MAX,
     in_place: bool = False,
+    thorough: bool = False,
 ) -> tuple[bytes, Summary]:
     """The patch from old to new and what is in it; it was decoded by the device's code.
 
-    sector: bytes, a power of two. Raises ToolError if there is no such patch.
+    sector: bytes, a power of two. thorough: see delta.plan(). Raises ToolError if there is no
+    such patch.
     """
     for image, name in ((old, "old"), (new, "new")):
         if not image:
@@ -83,7 +85,7 @@ def make(
     if old == new:
         raise ToolError("the images are equal: there is nothing to patch")
     block = block_size(sector, in_place)
-    writer = delta.best(old, new, block, in_place, min(sector, block))
+    writer = delta.best(old, new, block, in_place, min(sector, block), thorough)
     meta = build.Meta(PRODUCT, new_version, base_version=old_version)
     built = build.package(writer, new, old, meta, (), block=block, ordered=in_place)
     full = build.full(new, meta, (), block)

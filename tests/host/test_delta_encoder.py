@@ -360,3 +360,13 @@ def test_vectors_are_of_the_images_the_script_makes(name):
     vectors = Path(__file__).parents[1] / "vectors" / "delta"
     v = json.loads((vectors / (name + ".json")).read_text())
     assert tuple(bytes.fromhex(v[k]) for k in ("old", "new")) == make_delta_vectors.images()
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_thorough_is_no_larger_and_decodes(in_place):
+    old = firmware(2, 20000)
+    new = relinked(old, 5000)
+    quick = delta.best(old, new, 4096, in_place)
+    slow = delta.best(old, new, 4096, in_place, thorough=True)
+    assert delta.deflated_size(slow) <= delta.deflated_size(quick)
+    assert delta.decode(slow, old, len(new), 4096, in_place) == new

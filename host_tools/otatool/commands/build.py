@@ -22,6 +22,9 @@ def add(sub) -> None:
     p.add_argument("--in-place", action="store_true", help="a patch for devices with one slot")
     p.add_argument("--reverse", action="store_true", help="with --in-place: add the way back")
     p.add_argument("--base-floor", type=int, default=0, help="security version of the old image")
+    p.add_argument(
+        "--thorough", action="store_true", help="smaller, but seconds for each 100 KB of image"
+    )
     p.add_argument("--block", type=int, default=build.BLOCK, help="output block, bytes (4096)")
     p.set_defaults(run=run)
 
@@ -41,8 +44,9 @@ def run(args: argparse.Namespace) -> int | None:
         if args.reverse:
             back = build.Meta(args.product, args.base_version or "0", args.target, args.base_floor)
         built = build.patch(
-            files.read(args.base), new, meta, signing, args.block, args.in_place, back
-        )
+            files.read(args.base), new, meta, signing, args.block, args.in_place, back,
+            args.thorough,
+        )  # fmt: skip
     else:
         built = build.full(new, meta, signing, args.block)
     files.write(args.out, built.data)
