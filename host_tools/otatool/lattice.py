@@ -267,9 +267,7 @@ class _Part:
         A state is numbered: lane k copying k, literal after lane k LANES + k, else 2 * LANES.
         """
         copying = self._copying(costs, inside)
-        by_size = costs.open.astype(np.float32)
         resume, stop = np.float32(costs.resume), np.float32(costs.stop)
-        after_other = np.float32(costs.open[2])
         windows = len(self._windows)
         rows = np.arange(windows)
         copy = np.zeros((windows, LANES), np.float32)
@@ -279,24 +277,9 @@ class _Part:
         resumed = np.zeros((_WINDOW, windows, LANES), bool)
         stopped = np.zeros((_WINDOW, windows, LANES), bool)
         other_from = np.full((_WINDOW, windows), 2 * LANES, np.uint8)
-        opened_from: list[tuple[np.ndarray, np.ndarray] | None] = []
+        opened_from = []
         for t in range(_WINDOW):
-            here = self._opens.at(t)
-            w, k, d = (
-                x[here] for x in (self._opens.window, self._opens.lane, self._opens.diagonal)
-            )
-            if len(w):
-                change = np.abs(force[w] - d[:, None])
-                c, r = copy[w], rest[w]
-                price = np.minimum(c, r) + by_size[change_size(change)]
-                price[change == 0] = _NEVER
-                source = price.argmin(1)
-                each = np.arange(len(w))
-                opening = price[each, source]
-                source = np.where(c[each, source] <= r[each, source], source, LANES + source)
-                general = other[w] + after_other
-                source[general < opening] = 2 * LANES
-                opening = np.minimum(general, opening)
+            w, k, opening, source = self._openings(t, costs, copy, rest, other, force)
             # Other diagonals: from the cheapest literal or copy.
             now = other
             best = rest.argmin(1)
@@ -320,16 +303,36 @@ class _Part:
                 w2, k2 = self._starts.window[begin], self._starts.lane[begin]
                 copy[w2, k2] = rest[w2, k2] = _NEVER
                 force[w2, k2] = self._starts.diagonal[begin]
-            if len(w):
-                wins = opening < copy[w, k]
-                copy[w[wins], k[wins]] = opening[wins]
-                opened_from.append(((w * LANES + k)[wins], source[wins]))
-            else:
-                opened_from.append(None)
+            wins = opening < copy[w, k]
+            copy[w[wins], k[wins]] = opening[wins]
+            opened_from.append(((w * LANES + k)[wins], source[wins]))
             copy += copying[t]
             rest += literal[t][:, None]
         state = np.concatenate((copy, rest, other[:, None]), 1).argmin(1)
         return self._back(state, resumed, stopped, other_from, opened_from)
+
+    def _openings(self, t, costs, copy, rest, other, force):
+        """(windows, lanes, costs, states before) of copies that may be opened at byte t.
+
+        force: the diagonals in the lanes.
+        """
+        here = self._opens.at(t)
+        w, k, diagonal = (
+            x[here] for x in (self._opens.window, self._opens.lane, self._opens.diagonal)
+        )
+        each = np.arange(len(w))
+        copying, resting = copy[w], rest[w]
+        change = np.abs(force[w] - diagonal[:, None])
+        price = np.minimum(copying, resting)
+        price += costs.open.astype(np.float32)[change_size(change)]
+        price[change == 0] = _NEVER
+        lane = price.argmin(1)
+        cost = price[each, lane]
+        stays = copying[each, lane] <= resting[each, lane]
+        source = np.where(stays, lane, LANES + lane)
+        general = other[w] + np.float32(costs.open[2])
+        source[general < cost] = 2 * LANES
+        return w, k, np.minimum(general, cost), source
 
     def _back(self, state, resumed, stopped, other_from, opened_from):
         """The ways to these last states, from the notes of the search."""
@@ -345,9 +348,8 @@ class _Part:
                 np.where(stopped[t, rows, lane], lane, state),
             )
             before = np.where(state == 2 * LANES, other_from[t], before)
-            notes = opened_from[t]
-            if notes is not None and len(notes[0]):
-                keys, sources = notes
+            keys, sources = opened_from[t]
+            if len(keys):
                 wanted = rows * LANES + lane
                 at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
                 opened = copies & (keys[at] == wanted)
