@@ -21,7 +21,7 @@ from explore import Failed
 from faults import EFFECTS
 from prove_kv import Geometry, Scenario, resets
 from prove_tries import Tries
-from prove_update import GEOMETRIES, KINDS, Update
+from prove_update import GEOMETRIES, KINDS, Update, name_of
 
 PARTS = ("kv", "update", "twice", "resets", "contents", "flips")
 # Second cuts: what a recovery does is cut in these ways.
@@ -168,8 +168,8 @@ def replay(code):
     else:
         name = "-".join(parts[:5])
         for spec in updates():
-            found = update(spec) if name.startswith(spec[0]) else None
-            if found and found.name == name:
+            if name_of(*spec) == name:
+                found = update(spec)
                 break
         seed, rest = int(parts[5]), parts[6:]
 

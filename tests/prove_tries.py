@@ -6,7 +6,7 @@ was cut may cost a try but never gives one back, and in the end the old image ru
 
 from explore import Failed
 from ota import state, trial
-from prove_update import Update
+from prove_update import Update, name_of
 
 _TRIES = 3
 
@@ -27,7 +27,7 @@ class Tries(Update):
 
     def __init__(self, strategy, kind, name, sector, program, **options):
         Update.__init__(self, strategy, kind, name, sector, program, True, **options)
-        self.name = self.name[:-1] + "t"
+        self.name = name_of(strategy, kind, name, sector, program, "t", options)
 
     def actions(self):
         """Three starts that come to nothing, and the one that gives the image up."""

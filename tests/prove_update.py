@@ -26,6 +26,12 @@ _SLACK = 16  # operations a recovery may need beyond those of a whole run
 _RESERVE = 8  # boots that may be needed where bits read differently each time
 
 
+def name_of(strategy, kind, name, sector, program, what, options):
+    """The name of an update, with which its replay codes begin. what: "", "b" or "t"."""
+    flags = "".join(sorted([k[0] for k in options if options[k]]))
+    return "%s-%s-%s-%d-%d%s%s" % (strategy, kind, name, sector, program, flags, what)
+
+
 class Update:
     """One update of one kind on one geometry; or, with back, giving it up again. Kind
     "factory": a restore, and 0.2 is the image it leads to.
@@ -34,10 +40,8 @@ class Update:
     """
 
     def __init__(self, strategy, kind, name, sector, program, back=False, **options):
-        flags = "".join(sorted([k[0] for k in options if options[k]]))
-        self.name = "%s-%s-%s-%d-%d%s%s" % (
-            strategy, kind, name, sector, program, flags, "b" if back else "",
-        )  # fmt: skip
+        what = "b" if back else ""
+        self.name = name_of(strategy, kind, name, sector, program, what, options)
         size = SIZES[name]
         device.current = None
         gc.collect()

@@ -15,10 +15,12 @@ from ota.delta.full import Full
 from ota.delta.patch import Patch
 from ota.delta.pointers import Pointers
 
-from . import matcher, pointers
+from . import matcher
 from .covers import Costs, Segment, bsdiff_covers, different_runs, merge, refine, whole
 from .ordering import ORDERS, without_lost
 from .pointers import Filter
+from .pointers.kinds import candidates
+from .varints import varint, zigzag
 
 _ROUNDS = 3  # of a pointer filter: each finds more pointers by the copies of the one before
 META_BOUND = 3072  # bytes of metadata in a block: what a device keeps for it
@@ -79,7 +81,7 @@ def best(
     plans = plan(old, new, block, in_place, sector, None, thorough)
     writer = PatchWriter(plans, old, new, block, in_place)
     size = deflated_size(writer)
-    for candidate in pointers.candidates(old, new) if plans else ():
+    for candidate in candidates(old) if plans else ():
         segments = [s for p in plans for s in p.segments]
         for _ in range(_ROUNDS):
             found = candidate.moves(old, new, segments)
@@ -308,21 +310,6 @@ def decode(
         index, length = decoder.block(inflater, memoryview(out))
         image[index * block : (index + 1) * block] = out[:length] + b"\xff" * (block - length)
     return bytes(image[:image_size])
-
-
-def varint(value: int) -> bytes:
-    """LEB128."""
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def zigzag(value: int) -> int:
-    """0, -1, 1, -2 ... become 0, 1, 2, 3 ..."""
-    return value << 1 if value >= 0 else (-value << 1) - 1
 
 
 def _cut(segments, size, block):

@@ -15,6 +15,7 @@ import numpy as np
 from . import covers as given
 from .covers import Cover, Segment, different_runs
 from .lattice import FAR_GAP, LITERAL, Costs, Lattice, change_size
+from .varints import varint, zigzag
 
 ROUNDS = 6
 _EFFORT = 4 << 20  # bytes to search in all rounds together, about
@@ -154,14 +155,14 @@ class _Stream:
             at = len(out)
             length = 0 if s.new + s.length == end else s.length
             if s.old is None:
-                out += _varint(length << 1)
+                out += varint(length << 1)
                 self._operations.append((at, len(out) - at, _STOP))
                 continue
             change = s.old - s.new - self._diagonal
             self._diagonal += change
             kind = int(change_size(np.int64(change))) if change else _RESUME
-            out += _varint(length << 1 | 1)
-            out += _varint(change << 1 if change >= 0 else ~(change << 1))
+            out += varint(length << 1 | 1)
+            out += varint(zigzag(change))
             self._operations.append((at, len(out) - at, kind))
             was, now = old[s.old : s.old + s.length], new[s.new : s.new + s.length]
             for a, b in different_runs(was, now):
@@ -171,7 +172,7 @@ class _Stream:
         control = len(out)
         for gap, run in gaps:
             at = len(out)
-            out += _varint(gap << 1) if run == 1 else _varint(gap << 1 | 1) + _varint(run - 2)
+            out += varint(gap << 1) if run == 1 else varint(gap << 1 | 1) + varint(run - 2)
             self._gaps.append((at, len(out) - at, 2 * min(gap, FAR_GAP) + (run > 1)))
         lengths = (control - head - 6, len(out) - control, len(values))
         out[head : head + 6] = b"".join(n.to_bytes(2, "little") for n in lengths)
@@ -233,15 +234,6 @@ def _mean(kind, bits, assumed):
     """Mean bits of each kind of thing, as if each had been seen _PRIOR times as assumed."""
     count = np.bincount(kind, minlength=len(assumed))
     return (np.bincount(kind, bits, len(assumed)) + _PRIOR * assumed) / (count + _PRIOR)
-
-
-def _varint(value):
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return out
 
 
 # Reading deflate, RFC 1951: (base, extra bits) of the codes of lengths from 257 on and of

@@ -38,13 +38,11 @@ def request(device, forget: bool = False) -> None:
         for key in device.kv.keys():
             if not key.startswith("ota."):
                 device.kv.delete(key)
-    # If power goes after this record, the next boot restores; before it, nothing happened.
-    record.reason = code("restore")
-    rescue(device, record)
+    _ask(device, record)
 
 
 def pressed(device) -> None:
-    """request() if the pin of config "restore_pin" is held through its time at the start.
+    """As request(), if the pin of config "restore_pin" is held through its time at the start.
 
     {"pin": id, "level": 0 or 1 while held, "ms": time}. Nothing if the factory image is in
     place, whole: a pin that is stuck does not wear the flash.
@@ -70,9 +68,15 @@ def pressed(device) -> None:
             or record.image.digest != header.image_digest
             or not holds(device.slot(record.active), record.image, device.feed)
         ):
-            request(device)
+            _ask(device, record)
     except OtaError as e:
         note(device, record, e)
+
+
+def _ask(device, record):
+    # If power goes after this record, the next boot restores; before it, nothing happened.
+    record.reason = code("restore")
+    rescue(device, record)
 
 
 def restore(device, record) -> bool:

@@ -12,6 +12,7 @@ from ota.delta import thumb as device
 from otatool import build, covers, delta, keys, pointers
 from otatool.covers import Segment
 from otatool.pointers import Filter, Table, thumb
+from otatool.pointers.kinds import candidates
 
 KEY = keys.generate("hmac")
 
@@ -127,9 +128,9 @@ def test_whole_way_through_a_package(in_place):
 
 def test_what_is_no_code_gets_no_filter():
     text = b"".join(b"line %d of a text\n" % (i * i) for i in range(3000))
-    assert pointers.candidates(text, text) == []
-    assert pointers.candidates(random.Random(1).randbytes(60000), b"") == []
-    assert pointers.candidates(b"", b"") == []
+    assert list(candidates(text)) == []
+    assert list(candidates(random.Random(1).randbytes(60000))) == []
+    assert list(candidates(b"")) == []
     assert delta.best(text, b"x" + text).filter is None
 
 

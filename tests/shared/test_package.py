@@ -240,6 +240,37 @@ class TestHeader(unittest.TestCase):
                     e = _refused(self, ManifestError, "field", fmt.parse, p.head())
                     self.assertEqual(e.args[1], fmt.PAYLOAD)
 
+    def test_numbers_of_pointers(self):
+        for values, good in (
+            ((1, 0, 0, 0, 0), True), ((1, 512, 0x08020000, 0x20000000, 0x80000000), True),
+            ((0, 1, 0, 0, 0), False), ((2, 1, 0, 0, 0), False), ((1, 513, 0, 0, 0), False),
+            ((1, 1, 0, 9, 8), False), ((1, 1, 0, 0, 0x80000001), False),
+            ((1, 1, 0x80000000, 0, 0), False),
+        ):  # fmt: skip
+            with self.subTest(values=values):
+                p = _package(_OLD)
+                p.set(fmt.POINTERS, struct.pack("<BxHIII", *values))
+                if good:
+                    self.assertEqual(fmt.parse(p.head()).pointers, values)
+                else:
+                    e = _refused(self, ManifestError, "field", fmt.parse, p.head())
+                    self.assertEqual(e.args[1], fmt.POINTERS)
+
+    def test_pointers_of_a_patch_only_and_longer_chunks_with_them_only(self):
+        value = struct.pack("<BxHIII", 1, 1, 0, 0, 0)
+        p = _package()
+        p.set(fmt.POINTERS, value)
+        e = _refused(self, ManifestError, "field", fmt.parse, p.head())
+        self.assertEqual(e.args[1], fmt.POINTERS)
+        for most, good in ((8324, True), (8325, False)):
+            p = _package(_OLD)
+            p.set(fmt.POINTERS, value)
+            p.chunk_max = most
+            if good:
+                self.assertEqual(fmt.parse(p.head()).chunk_max, most)
+            else:
+                _refused(self, ManifestError, "field", fmt.parse, p.head())
+
     def test_field_that_runs_past_the_header(self):
         good = [(k, v or _payload(_package())) for k, v in _package().fields]
         body = b"".join([struct.pack("<HH", k, len(v)) + v for k, v in good])

@@ -12,6 +12,7 @@ what the device does, after section 4.4 of the study it was drawn up from.
 
 import copy
 import struct
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..covers import Segment
+from ..varints import varint, zigzag
 
 TABLE_MAX = 512  # entries: 8 bytes of RAM each on the device
 # Bits, measured with the deflated tables and corrections of firmware pairs.
@@ -45,7 +47,7 @@ class Table:
         differences."""
         starts = np.diff(self.starts, prepend=0).tolist()
         shifts = np.diff(self.shifts, prepend=0).tolist()
-        body = b"".join(map(_varint, starts)) + b"".join(_varint(_zigzag(s)) for s in shifts)
+        body = b"".join(map(varint, starts)) + b"".join(varint(zigzag(s)) for s in shifts)
         return struct.pack("<HH", len(starts), len(body)) + body
 
 
@@ -92,21 +94,14 @@ def fit(values: np.ndarray, shifts: np.ndarray, entry: float = _ENTRY) -> Table:
     )
 
 
-def candidates(old: bytes, new: bytes) -> "list[Filter]":
-    """Filters that may make a patch from old to new smaller, their tables still empty."""
-    from .thumb import bases
-
-    return list(bases(old, new))
-
-
-class Filter:
+class Filter(ABC):
     """A kind of pointers, and where the image lies; table: filled by fit().
 
     kind: number in the package. base: address of the first byte. low, high: a second range of
     addresses that words may hold, of data in RAM for example. size: bytes of the old image.
     """
 
-    kind = 0
+    kind: int
 
     def __init__(self, base: int, low: int, high: int, size: int):
         self.base, self.low, self.high, self.size = base, low, high, size
@@ -118,19 +113,19 @@ class Filter:
         out.table = fit(values, shifts)
         return out
 
+    @abstractmethod
     def predict(self, piece: bytes, old: int, new: int) -> bytes:
         """What a copy of piece from position old to position new becomes on the device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def moves(
         self, old: bytes, new: bytes, segments: Iterable[Segment]
     ) -> tuple[np.ndarray, np.ndarray]:
         """(address, how far it moved) of every pointer that the copies bring along."""
-        raise NotImplementedError
 
+    @abstractmethod
     def normalised(self, image: bytes, is_old: bool) -> bytes:
         """The image with targets instead of distances; in the old one as the table says."""
-        raise NotImplementedError
 
     def inside(self, values: np.ndarray, size: int | None = None) -> np.ndarray:
         """Which of values are addresses a word may hold."""
@@ -143,16 +138,3 @@ class Filter:
         return struct.pack(
             "<BBHIII", self.kind, 0, len(self.table.starts), self.base, self.low, self.high
         )
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _zigzag(value: int) -> int:
-    return value << 1 if value >= 0 else (-value << 1) - 1

@@ -12,7 +12,6 @@ from array import array
 from ..compat import const
 from ..errors import VerifyError
 
-TABLE_MAX = const(512)  # entries, 8 bytes each
 _LAST = const(0x7FFFFFFF)  # a 32-bit board calculates with signed numbers
 
 
