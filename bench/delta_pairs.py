@@ -55,7 +55,7 @@ def pairs(cache: Path) -> Iterator[Pair]:
         ]
         yield Pair("thumb", "pyb v1.10 dirty", pyb[0], pyb[1])
         yield Pair("thumb", "pyb dirty clean", pyb[1], pyb[2])
-        yield Pair("thumb", "shell", data("shell-pi-3/1.bin"), data("shell-pi-3/2.bin"))
+        yield Pair("thumb", "shell", data("shell/old"), data("shell/new"))
         synth = [data(f"synthesizer/{n}.bin") for n in (1, 2, 3)]
         yield Pair("thumb", "synth 1 2", synth[0], synth[1])
         yield Pair("thumb", "synth 2 3", synth[1], synth[2])
