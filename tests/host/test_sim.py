@@ -367,6 +367,25 @@ while True:
         assert board.counters()["boots"] == 6
 
 
+def test_ctrl_c_leads_to_the_prompt_at_any_moment(make):
+    # In a callback of littlefs the interpreter cannot always take it: then it ends.
+    main = """
+import os
+print("main")
+while True:
+    with open("/new", "w") as f:
+        f.write("x")
+    os.rename("/new", "/n")
+"""
+    with Board(make(main)) as board:
+        for _ in range(25):
+            board.wait("main\n")
+            board.send("\x03")
+            board.wait(PROMPT)
+            board.power_cycle()
+        assert board.counters()["crashes"] == 0
+
+
 def test_killed_launcher_takes_the_board_along(make):
     path = make("print('up')\nwhile True: pass")
     code = (

@@ -7,6 +7,7 @@ it is.
 """
 
 import contextlib
+import ctypes
 import importlib.util
 import json
 import os
@@ -29,6 +30,7 @@ EFFECTS = {"before": c.BEFORE, "middle": c.MIDDLE, "after": c.AFTER}
 
 _POLL_S = 0.005
 _HOLD_S = 0.3
+_STRUCK_S = 1.0  # a process that ends so soon after Ctrl-C ended by it
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
 _FRIENDLY = b'Type "help()" for more information.\r\n'
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
@@ -217,6 +219,7 @@ class Board:
     def _run(self):
         try:
             cause, skip_main = c.CAUSE_PWRON, False
+            self._to_raw = False
             while cause:
                 cause, skip_main = self._boot(cause, skip_main)
         finally:
@@ -246,7 +249,8 @@ class Board:
         self._terminal = ptys.Terminal()
         # Until the prompt reads, input would be lost: it empties its terminal first.
         self._hold_until = time.monotonic() + 3600
-        self._raw, self._raw_again = False, skip_main
+        self._raw, self._raw_again = False, self._to_raw
+        self._interrupted = -_STRUCK_S
         self._tail, self._binary = b"", False
         process = self._spawn()
         try:
@@ -302,11 +306,15 @@ class Board:
     def _after(self, ended, status):
         """Count the end, say it, and choose the next life: cause (0: stay off), skip main.py."""
         words = self._chip.words
-        raw = False
+        self._to_raw = skip_main = False
         if ended == "exit":
-            # Ctrl-D at the prompt; or Ctrl-C in the instant between program and prompt.
-            raw = self._raw or status == -signal.SIGINT
-            ended = "soft" if status == 0 or raw or status > 0 else "crash"
+            # Ctrl-D at the prompt. Or Ctrl-C when the interpreter cannot take it: between program
+            # and prompt, in a callback of littlefs, while a thread starts. The exception then
+            # ends the process; the next one goes to the prompt, where Ctrl-C leads.
+            struck = status and time.monotonic() - self._interrupted < _STRUCK_S
+            self._to_raw = self._raw
+            skip_main = bool(self._raw or struck)
+            ended = "soft" if status >= 0 or skip_main else "crash"
         counter, cause = {
             "soft": (c.W_SOFT_RESETS, c.CAUSE_SOFT),
             "reset": (c.W_RESETS, c.CAUSE_HARD),
@@ -340,7 +348,7 @@ class Board:
         stay_off = self._once and not planned and ended != "power"
         if stay_off or not self._restart:
             return 0, False
-        return cause, raw
+        return cause, skip_main
 
     def _next_cut(self):
         words = self._chip.words
@@ -381,7 +389,8 @@ class Board:
                 # What was typed before it is lost, as in a terminal.
                 del self._input[: interrupt + 1]
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
+                _interrupt(process.pid)
+            self._interrupted = time.monotonic()
             self._hold_until = time.monotonic() + _HOLD_S
         elif started and self._hold_until > time.monotonic() + _HOLD_S:
             self._hold_until = time.monotonic() + _HOLD_S
@@ -431,6 +440,19 @@ class Board:
         with self._changed:
             if self.running:
                 os.write(self._wake, b"\0")
+
+
+def _interrupt(pid):
+    """Ctrl-C for a board's process: for its main thread, as far as the system can address it.
+
+    The thread of a machine.Timer would die of it, and mostly take the process along.
+    """
+    try:
+        to_thread = ctypes.CDLL(None).tgkill  # Linux, glibc 2.30 and newer
+    except AttributeError:
+        os.kill(pid, signal.SIGINT)
+    else:
+        to_thread(pid, pid, signal.SIGINT)
 
 
 def _extension() -> pathlib.Path:
