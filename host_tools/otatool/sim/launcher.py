@@ -7,7 +7,6 @@ it is.
 """
 
 import contextlib
-import ctypes
 import importlib.util
 import json
 import os
@@ -308,9 +307,8 @@ class Board:
         words = self._chip.words
         self._to_raw = skip_main = False
         if ended == "exit":
-            # Ctrl-D at the prompt. Or Ctrl-C when the interpreter cannot take it: between program
-            # and prompt, in a callback of littlefs, while a thread starts. The exception then
-            # ends the process; the next one goes to the prompt, where Ctrl-C leads.
+            # Ctrl-D at the prompt. Or Ctrl-C where it ends the interpreter, in a callback of
+            # littlefs for one: the next process goes to the prompt, where Ctrl-C leads.
             struck = status and time.monotonic() - self._interrupted < _STRUCK_S
             self._to_raw = self._raw
             skip_main = bool(self._raw or struck)
@@ -389,7 +387,7 @@ class Board:
                 # What was typed before it is lost, as in a terminal.
                 del self._input[: interrupt + 1]
             with contextlib.suppress(ProcessLookupError):
-                _interrupt(process.pid)
+                ptys.interrupt(process.pid)
             self._interrupted = time.monotonic()
             self._hold_until = time.monotonic() + _HOLD_S
         elif started and self._hold_until > time.monotonic() + _HOLD_S:
@@ -440,19 +438,6 @@ class Board:
         with self._changed:
             if self.running:
                 os.write(self._wake, b"\0")
-
-
-def _interrupt(pid):
-    """Ctrl-C for a board's process: for its main thread, as far as the system can address it.
-
-    The thread of a machine.Timer would die of it, and mostly take the process along.
-    """
-    try:
-        to_thread = ctypes.CDLL(None).tgkill  # Linux, glibc 2.30 and newer
-    except AttributeError:
-        os.kill(pid, signal.SIGINT)
-    else:
-        to_thread(pid, pid, signal.SIGINT)
 
 
 def _extension() -> pathlib.Path:
