@@ -45,7 +45,7 @@ def pairs(cache: Path) -> Iterator[Pair]:
     runtimes = [_microbit(cache, v) for v in MICROBIT]
     for a, b in MICROBIT_PAIRS:
         yield Pair("microbit", f"mb {MICROBIT[a]} {MICROBIT[b]}", runtimes[a], runtimes[b])
-    with tarfile.open(_pip(cache, "detools", DETOOLS, True)) as tar:
+    with tarfile.open(fetch(cache, "detools", DETOOLS, True)) as tar:
 
         def data(path):
             return tar.extractfile(f"detools-{DETOOLS}/tests/files/{path}").read()
@@ -81,8 +81,8 @@ def local(folder: Path) -> Iterator[Pair]:
         yield Pair("own", old.stem, old.read_bytes(), old.with_suffix(".new").read_bytes())
 
 
-def _pip(cache, name, version, source):
-    """Path of a package's sdist or wheel."""
+def fetch(cache, name, version, source):
+    """Path of a package in the cache: its sdist if source, else its wheel. From PyPI."""
     pattern = f"{name}-{version}.tar.gz" if source else f"{name}-{version}-*.whl"
     found = list(cache.glob(pattern))
     if not found:
@@ -98,7 +98,7 @@ def _pip(cache, name, version, source):
 
 
 def _microbit(cache, version):
-    with tarfile.open(_pip(cache, "uflash", version, True)) as tar:
+    with tarfile.open(fetch(cache, "uflash", version, True)) as tar:
         text = tar.extractfile(f"uflash-{version}/uflash.py").read().decode()
     # The longest text in triple quotes is the runtime as Intel HEX.
     hexes = max(re.findall(r'"""(.*?)"""', text, re.S), key=len)
@@ -120,7 +120,7 @@ def _wasm(cache, version):
 def _microdot(cache, version, compiled):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "app"
-        with zipfile.ZipFile(_pip(cache, "microdot", version, False)) as wheel:
+        with zipfile.ZipFile(fetch(cache, "microdot", version, False)) as wheel:
             for member in wheel.namelist():
                 if member.startswith("microdot/") and member.endswith(".py"):
                     wheel.extract(member, folder)

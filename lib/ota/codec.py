@@ -97,16 +97,16 @@ class Inflater:
         want = len(buf)
         if want > self.left:
             raise VerifyError("inflate", want, self.left)
-        mv = memoryview(buf)
-        got = 0
-        while got < want:
-            try:
-                n = self._in.readinto(mv[got:])
-            except (OSError, EOFError) as e:
-                raise VerifyError("inflate", e)
-            if not n:
-                raise VerifyError("inflate", want, got)
-            got += n
+        try:
+            # Nearly always this is all of it; an operation may be a byte.
+            got = self._in.readinto(buf) if want else 0
+            while got < want:
+                n = self._in.readinto(memoryview(buf)[got:])
+                if not n:
+                    raise VerifyError("inflate", want, got)
+                got += n
+        except (OSError, EOFError) as e:
+            raise VerifyError("inflate", e)
         self.left -= want
         return want
 

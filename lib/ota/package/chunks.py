@@ -55,16 +55,17 @@ class Chunks:
         self.stored = self.blocks = self.inflated = self.first = 0
         self.restart = False
         self.head = bytearray(CHUNK)
-        self._piece = memoryview(bytearray(_PIECE))
+        self._piece = None
 
     @property
     def done(self) -> bool:
         """True behind the last chunk."""
         return self.expected == _LAST
 
-    def load(self, reader, sink):
+    def load(self, reader, sink, room=None):
         """Generator: take the next chunk whole; its stored bytes go to sink(piece).
 
+        room: writable memoryview that pieces come in; left out, one of 512 bytes is made.
         Yields while waiting. Afterwards stored, blocks, inflated, first, restart, start (its
         offset) and digest (its CHAIN bytes) describe it and offset is behind it. What sink
         got must not be used before load() has returned: only then is it checked. head
@@ -87,9 +88,11 @@ class Chunks:
         ):
             raise VerifyError("chunk", self.offset)
         digest = hashlib.sha256(self.head)
+        if room is None:
+            room = self._piece = self._piece or memoryview(bytearray(_PIECE))
         left = stored
         while left:
-            piece = self._piece[: min(left, _PIECE)]
+            piece = room[: min(left, len(room))]
             yield from fill(reader, piece)
             digest.update(piece)
             sink(piece)
@@ -108,9 +111,9 @@ def blocks(chunks, reader, inflater, decoder, out, skip: int = 0):
     """Generator over the output blocks of a payload.
 
     Yields None while waiting, else (number, index of the block in the image, its length);
-    the block lies in out until the next step. Blocks with a number below skip are read
-    past: out is not touched then. inflater: codec.Inflater with room for header.chunk_max;
-    decoder: delta.full.Full or delta.patch.Patch.
+    the block lies in out until the next step, which may begin with a chunk received there.
+    Blocks with a number below skip are read past. inflater: codec.Inflater with room for
+    header.chunk_max; decoder: delta.full.Full or delta.patch.Patch.
     Raises VerifyError "chunk" when a chunk's blocks do not fill its inflated length, or do
     not go on where the chunk before ended.
     """
@@ -119,7 +122,7 @@ def blocks(chunks, reader, inflater, decoder, out, skip: int = 0):
     begun = False
     while not chunks.done:
         inflater.begin()
-        yield from chunks.load(reader, inflater.write)
+        yield from chunks.load(reader, inflater.write, out)
         inflater.ready(chunks.inflated)
         if step < 0:
             step = chunks.first
