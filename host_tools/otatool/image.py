@@ -18,6 +18,7 @@ from littlefs import LittleFS, LittleFSError
 from mpremote.romfs import VfsRomWriter
 from ota import image as device
 
+from . import romfs, romfs_layout
 from .errors import ToolError
 from .memory import region
 
@@ -52,17 +53,25 @@ def build(
     size: int = 0,
     mpy: bool = True,
     block: int = 4096,
+    previous: bytes | None = None,
+    room: bool = False,
 ) -> bytes:
     """The image of a folder.
 
     format: "romfs" or "lfs2". size: bytes, the most a ROMFS may take, exactly what a
-    littlefs2 takes; 0: what is needed. mpy: compile .py files. block: bytes, of littlefs2.
+    littlefs2 takes; 0: what is needed. mpy: compile .py files. block: bytes, the sector.
+    previous: ROMFS of the release before; unchanged files stay at their places as far as
+    that pays. room: leave room, if there is no previous image. Both: romfs_layout.py.
     Raises ToolError in words.
     """
     if format not in FORMATS:
         raise ToolError(f"unknown format {format!r}: use one of {', '.join(FORMATS)}")
     tree = _read(Path(appdir), mpy)
     data = _romfs(tree) if format == "romfs" else _lfs2(tree, size, block)
+    if room or previous is not None:
+        if format != "romfs":
+            raise ToolError("only a ROMFS can be laid out for patches; leave --format out")
+        data = _laid_out(tree, data, previous, size, block)
     if size and len(data) > size:
         raise ToolError(f"the image takes {len(data)} bytes, {len(data) - size} more than --size")
     if device.size(region(data)) != len(data):
@@ -170,55 +179,25 @@ def _romfs(tree: Tree) -> bytes:
     return bytes(writer.finalise())
 
 
+def _laid_out(tree: Tree, plain: bytes, previous: bytes | None, size: int, block: int) -> bytes:
+    """The ROMFS of tree for the patch from previous; without that one, with room."""
+    if block < 256 or block & (block - 1):
+        raise ToolError(f"{block} bytes: a sector is a power of two from 256")
+    files = {str(name): content for name, content in tree.items()}
+    if previous is None:
+        return romfs_layout.roomy(files, plain, block, size)
+    if not previous or device.kind(region(previous)) != "romfs":
+        raise ToolError("the previous image is no ROMFS")
+    previous = previous[: device.size(region(previous))]
+    return romfs_layout.build(files, plain, previous, block, size)
+
+
 def _romfs_files(data: bytes) -> list[File]:
-    files: list[File] = []
-    _, at = _varuint(data, 3, len(data))
-    _walk(data, at, len(data), "", at, files)
-    return files
-
-
-def _walk(data: bytes, at: int, end: int, inside: str, base: int, files: list[File]) -> None:
-    while at < end:
-        kind, at = _varuint(data, at, end)
-        length, at = _varuint(data, at, end)
-        stop = at + length
-        if kind == 0 or stop > end:
-            raise ToolError(f"damaged ROMFS: a record at byte {at} does not fit")
-        if kind in (4, 5):
-            name_length, at = _varuint(data, at, stop)
-            name = inside + data[at : at + name_length].decode("ascii", "replace")
-            at += name_length
-            if kind == 4:
-                _walk(data, at, stop, name + "/", base, files)
-            else:
-                offset, size = _content(data, at, stop, base)
-                files.append(File.of(name, offset, data[offset : offset + size]))
-        at = stop
-
-
-def _content(data: bytes, at: int, end: int, base: int) -> tuple[int, int]:
-    """(offset, size) of a file's bytes: inline, or where a pointer says."""
-    kind, at = _varuint(data, at, end)
-    length, at = _varuint(data, at, end)
-    offset, size = at, length
-    if kind == 3:
-        size, at = _varuint(data, at, end)
-        offset, at = _varuint(data, at, end)
-        offset += base
-    if kind not in (2, 3) or offset + size > len(data):
-        raise ToolError(f"damaged ROMFS: a file's data at byte {at} does not fit")
-    return offset, size
-
-
-def _varuint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    value = 0
-    while at < end:
-        byte = data[at]
-        at += 1
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:
-            return value, at
-    raise ToolError(f"damaged ROMFS: a number at byte {at} does not end")
+    return [
+        File.of(r.folder + r.name, r.offset, data[r.offset : r.offset + r.size])
+        for r in romfs.records(data)
+        if r.kind == romfs.FILE
+    ]
 
 
 # -- littlefs2 --------------------------------------------------------------------------

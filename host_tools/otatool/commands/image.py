@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .. import files, image
+from .. import files, image, publish
 from ..errors import ToolError
 
 
@@ -29,7 +29,23 @@ def add(sub) -> None:
     )
     p.add_argument("--no-mpy", dest="mpy", action="store_false", help="keep .py files as they are")
     p.add_argument(
-        "--block", type=_bytes, default=4096, metavar="BYTES", help="of littlefs2: the sector"
+        "--block",
+        type=_bytes,
+        default=4096,
+        metavar="BYTES",
+        help="sector: of littlefs2, and what --previous saves writing (4096)",
+    )
+    layout = p.add_mutually_exclusive_group()
+    layout.add_argument(
+        "--previous",
+        metavar="IMAGE",
+        help="ROMFS of the release before, or the folder it was published in: unchanged files "
+        "stay at their places, so that an update in place writes fewer sectors",
+    )
+    layout.add_argument(
+        "--room",
+        action="store_true",
+        help="leave room in the first ROMFS, which has no previous one",
     )
     p.set_defaults(run=run)
 
@@ -38,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
     """Build the image and list what is in it."""
     if Path(args.appdir).resolve() in Path(args.out).resolve().parents:
         raise ToolError(f"{args.out} lies in {args.appdir} and would be in the next image")
-    data = image.build(args.appdir, args.format, args.size, args.mpy, args.block)
+    previous = _previous(args.previous) if args.previous else None
+    data = image.build(
+        args.appdir, args.format, args.size, args.mpy, args.block, previous, args.room
+    )
     files.write(args.out, data)
     found = image.describe(data)
     table = Table("file")
@@ -51,6 +70,10 @@ def run(args: argparse.Namespace) -> int:
     console.print(f"{args.out}: {found['kind']}, {len(data)} bytes", markup=False)
     console.print(f"SHA-256 {found['digest']}", markup=False)
     return 0
+
+
+def _previous(path: str) -> bytes:
+    return publish.latest(path) if Path(path).is_dir() else files.read(path)
 
 
 def _bytes(text: str) -> int:
