@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from ota import errors, manifest, slots, state
 from ota import package as fmt
 from ota.crypto import Keys
@@ -18,18 +19,23 @@ from ota.partition.text import text
 from ota.strategy import staging
 from ota.transport.memory import Memory
 
-from . import image
+from . import image, report
 from .errors import ToolError
 
 
 @dataclass
 class Section:
-    """A headline, rows of (name, value), and a table with its column names."""
+    """A headline, rows of (name, value), and a table with its column names.
+
+    numbers: how many of the last columns are set to the right. total: the last row is one.
+    """
 
     title: str
     rows: list[tuple[str, str]] = field(default_factory=list)
     columns: tuple[str, ...] = ()
     table: list[tuple[str, ...]] = field(default_factory=list)
+    numbers: int = 0
+    total: bool = False
 
 
 def show(data: bytes, layout: dict | None = None) -> list[Section]:
@@ -75,6 +81,10 @@ def package(data: bytes) -> list[Section]:
         ("window, block", f"{1 << h.wbits}, {h.block_size} bytes"),
         ("signed by", ", ".join(_signers(data, length, signatures)) or "nobody"),
     ]
+    if h.encoding == fmt.PATCH and max(h.image_size, h.base_size) <= report.SIZE_MAX:
+        for p in report.parts(report.explain(data)):
+            makes = f" for {p.bytes} of the image" if p.bytes else ""
+            s.rows.append((p.name, f"{p.count}, {p.payload} bytes{makes}"))
     s.columns = ("chunk at", "stored", "inflated", "blocks", "first block", "restart")
     walk = chunks.Chunks(h)
     reader = Memory(data[h.length : h.size])
@@ -88,6 +98,22 @@ def package(data: bytes) -> list[Section]:
     for other in more:
         other.title = "reverse " + other.title
     return [s, *more]
+
+
+def regions(r: report.Report) -> Section:
+    """What becomes of each file or range of the new image, and what it costs."""
+    kinds = [k for k in report.KINDS if k != report.REWRITTEN or (r.kinds == k).any()]
+    s = Section("where the payload goes", total=True, numbers=len(kinds) + 3)
+    names = ("same", "moved", "rewritten", "corrected", "literal")
+    s.columns = ("region", "bytes", *(names[k] for k in kinds), "payload", "share")
+    rows = report.rows(r)
+    sums = np.array([row.kinds for row in rows]).sum(0).tolist()
+    for row in (*rows, report.Row("total", len(r.kinds), tuple(sums), r.payload)):
+        numbers = [row.bytes, *(row.kinds[k] for k in kinds)] if row.bytes else []
+        blank = [""] * (len(kinds) + 1 - len(numbers))
+        share = f"{100 * row.payload / r.payload:.1f} %"
+        s.table.append((row.name, *map(str, numbers), *blank, str(row.payload), share))
+    return s
 
 
 def signed_manifest(data: bytes) -> list[Section]:

@@ -5,10 +5,9 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from .. import files, show
+from .. import files, report, show
+from . import picture_path, put, write_picture
 
 
 def add(sub) -> None:
@@ -16,6 +15,12 @@ def add(sub) -> None:
     p = sub.add_parser("show", help="say what a file holds: package, manifest, table, flash ...")
     p.add_argument("file")
     p.add_argument("--layout", help="layout.json, for a dump of a whole flash")
+    p.add_argument(
+        "--old", metavar="OLD.bin", help="image that a patch starts from: what each file costs"
+    )
+    p.add_argument(
+        "--report", metavar="OUT.svg", help="draw where the bytes of a patch go, best with --old"
+    )
     p.set_defaults(run=run)
 
 
@@ -23,15 +28,15 @@ def run(args: argparse.Namespace) -> None:
     """Print every section."""
     path = Path(args.file)
     layout = json.loads(files.read(args.layout)) if args.layout else show.layout_beside(path)
+    data = files.read(path)
+    picture = picture_path(args.report) if args.report else None
     out = Console()
-    for s in show.show(files.read(path), layout):
-        out.print(f"[bold]{escape(s.title)}[/bold]")
-        for name, value in s.rows:
-            out.print(f"  {name:16} {escape(value)}" if name else f"  {escape(value)}")
-        if s.table:
-            table = Table()
-            for name in s.columns:
-                table.add_column(name)
-            for row in s.table:
-                table.add_row(*row)
-            out.print(table)
+    sections = show.show(data, layout)
+    if args.old or picture:
+        r = report.explain(data, files.read(args.old) if args.old else None)
+        sections.append(show.regions(r))
+        if picture:
+            old = Path(args.old).name if args.old else r.header.base_version or "old image"
+            write_picture(picture, r, path.name, old, r.header.version)
+    for s in sections:
+        put(out, s)
