@@ -74,17 +74,23 @@ GROUPS = {
             "delta/full.py",
             "delta/patch.py",
             "delta/pointers.py",
+            "delta/riscv.py",
+            "delta/stash.py",
             "delta/thumb.py",
+            "delta/varints.py",
         ),
     ),
     # Machine code: only for ports whose build tells mpy-cross its architecture (-march).
-    "viper": (("delta",), ("delta/add_viper.py", "delta/thumb_viper.py")),
+    "viper": (
+        ("delta",),
+        ("delta/add_viper.py", "delta/riscv_viper.py", "delta/thumb_viper.py"),
+    ),
     "ab": (("delta", "staging"), ("strategy/ab.py",)),
     "staging": (("core",), ("journal.py", "strategy/receive.py", "strategy/staging.py")),
     # A factory image to go back to: needs a partition "factory".
     "factory": (("boot", "delta", "staging"), ("factory.py",)),
     "pingpong": (("delta", "staging"), ("strategy/pingpong.py",)),
-    "inplace": (("delta", "staging"), ("strategy/inplace.py",)),
+    "inplace": (("delta", "staging"), ("strategy/inplace.py", "strategy/rewrite.py")),
     "http": (
         ("update",),
         (

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import delta_tools as tools
 from delta_pairs import local, pairs
-from otatool import delta
+from otatool import delta, payload
 
 _FAMILIES = {
     "Thumb": ("microbit", "thumb"), "micro:bit alone": ("microbit",), "Xtensa": ("xtensa",),
@@ -28,13 +28,13 @@ def ours(old: bytes, new: bytes) -> tuple[int, int, float]:
     start = time.monotonic()
     writer = delta.best(old, new, thorough=True)
     took = time.monotonic() - start
-    if delta.decode(writer, old, len(new), 4096) != new:
+    if payload.decode(writer, old, len(new), 4096) != new:
         raise SystemExit("a patch does not decode")
-    size = delta.deflated_size(writer)
+    size = payload.deflated_size(writer)
     if writer.filter is None:
         return size, size, took
-    plain = delta.PatchWriter(delta.plan(old, new, thorough=True), old, new, 4096, False)
-    return size, delta.deflated_size(plain), took
+    plain = payload.PatchWriter(delta.plan(old, new, thorough=True), old, new, 4096, False)
+    return size, payload.deflated_size(plain), took
 
 
 def main() -> None:

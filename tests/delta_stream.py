@@ -18,28 +18,32 @@ def zigzag(value):
     return value << 1 if value >= 0 else (-value << 1) - 1
 
 
-def copy(length, change=0, ordered=False):
+def copy(length, change=0):
     """A copy; change: of the diagonal. length 0: to the end of the block."""
-    return varint(length << 1 | 1) + varint(zigzag(change) << (1 if ordered else 0))
+    if not change:
+        return varint(length << 2 | 1)
+    return varint(length << 2 | 2) + varint(zigzag(change))
+
+
+def home(length, change=0):
+    """A copy; change: from home to its diagonal."""
+    return varint(length << 2 | 3) + varint(zigzag(change))
 
 
 def literal(length=0):
     """Literals; length 0: to the end of the block."""
-    return varint(length << 1)
+    return varint(length << 2)
 
 
 def index(step):
     """Where an ordered block goes: 0 is the one after the last one."""
-    return varint(zigzag(step) << 1)
+    return varint(zigzag(step))
 
 
 def block(control, literals=b"", gaps=b"", values=b"", lengths=None):
     """The stream of a block; lengths: a false head."""
-    out = bytearray()
-    for n in lengths or (len(control), len(gaps), len(values)):
-        out.append(n & 255)
-        out.append(n >> 8)
-    return bytes(out) + control + gaps + values + literals
+    lengths = lengths or (len(control), len(gaps), len(values))
+    return b"".join([varint(n) for n in lengths]) + control + gaps + values + literals
 
 
 class Plain:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from delta_stream import Noise
-from otatool import delta
+from otatool import delta, payload
 from otatool.pointers import Table
 from otatool.pointers.thumb import Thumb
 
@@ -109,7 +109,7 @@ def main():
         ("thumb_in_place", True, moved_code()),
     ):
         plans = delta.plan(old, new, BLOCK, ordered, None, filter)
-        writer = delta.PatchWriter(plans, old, new, BLOCK, ordered, filter)
+        writer = payload.PatchWriter(plans, old, new, BLOCK, ordered, filter)
         vector = {
             "old": old.hex(),
             "new": new.hex(),

@@ -22,14 +22,18 @@ def main() -> None:
 
     for name, size in SIZES.items():
         for block in (2048, 4096):
-            one, two = image(1, size), image(2, size)
+            one, two, turned = image(1, size), image(2, size), image(4, size)
             made = {
                 "full": build.full(two, meta(2), [key], block=block, restart=8192),
                 "delta": build.patch(one, two, meta(2), [key], block=block, restart=8192),
                 "place": build.patch(
                     one, two, meta(2), [key], block=block, in_place=True, reverse=meta(1)
                 ),
-            }
+                "stash": build.patch(
+                    one, turned, meta(2), [key],
+                    block=block, in_place=True, reverse=meta(1), spare=32768,
+                ),
+            }  # fmt: skip
             for kind, built in made.items():
                 (OUT / f"{kind}-{name}-{block}.ota").write_bytes(built.data)
                 print(kind, name, block, len(built.data), len(built.chunks))

@@ -130,10 +130,10 @@ class Package:
 
     def _patched(self, new, old, jump):
         """A block of a patch: copied whole where nothing changed, else all literals."""
-        control = b"" if jump is None else varint(zigzag(jump) << 1)
-        control += b"\1\0" if new == old else b"\0"
+        control = b"" if jump is None else varint(zigzag(jump))
+        control += b"" if new == old else b"\0"
         self.meta_max = max(self.meta_max, len(control))
-        return struct.pack("<HHH", len(control), 0, 0) + control + (b"" if new == old else new)
+        return varint(len(control)) + b"\0\0" + control + (b"" if new == old else new)
 
     def set(self, kind, value):
         """Replace a field, or add it."""

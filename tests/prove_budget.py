@@ -1,6 +1,7 @@
 """What an update may cost: erases per sector (invariant I6 of docs/reliability.md).
 
-`inplace` erases a changed block of the slot once and one of scratch, an unchanged one never;
+`inplace` erases a changed block of the slot once and one of scratch, an unchanged one never,
+and the stash once;
 `pingpong` a block of the slot and one of the backup; `ab` and a factory restore a block of the
 slot that is written. A cut costs one block more; what starts all over, all of it.
 """
@@ -48,12 +49,14 @@ class Budget:
             allow("active", none)
             allow("backup", none if update.back else image)
         self._limits = limits
-        self._scratch = ()
+        self._scratch = self._stash = ()
         if rig.strategy == "inplace" and not update.factory:
             ota = rig.device.region("ota")
             header = staging.find(ota)[0]
-            spare = staging.Plan(rig.device, header).scratch
-            self._scratch = range(spare.offset // sector, (spare.offset + spare.size) // sector)
+            stash, spare = staging.Plan(rig.device, header).room(header)
+            self._scratch = _sectors(spare)
+            if stash:
+                self._stash = _sectors(stash)
             self._scratched = sum([changed(i) for i in range(n)])
         self.check(0)
 
@@ -69,3 +72,11 @@ class Budget:
             used = sum([spent[i] for i in self._scratch])
             if used > self._scratched + cuts * self._more:
                 raise Failed("erases of scratch", used, self._scratched)
+        # A cut before the stash is whole costs all of it.
+        if max([0] + [spent[i] for i in self._stash]) > 1 + cuts:
+            raise Failed("erases of the stash", [spent[i] for i in self._stash])
+
+
+def _sectors(region):
+    sector = region.sector_size
+    return range(region.offset // sector, (region.offset + region.size) // sector)

@@ -18,7 +18,7 @@ from rig import KB, Rig
 SIZES = {"24k": 24 * KB, "130k": 130 * KB}
 KINDS = (
     ("ab", "full"), ("ab", "delta"), ("pingpong", "full"), ("pingpong", "delta"),
-    ("inplace", "place"), ("inplace", "full"),
+    ("inplace", "place"), ("inplace", "stash"), ("inplace", "full"),
     ("ab", "factory"), ("pingpong", "factory"), ("inplace", "factory"),
 )  # fmt: skip
 GEOMETRIES = ((4096, 1), (4096, 8), (4096, 256), (2048, 1), (2048, 8), (2048, 256))
@@ -46,7 +46,7 @@ class Update:
         device.current = None
         gc.collect()
         self.back = back
-        self.old, self.new = image(1, size), image(2, size)
+        self.old, self.new = image(1, size), image(4 if kind == "stash" else 2, size)
         self.factory = kind == "factory"
         kind = "full" if self.factory else kind
         self.package = vector("%s-%s-%d.ota" % (kind, name, sector))

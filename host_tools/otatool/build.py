@@ -17,16 +17,18 @@ from ota.errors import OtaError
 from ota.package import chunks as device_chunks
 from ota.transport.memory import Memory as MemoryReader
 
-from . import delta
+from . import delta, payload, stash
 from .covers import Segment
 from .errors import ToolError
 from .keys import SigningKey
+from .stream import BlockPlan
 
-CHUNK_MAX = 4224  # stored bytes of a chunk, its header included; a table of pointers comes on top
+CHUNK_MAX = 4224  # stored bytes of a chunk, its header included; tables come on top
 RESTART = 65536  # bytes of payload between restart points, at the most
 BLOCK = 4096
 
-_WORTH = 0.99  # a larger window must make a payload this much smaller
+# What a larger window must make of a payload, and save: every device pays kilobytes for it.
+_WORTH, _WORTH_BYTES = 0.99, 256
 
 
 @dataclass
@@ -59,7 +61,7 @@ def full(
     new: bytes, meta: Meta, keys: Sequence[SigningKey], block: int = BLOCK, **options
 ) -> Built:
     """A package that carries the whole image. options: as package()."""
-    return package(delta.FullWriter(new, block), new, None, meta, keys, block=block, **options)
+    return package(payload.FullWriter(new, block), new, None, meta, keys, block=block, **options)
 
 
 def patch(
@@ -71,26 +73,28 @@ def patch(
     in_place: bool = False,
     reverse: Meta | None = None,
     thorough: bool = False,
+    spare: int = 0,
     **options,
 ) -> Built:
     """A package that turns old into new.
 
     in_place: for devices with one slot. reverse: with in_place, append the package that leads
-    back; its version and floor are those of old. thorough: see delta.plan(). Raises ToolError.
+    back; its version and floor are those of old. thorough, spare: see delta.plan().
+    Raises ToolError.
     """
     if old == new:
         raise ToolError("the images are equal: there is nothing to update")
     behind = b""
     if reverse is not None:
-        behind = patch(new, old, reverse, keys, block, True, None, thorough, **options).data
-    writer = delta.best(old, new, block, in_place, None, thorough)
+        behind = patch(new, old, reverse, keys, block, True, None, thorough, spare, **options).data
+    writer = delta.best(old, new, block, in_place, None, thorough, spare)
     return package(
         writer, new, old, meta, keys, block=block, ordered=in_place, behind=behind, **options
     )
 
 
 def package(
-    writer: delta.PatchWriter | delta.FullWriter,
+    writer: payload.PatchWriter | payload.FullWriter,
     new: bytes,
     old: bytes | None,
     meta: Meta,
@@ -107,20 +111,21 @@ def package(
 
     writer: gives the blocks. new, old: the images, old None for a full one. keys: all sign.
     wbits: windows to try, from the smallest: a larger one takes RAM of every device, so it
-    is kept only where it saves a hundredth of the payload. restart: bytes of payload
-    between restart points.
+    is kept only where it saves a hundredth of the payload, and 256 bytes. restart: bytes
+    of payload between restart points.
     Raises ToolError if the result does not decode to new.
     """
     best: tuple[list[bytes], int] | None = None
     for w in wbits:
         parts = _chunk(writer, block, w, restart, progress)
         size = sum(map(len, parts))
-        if best is None or size < sum(map(len, best[0])) * _WORTH:
+        least = sum(map(len, best[0])) if best else 0
+        if best is None or (size < least * _WORTH and size + _WORTH_BYTES <= least):
             best = parts, w
     assert best is not None
     stored, w = best
     parts = _chain(stored)
-    payload = b"".join(parts)
+    stored_all = b"".join(parts)
     values = struct.pack(
         "<BBBBHHI16s",
         fmt.FULL if old is None else fmt.PATCH,
@@ -129,14 +134,19 @@ def package(
         fmt.ORDERED if ordered else 0,
         max(32, *map(len, parts)),  # the least a header may say
         writer.meta_max,
-        len(payload),
+        len(stored_all),
         hashlib.sha256(parts[0]).digest()[: fmt.CHAIN],
     )
-    moved = writer.filter.field() if writer.filter else b""
-    head = _header(meta, new, old, values, behind, keys, moved)
-    data = head + payload + behind
+    tables = []
+    if writer.filter:
+        tables.append((fmt.POINTERS, writer.filter.field()))
+    if writer.stash:
+        kept = struct.pack("<IH", stash.size(writer.stash), len(writer.stash))
+        tables.append((fmt.STASH, kept))
+    head = _header(meta, new, old, values, behind, keys, tables)
+    data = head + stored_all + behind
     length, signatures = fmt.lengths(head)
-    built = Built(data, hashlib.sha256(head[:length]).digest(), len(new), len(payload), w)
+    built = Built(data, hashlib.sha256(head[:length]).digest(), len(new), len(stored_all), w)
     built.chunks = [(len(p), bool(p[2] & device_chunks.RESTART)) for p in parts]
     got = decode(data, old)
     if got != new:
@@ -168,7 +178,8 @@ def decode(data: bytes, old: bytes | None, keys: Keys | None = None) -> bytes:
         done = bytearray((h.image_size // h.block_size + 8) // 8) if h.ordered else None
         # In order, the new image has a place of its own; in place, it overwrites the old.
         image = flash if h.ordered else bytearray(size)
-        decode = decoder(h, delta.Memory(flash), done)
+        spare = bytearray(h.stash[0]) if h.stash else bytearray()
+        decode = decoder(h, payload.Memory(flash), done, payload.Memory(spare))
         out = memoryview(bytearray(h.block_size))
         walk = device_chunks.blocks(
             device_chunks.Chunks(h),
@@ -177,7 +188,10 @@ def decode(data: bytes, old: bytes | None, keys: Keys | None = None) -> bytes:
             decode,
             out,
         )
-        for _, index, n in walk:
+        for step, index, n in walk:
+            if not step and h.stash:
+                # Nothing is overwritten yet; the stash is as long as the buffer.
+                assert list(decode.stash.pieces(payload.Memory(flash), memoryview(spare)))
             at = index * h.block_size
             image[at : at + n] = out[:n]
         new = bytes(image[: h.image_size])
@@ -203,7 +217,7 @@ def _chunk(writer, block, wbits, restart, progress):
             if p.segments == whole:
                 raise ToolError("a block does not fit a chunk: please report this") from e
             plans = list(writer.plans)
-            plans[e.number] = delta.BlockPlan(p.index, p.start, p.length, whole)
+            plans[e.number] = BlockPlan(p.index, p.start, p.length, whole)
             writer.plans = plans
 
 
@@ -229,7 +243,7 @@ def _try_chunk(writer, wbits, restart, limit, progress):
             trial = z.copy() if kept is None else kept.copy()
             body = trial.compress(data)
             grown = stored + body
-            most = limit + len(writer.table) if fresh and i == first else limit
+            most = limit + len(writer.front(i)) if fresh and i == first else limit
             if len(grown + trial.copy().flush(zlib.Z_SYNC_FLUSH)) > most:
                 break
             stored, kept = grown, trial
@@ -269,7 +283,7 @@ def _chain(parts):
     return out[::-1]
 
 
-def _header(meta, new, old, payload, behind, keys, pointers=b""):
+def _header(meta, new, old, values, behind, keys, tables=()):
     """Prefix, fields and signatures."""
     fields = [
         (fmt.PRODUCT, meta.product.encode()),
@@ -277,12 +291,11 @@ def _header(meta, new, old, payload, behind, keys, pointers=b""):
         (fmt.VERSION, meta.version.encode()),
         (fmt.FLOOR, struct.pack("<I", meta.floor)),
         (fmt.IMAGE, _sized(new)),
-        (fmt.PAYLOAD, payload),
+        (fmt.PAYLOAD, values),
     ]
     if old is not None:
         fields.append((fmt.BASE, _sized(old)))
-    if pointers:
-        fields.append((fmt.POINTERS, pointers))
+    fields += tables
     if meta.mpy:
         fields.append((fmt.MPY, struct.pack("<H", meta.mpy)))
     if meta.base_version:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from ota import package as header
 from ota.errors import ManifestError
 
-from . import build, delta
+from . import build, delta, payload
 from .covers import different_runs
 from .errors import ToolError
 
 PRODUCT = "unsigned"  # a package names one; this one is for no device
 BLOCK_MIN, BLOCK_MAX = 256, 4096
 
-_SECTOR = re.compile(r"(0x[0-9a-f]+|[0-9]+)([km]?)")
+_SIZE = re.compile(r"(0x[0-9a-f]+|[0-9]+)([km]?)")
 _SUFFIX = {"": 1, "k": 1 << 10, "m": 1 << 20}
 
 
@@ -41,10 +41,20 @@ class Summary:
     meta_max: int
 
 
+def parse_size(text: str) -> int:
+    """Bytes from 2048, 0x800 or 2k. Raises ToolError."""
+    m = _SIZE.fullmatch(text.lower())
+    if not m or re.match("0[0-9]", m[1]):
+        raise ToolError(f"{text!r} is no size: bytes, like 2048, 0x800 or 2k")
+    return int(m[1], 0) * _SUFFIX[m[2]]
+
+
 def parse_sector(text: str) -> int:
-    """Bytes of a sector from 2048, 0x800 or 2k. Raises ToolError."""
-    m = _SECTOR.fullmatch(text.lower())
-    value = int(m[1], 0) * _SUFFIX[m[2]] if m and not re.match("0[0-9]", m[1]) else 0
+    """Bytes of a sector, as parse_size() reads them, a power of two. Raises ToolError."""
+    try:
+        value = parse_size(text)
+    except ToolError:
+        value = 0
     if value <= 0 or value & (value - 1):
         raise ToolError(f"{text!r} is no sector size: a power of two like 2048, 0x800 or 2k")
     return value
@@ -68,11 +78,12 @@ def make(
     sector: int = BLOCK_MAX,
     in_place: bool = False,
     thorough: bool = False,
+    spare: int = 0,
 ) -> tuple[bytes, Summary]:
     """The patch from old to new and what is in it; it was decoded by the device's code.
 
-    sector: bytes, a power of two. thorough: see delta.plan(). Raises ToolError if there is no
-    such patch.
+    sector: bytes, a power of two. thorough, spare: see delta.plan(). Raises ToolError if there
+    is no such patch.
     """
     for image, name in ((old, "old"), (new, "new")):
         if not image:
@@ -85,7 +96,7 @@ def make(
     if old == new:
         raise ToolError("the images are equal: there is nothing to patch")
     block = block_size(sector, in_place)
-    writer = delta.best(old, new, block, in_place, min(sector, block), thorough)
+    writer = delta.best(old, new, block, in_place, min(sector, block), thorough, spare)
     meta = build.Meta(PRODUCT, new_version, base_version=old_version)
     built = build.package(writer, new, old, meta, (), block=block, ordered=in_place)
     full = build.full(new, meta, (), block)
@@ -93,7 +104,7 @@ def make(
 
 
 def summary(
-    writer: delta.PatchWriter, old: bytes, new: bytes, block: int, built: build.Built, full: int
+    writer: payload.PatchWriter, old: bytes, new: bytes, block: int, built: build.Built, full: int
 ) -> Summary:
     """Count what a patch is made of. built: its package; full: size of the full one."""
     segments = [s for p in writer.plans for s in p.segments]

@@ -25,8 +25,13 @@ _CORE, _OVER = 1024, 96  # bytes of a window that are its own; that it looks bey
 _WINDOW = _CORE + 2 * _OVER
 _SPAN = 384 * _CORE  # bytes that are searched at once
 _REACH = 48  # bytes around a stretch that may still belong to it
-_NO_RUN = 2 * FAR_GAP + 2  # code of a byte that begins no run of corrections
+# Codes of bytes: the first of a run of corrections by gap (as in Costs) and value, others.
+_MORE = 2 * FAR_GAP + 2
+_EQUAL = _MORE + 1 << 8
+_INACTIVE, _OUTSIDE = _EQUAL + 1, _EQUAL + 2
 _NEVER = np.float32(1e9)
+_SAME = 4  # in place of a change's size: none
+_OPENED = 2  # note of a copy that was opened, plus the state before; 1: resumed, 0: goes on
 
 
 @dataclass
@@ -61,6 +66,11 @@ class Costs:
             np.array([20.0, 27.0, 34.0, 40.0]),
             np.full(256, literal),
         )
+
+    def table(self) -> np.ndarray:
+        """Bits of a byte as a copy, by code."""
+        runs = (self.gap[:, None] + self.first).ravel()
+        return np.concatenate((runs, self.more, [self.equal, _NEVER, 0.0])).astype(np.float32)
 
 
 def change_size(change):
@@ -103,6 +113,7 @@ class Lattice:
     new: bytes
     stretches: Stretches
     given: np.ndarray
+    count: int = LANES
     _parts: list["_Part"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -111,11 +122,11 @@ class Lattice:
         starts = np.arange(0, size, _CORE)
         ends = np.minimum(starts + _CORE, size)
         windows = starts[searched[ends] > searched[starts]]
-        lanes = _in_lanes(self.stretches, len(self.old), size, windows)
+        lanes = _in_lanes(self.stretches, len(self.old), size, windows, self.count)
         for spot in range(0, size, _SPAN):
             here = windows[(windows >= spot) & (windows < spot + _SPAN)]
             if len(here):
-                self._parts.append(_Part(self.old, self.new, lanes, here))
+                self._parts.append(_Part(self.old, self.new, lanes, here, self.count))
 
     def cheapest(self, costs: Costs) -> np.ndarray:
         """For each byte of new the diagonal to copy it along, or LITERAL."""
@@ -126,7 +137,7 @@ class Lattice:
         return chosen
 
 
-def _in_lanes(stretches, old_size, new_size, windows):
+def _in_lanes(stretches, old_size, new_size, windows, count):
     """Lane, start, end and diagonal of the stretches, extended, where windows need them.
 
     When all lanes are taken, the stretch with the fewest equal bytes gives way.
@@ -136,7 +147,7 @@ def _in_lanes(stretches, old_size, new_size, windows):
     nearest = np.searchsorted(windows, starts - _CORE - _OVER)
     near = np.append(windows, 1 << 60)[nearest] - _OVER < ends
     order = np.flatnonzero(near)[np.argsort(starts[near], kind="stable")]
-    busy, weight, last = [0] * LANES, [0] * LANES, [-1] * LANES
+    busy, weight, last = [0] * count, [0] * count, [-1] * count
     lane_of, end_of, kept = [], [], []
     columns = (starts[order], ends[order], stretches.weight[order])
     for i, (start, end, w) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
@@ -160,7 +171,7 @@ def _in_lanes(stretches, old_size, new_size, windows):
 class _Part:
     """Some windows, close enough to lie in one array each."""
 
-    def __init__(self, old, new, lanes, windows):
+    def __init__(self, old, new, lanes, windows, count):
         low = max(0, int(windows[0]) - _OVER)
         high = min(len(new), int(windows[-1]) + _CORE + _OVER)
         _, start, end, _ = lanes
@@ -168,27 +179,33 @@ class _Part:
         self._new = np.frombuffer(new, np.uint8)
         self._first = windows  # of the windows' own bytes
         self._windows = windows - _OVER
+        self._count = count
         old_bytes = np.frombuffer(old, np.uint8)
-        shape = (_WINDOW, len(windows), LANES)
-        self._values = np.zeros(shape, np.uint8)
-        self._gaps = np.full(shape, _NO_RUN, np.uint8)
-        self._active = np.zeros(shape, bool)
+        # What each byte of a window costs as a copy, by lane: a place in a table of costs.
+        self._codes = np.empty((_WINDOW, len(windows), count), np.uint16)
         # In an array of the whole part, place p of new is at p - low + _OVER.
         shift = _OVER - low
-        self._pick = np.arange(_WINDOW)[:, None] + (self._windows + shift)[None, :]
+        pick = np.arange(_WINDOW)[:, None] + (self._windows + shift)[None, :]
         room = high - low + 2 * _OVER + _CORE
+        outside = np.arange(room) - shift
+        outside = (outside < 0) | (outside >= len(new))
         found = [np.zeros((3, 0), np.int64)]
         self._lanes = []
-        for k in range(LANES):
+        for k in range(count):
             _, start, end, diagonal = lanes[:, lanes[0] == k]
             self._lanes.append((start, diagonal))
-            found.append(self._lane(k, old_bytes, start, end, diagonal, shift, room))
+            codes, opens = self._lane(old_bytes, start, end, diagonal, shift, room)
+            codes[outside] = _OUTSIDE
+            self._codes[:, :, k] = codes[pick]
+            which = np.searchsorted(start, opens, "right") - 1
+            found.append(np.array([opens, np.full(len(opens), k), diagonal[which]]))
         self._opens = _Events(*np.concatenate(found, 1), self._windows)
         lane, start, _, diagonal = lanes[:, lanes[1] >= self._windows[0]]
         self._starts = _Events(start, lane, diagonal, self._windows)
+        self._changes = list(self._sizes_of_changes())
 
-    def _lane(self, k, old, start, end, diagonal, shift, room):
-        """Fill in lane k; returns place, lane and diagonal of the openings of copies in it."""
+    def _lane(self, old, start, end, diagonal, shift, room):
+        """Codes of the bytes in a lane, and the places where copies in it may be opened."""
         value = np.zeros(room, np.uint8)
         active = np.zeros(room, bool)
         begins = np.zeros(room, bool)
@@ -200,23 +217,16 @@ class _Part:
         value[at] = self._new[place] - old[place + np.repeat(diagonal, count)]
         active[at] = True
         begins[low[count > 0]] = True
-        differs = value != 0
-        equal = active & ~differs
-        run = differs.copy()
-        run[1:] &= ~differs[:-1]
-        longer = np.append(differs[1:], False)
-        spots = np.arange(room)
-        last = np.maximum.accumulate(np.where(differs, spots, -FAR_GAP))
-        gap = np.minimum(spots - np.append(-FAR_GAP, last[:-1]) - 1, FAR_GAP)
-        code = np.where(run, 2 * gap + longer, _NO_RUN).astype(np.uint8)
-        self._values[:, :, k] = value[self._pick]
-        self._gaps[:, :, k] = code[self._pick]
-        self._active[:, :, k] = active[self._pick]
-        opening = equal.copy()
-        opening[1:] &= ~equal[:-1] | begins[1:]
-        opens = np.flatnonzero(opening) - shift
-        which = np.searchsorted(start, opens, "right") - 1
-        return np.array([opens, np.full(len(opens), k), diagonal[which]], np.int64)
+        codes = np.where(active, np.uint16(_EQUAL), np.uint16(_INACTIVE))
+        spots = np.flatnonzero(value)
+        between = np.minimum(np.diff(spots, prepend=-FAR_GAP) - 1, FAR_GAP)
+        follows = between == 0
+        longer = np.append(follows[1:], np.zeros(min(1, len(spots)), bool))
+        row = np.where(follows, _MORE, 2 * between + longer)
+        codes[spots] = (row << 8) + value[spots]
+        opening = active & (value == 0)
+        opening[1:] &= ~opening[:-1] | begins[1:]
+        return codes, np.flatnonzero(opening) - shift
 
     def cheapest(self, costs: Costs) -> Iterator[tuple[int, np.ndarray]]:
         """(start, the chosen diagonals of the bytes from there) for each window."""
@@ -229,7 +239,7 @@ class _Part:
             known = costs.at[place]
             literal = np.where(np.isnan(known), literal, known)
         literal = np.where(inside, literal, 0).astype(np.float32)
-        states = self._search(costs, literal, inside)
+        states = self._search(costs, literal)
         own = states[_OVER : _OVER + _CORE].T
         for start, labels in zip(self._first.tolist(), own, strict=True):
             labels = labels[: size - start]
@@ -241,118 +251,96 @@ class _Part:
                     out[mine] = diagonals[np.searchsorted(starts, mine + start, "right") - 1]
             yield start, out
 
-    def _copying(self, costs, inside):
-        """Cost of each byte as a copy, by byte of the window, window, lane."""
-        by_gap = np.append(costs.gap, 0.0).astype(np.float32)
-        run = by_gap[self._gaps] + costs.first.astype(np.float32)[self._values]
-        more = costs.more.astype(np.float32)[self._values]
-        cost = np.where(self._gaps == _NO_RUN, more, run)
-        cost[self._values == 0] = costs.equal
-        cost[~self._active] = _NEVER
-        cost[~inside] = 0
-        return cost
-
-    def _in_force(self):
-        """The diagonals in the lanes where the windows begin."""
-        out = np.zeros((len(self._windows), LANES), np.int32)
+    def _sizes_of_changes(self):
+        """For each byte, the sizes of the changes from every lane's diagonal to those opened."""
+        force = np.zeros((len(self._windows), self._count), np.int32)
         for k, (starts, diagonals) in enumerate(self._lanes):
             if len(starts):
                 at = np.searchsorted(starts, self._windows, "right") - 1
-                out[:, k] = np.where(at < 0, 0, diagonals[at])
-        return out
+                force[:, k] = np.where(at < 0, 0, diagonals[at])
+        for t in range(_WINDOW):
+            here, begin = self._opens.at(t), self._starts.at(t)
+            change = force[self._opens.window[here]] - self._opens.diagonal[here, None]
+            yield np.where(change, change_size(change), np.int8(_SAME))
+            force[self._starts.window[begin], self._starts.lane[begin]] = self._starts.diagonal[
+                begin
+            ]
 
-    def _search(self, costs, literal, inside):
+    def _search(self, costs, literal):
         """The cheapest states, by byte of the window and window: a lane, or -1 for literal.
 
-        A state is numbered: lane k copying k, literal after lane k LANES + k, else 2 * LANES.
+        A state is numbered: lane k copying k, literal after lane k count + k, else 2 * count.
         """
-        copying = self._copying(costs, inside)
+        table = costs.table()
         resume, stop = np.float32(costs.resume), np.float32(costs.stop)
-        windows = len(self._windows)
-        rows = np.arange(windows)
-        copy = np.zeros((windows, LANES), np.float32)
-        rest = np.zeros((windows, LANES), np.float32)
+        prices = np.append(costs.open, costs.resume).astype(np.float32)
+        count, windows = self._count, len(self._windows)
+        copy = np.zeros((windows, count), np.float32)
+        rest = np.zeros((windows, count), np.float32)
         other = np.zeros(windows, np.float32)
-        force = self._in_force()
-        resumed = np.zeros((_WINDOW, windows, LANES), bool)
-        stopped = np.zeros((_WINDOW, windows, LANES), bool)
-        other_from = np.full((_WINDOW, windows), 2 * LANES, np.uint8)
-        opened_from = []
+        trail = np.zeros((_WINDOW, windows, count), np.uint8)
+        stopped = np.zeros((_WINDOW, windows, count), bool)
+        other_from = np.full((_WINDOW, windows), count, np.uint8)
+        spare = np.empty_like(copy)
         for t in range(_WINDOW):
-            w, k, opening, source = self._openings(t, costs, copy, rest, other, force)
-            # Other diagonals: from the cheapest literal or copy.
-            now = other
-            best = rest.argmin(1)
-            cost = rest[rows, best]
-            better = cost < now
-            other_from[t, better] = LANES + best[better]
-            now = np.where(better, cost, now)
-            best = copy.argmin(1)
-            cost = copy[rows, best] + stop
-            better = cost < now
-            other_from[t, better] = best[better]
-            other = np.where(better, cost, now) + literal[t]
-            ended = copy + stop
-            again = rest + resume
-            np.less(ended, rest, out=stopped[t])
-            np.less(again, copy, out=resumed[t])
-            np.minimum(rest, ended, out=rest)
-            np.minimum(copy, again, out=copy)
+            w, k, opening, source = self._openings(t, prices, copy, rest, other)
+            np.add(copy, stop, out=spare)
+            np.less(spare, rest, out=stopped[t])
+            np.minimum(rest, spare, out=rest)
+            cost = rest.min(1)
+            better = np.flatnonzero(cost < other)
+            other_from[t, better] = rest[better].argmin(1)
+            np.minimum(other, cost, out=other)
+            other += literal[t]
+            np.add(rest, resume, out=spare)
+            np.less(spare, copy, out=trail[t].view(bool))
+            np.minimum(copy, spare, out=copy)
             begin = self._starts.at(t)
             if begin.stop > begin.start:
                 w2, k2 = self._starts.window[begin], self._starts.lane[begin]
                 copy[w2, k2] = rest[w2, k2] = _NEVER
-                force[w2, k2] = self._starts.diagonal[begin]
             wins = opening < copy[w, k]
-            copy[w[wins], k[wins]] = opening[wins]
-            opened_from.append(((w * LANES + k)[wins], source[wins]))
-            copy += copying[t]
+            w, k = w[wins], k[wins]
+            copy[w, k] = opening[wins]
+            trail[t, w, k] = source[wins]
+            np.take(table, self._codes[t], out=spare, mode="clip")
+            copy += spare
             rest += literal[t][:, None]
         state = np.concatenate((copy, rest, other[:, None]), 1).argmin(1)
-        return self._back(state, resumed, stopped, other_from, opened_from)
+        return self._back(state, trail, stopped, other_from)
 
-    def _openings(self, t, costs, copy, rest, other, force):
-        """(windows, lanes, costs, states before) of copies that may be opened at byte t.
-
-        force: the diagonals in the lanes.
-        """
+    def _openings(self, t, prices, copy, rest, other):
+        """(windows, lanes, costs, notes for the trail) of copies that may be opened at byte t."""
         here = self._opens.at(t)
-        w, k, diagonal = (
-            x[here] for x in (self._opens.window, self._opens.lane, self._opens.diagonal)
-        )
+        w, k = self._opens.window[here], self._opens.lane[here]
         each = np.arange(len(w))
         copying, resting = copy[w], rest[w]
-        change = np.abs(force[w] - diagonal[:, None])
         price = np.minimum(copying, resting)
-        price += costs.open.astype(np.float32)[change_size(change)]
-        price[change == 0] = _NEVER
+        price += np.take(prices, self._changes[t], mode="clip")
         lane = price.argmin(1)
         cost = price[each, lane]
         stays = copying[each, lane] <= resting[each, lane]
-        source = np.where(stays, lane, LANES + lane)
-        general = other[w] + np.float32(costs.open[2])
-        source[general < cost] = 2 * LANES
-        return w, k, np.minimum(general, cost), source
+        source = np.where(stays, lane, self._count + lane)
+        general = other[w] + prices[2]
+        source[general < cost] = 2 * self._count
+        return w, k, np.minimum(general, cost), source + _OPENED
 
-    def _back(self, state, resumed, stopped, other_from, opened_from):
+    def _back(self, state, trail, stopped, other_from):
         """The ways to these last states, from the notes of the search."""
+        count = self._count
         rows = np.arange(len(state))
         out = np.empty((_WINDOW, len(state)), np.int16)
         for t in range(_WINDOW - 1, -1, -1):
-            copies = state < LANES
+            copies = state < count
             out[t] = np.where(copies, state, -1)
-            lane = np.where(copies, state, np.where(state < 2 * LANES, state - LANES, 0))
-            before = np.where(
-                copies,
-                np.where(resumed[t, rows, lane], LANES + lane, state),
-                np.where(stopped[t, rows, lane], lane, state),
-            )
-            before = np.where(state == 2 * LANES, other_from[t], before)
-            keys, sources = opened_from[t]
-            if len(keys):
-                wanted = rows * LANES + lane
-                at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-                opened = copies & (keys[at] == wanted)
-                before = np.where(opened, sources[at], before)
-            state = before
+            lane = np.where(state == 2 * count, other_from[t], state % count)
+            stays = lane == count
+            lane[stays] = 0
+            ended = stopped[t, rows, lane]
+            way = trail[t, rows, lane]
+            rests = np.where(copies, way == 1, ~ended)
+            state = np.where(rests, count + lane, lane)
+            opened = copies & (way >= _OPENED)
+            state[opened] = way[opened] - _OPENED
+            state[stays] = 2 * count
         return out

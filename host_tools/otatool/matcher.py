@@ -15,7 +15,8 @@ import numpy as np
 from . import covers as given
 from .covers import Cover, Segment, different_runs
 from .lattice import FAR_GAP, LITERAL, Costs, Lattice, change_size
-from .varints import varint, zigzag
+from .stream import Source, corrections, cut, gap, operations
+from .varints import varint
 
 ROUNDS = 6
 _EFFORT = 4 << 20  # bytes to search in all rounds together, about
@@ -120,72 +121,48 @@ class _Stream:
 
     def __init__(self, old: bytes, new: bytes, way: list[Segment]):
         self._new = new
+        self._source = Source(old)
         # (first byte in the stream, bytes, kind): operations, gaps; literals with their place.
         self._operations: list[tuple[int, int, int]] = []
         self._gaps: list[tuple[int, int, int]] = []
         self._literals: list[tuple[int, int, int]] = []
         self._first: list[int] = []  # places of the first value of each run,
         self._more: list[int] = []  # and of the others
-        self._old = old
-        self._diagonal = 0
         self._out = bytearray()
-        block: list[Segment] = []
-        for s in way:
-            at, end = s.new, s.new + s.length
-            while at < end:
-                n = min(end, at - at % _BLOCK + _BLOCK) - at
-                block.append(Segment(at, n, None if s.old is None else s.old + at - s.new))
-                at += n
-                if at % _BLOCK == 0 or at == len(new):
-                    self._block(block)
-                    block = []
+        diagonal = home = 0
+        for p in cut(way, len(new), _BLOCK):
+            diagonal, home = self._block(p.segments, diagonal, home)
         z = zlib.compressobj(9, zlib.DEFLATED, -_WBITS, 9)
         self._data = z.compress(self._out) + z.flush()
         self.size = len(self._data)
 
-    def _block(self, block):
-        """Write one block."""
-        out, old, new = self._out, self._old, self._new
-        head = len(out)
-        out += bytes(6)
-        end = block[-1].new + block[-1].length
-        last = block[0].new  # end of the last correction
-        gaps, values = [], bytearray()
-        for s in block:
-            at = len(out)
-            length = 0 if s.new + s.length == end else s.length
-            if s.old is None:
-                out += varint(length << 1)
-                self._operations.append((at, len(out) - at, _STOP))
-                continue
-            change = s.old - s.new - self._diagonal
-            self._diagonal += change
-            kind = int(change_size(np.int64(change))) if change else _RESUME
-            out += varint(length << 1 | 1)
-            out += varint(zigzag(change))
-            self._operations.append((at, len(out) - at, kind))
-            was, now = old[s.old : s.old + s.length], new[s.new : s.new + s.length]
-            for a, b in different_runs(was, now):
-                gaps.append((s.new + a - last, b - a))
-                last = s.new + b
-                values += bytes((y - x) & 255 for x, y in zip(was[a:b], now[a:b], strict=True))
-        control = len(out)
-        for gap, run in gaps:
-            at = len(out)
-            out += varint(gap << 1) if run == 1 else varint(gap << 1 | 1) + varint(run - 2)
-            self._gaps.append((at, len(out) - at, 2 * min(gap, FAR_GAP) + (run > 1)))
-        lengths = (control - head - 6, len(out) - control, len(values))
-        out[head : head + 6] = b"".join(n.to_bytes(2, "little") for n in lengths)
+    def _block(self, block, diagonal, home):
+        """Write one block; returns diagonal and home after it."""
+        out = self._out
+        done, diagonal, home = operations(block, diagonal, home)
+        runs, values = corrections(block, self._source, self._new)
+        gaps = [gap(*r) for r in runs]
+        control = b"".join(o.code for o in done)
+        sizes = (len(control), sum(map(len, gaps)), len(values))
+        out += b"".join(map(varint, sizes))
         at = len(out)
-        for _, run in gaps:
+        for code, change in done:
+            kind = int(change_size(change)) if change else _STOP if change is None else _RESUME
+            self._operations.append((at, len(code), kind))
+            at += len(code)
+        for code, (before, length) in zip(gaps, runs, strict=True):
+            self._gaps.append((at, len(code), 2 * min(before, FAR_GAP) + (length > 1)))
+            at += len(code)
+        for _, length in runs:
             self._first.append(at)
-            self._more.extend(range(at + 1, at + run))
-            at += run
-        out += values
+            self._more.extend(range(at + 1, at + length))
+            at += length
+        out += control + b"".join(gaps) + values
         for s in block:
             if s.old is None:
                 self._literals.append((len(out), s.length, s.new))
-                out += new[s.new : s.new + s.length]
+                out += self._new[s.new : s.new + s.length]
+        return diagonal, home
 
     def learnt(self, costs: Costs, part: float) -> Costs:
         """Costs that go `part` of the way from these to what this stream cost."""

@@ -4,39 +4,21 @@ A block that is written takes away the old bytes of its place from every block t
 wants to read them; a block may read its own place, for it is composed in RAM first.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
-from .covers import Segment, merge
+from .covers import Segment
 
 Blocks = Mapping[int, list[Segment]]
 
 
-def sources(segments: Iterable[Segment], block: int) -> Iterable[tuple[int, int]]:
-    """(index of an old block, bytes read from it) for every copy, by old block."""
-    for s in segments:
-        if s.old is None:
-            continue
-        at, end = s.old, s.old + s.length
-        while at < end:
-            n = min(end, (at // block + 1) * block) - at
-            yield at // block, n
-            at += n
-
-
-def without_lost(segments: Iterable[Segment], block: int, written: set[int]) -> list[Segment]:
-    """The segments with literals for what would be copied out of the written blocks."""
-    out = []
-    for s in segments:
-        if s.old is None:
-            out.append(s)
-            continue
-        at, end = s.old, s.old + s.length
-        while at < end:
-            n = min(end, (at // block + 1) * block) - at
-            kept = at if at // block not in written else None
-            out.append(Segment(s.new + at - s.old, n, kept))
-            at += n
-    return merge(out)
+def pieces(s: Segment, block: int) -> Iterator[tuple[int, int]]:
+    """(position, length) of what a copy reads of each block of the old image."""
+    assert s.old is not None
+    at, end = s.old, s.old + s.length
+    while at < end:
+        n = min(end, (at // block + 1) * block) - at
+        yield at, n
+        at += n
 
 
 def greedy(blocks: Blocks, block: int) -> list[int]:
@@ -46,9 +28,11 @@ def greedy(blocks: Blocks, block: int) -> list[int]:
     """
     readers: dict[int, dict[int, int]] = {i: {} for i in blocks}
     for i, segments in blocks.items():
-        for source, n in sources(segments, block):
-            if source != i and source in readers:
-                readers[source][i] = readers[source].get(i, 0) + n
+        for s in segments:
+            for at, n in pieces(s, block) if s.old is not None else ():
+                source = at // block
+                if source != i and source in readers:
+                    readers[source][i] = readers[source].get(i, 0) + n
     wanted: dict[int, list[int]] = {i: [] for i in blocks}
     for source, by in readers.items():
         for i in by:

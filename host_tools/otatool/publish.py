@@ -31,7 +31,8 @@ MANIFEST = "manifest.ota"
 @dataclass
 class Release:
     """What is published. channel: devices of other channels ask elsewhere; last: how many
-    older versions get deltas; in_place: also deltas for devices with one slot."""
+    older versions get deltas; in_place: also deltas for devices with one slot, which have spare
+    bytes of flash for a stash."""
 
     product: str
     version: str
@@ -42,6 +43,7 @@ class Release:
     in_place: bool = True
     block: int = build.BLOCK
     expires: int = 0
+    spare: int = 0
     mpy: int = 0
 
 
@@ -114,7 +116,10 @@ def publish(
                 release.product, r["version"], release.target, r["floor"],
                 base_version=release.version,
             )  # fmt: skip
-            built = build.patch(old, image, meta, keys, release.block, in_place=True, reverse=back)
+            built = build.patch(
+                old, image, meta, keys, release.block,
+                in_place=True, reverse=back, spare=release.spare,
+            )  # fmt: skip
             add("in place", r["version"], built, old)
     data = sign_manifest(
         {
@@ -140,6 +145,15 @@ def publish(
     return Published(sequence, len(image), rows)
 
 
+def latest(folder: str | Path, target: str = "app") -> bytes:
+    """Image of the newest release of target in folder. Raises ToolError if there is none."""
+    history = _History(Path(folder))
+    for release in reversed(history.releases):
+        if release["target"] == target:
+            return history.image(release)
+    raise ToolError(f"{folder}: no image of {target!r} was published there")
+
+
 def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
     """Manifest bytes: JSON, then one signature line per key; read by the device's own code.
 
@@ -160,9 +174,9 @@ def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
 
 
 class _History:
-    """Releases published before, with their images."""
+    """Releases published before, with their images. product: whose they must be."""
 
-    def __init__(self, folder: Path, product: str):
+    def __init__(self, folder: Path, product: str = ""):
         self._folder = folder / ".history"
         self.product = product
         self.sequence = 0
@@ -170,7 +184,7 @@ class _History:
         index = self._folder / "history.json"
         if index.exists():
             content = json.loads(files.read(index))
-            if content["product"] != product:
+            if product and content["product"] != product:
                 raise ToolError(f"{folder} belongs to product {content['product']!r}")
             self.sequence = content["sequence"]
             self.releases = content["releases"]

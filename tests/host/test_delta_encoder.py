@@ -12,7 +12,7 @@ import pytest
 from ota.codec import Inflater
 from ota.delta.patch import Patch
 from ota.errors import VerifyError
-from otatool import covers, delta, matcher, ordering
+from otatool import covers, delta, matcher, ordering, payload, stash, stream
 from otatool.covers import Segment
 
 BLOCKS = (256, 1024, 4096)
@@ -93,10 +93,10 @@ PAIRS = {
 def test_round_trip(name, block, in_place):
     old, new = PAIRS[name]
     plans = delta.plan(old, new, block, in_place)
-    writer = delta.PatchWriter(plans, old, new, block, in_place)
+    writer = payload.PatchWriter(plans, old, new, block, in_place)
     assert writer.meta_max <= delta.META_BOUND
     for restart_blocks in (0, 1, 3):
-        assert delta.decode(writer, old, len(new), block, in_place, restart_blocks) == new
+        assert payload.decode(writer, old, len(new), block, in_place, restart_blocks) == new
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -106,8 +106,8 @@ def test_random_edits(seed):
     block = BLOCKS[seed % 3]
     for in_place in (False, True):
         plans = delta.plan(old, new, block, in_place)
-        writer = delta.PatchWriter(plans, old, new, block, in_place)
-        assert delta.decode(writer, old, len(new), block, in_place, 2) == new
+        writer = payload.PatchWriter(plans, old, new, block, in_place)
+        assert payload.decode(writer, old, len(new), block, in_place, 2) == new
 
 
 def test_unchanged_blocks_are_left_out_in_place_only():
@@ -135,7 +135,7 @@ def test_large_sectors_are_refused_in_place():
 @pytest.mark.parametrize("ordered", (False, True))
 def test_the_block_asked_last_may_be_asked_again(ordered):
     old, new = PAIRS["relinked"]
-    writer = delta.PatchWriter(delta.plan(old, new, 1024, ordered), old, new, 1024, ordered)
+    writer = payload.PatchWriter(delta.plan(old, new, 1024, ordered), old, new, 1024, ordered)
     once = [writer.block(i) for i in range(writer.count)]
     writer.restart()
     twice = [(writer.block(i), writer.block(i))[1] for i in range(writer.count)]
@@ -154,7 +154,7 @@ def test_a_restart_resets_index_and_diagonal():
     old, new = PAIRS["relinked"]
     for in_place in (False, True):
         plans = delta.plan(old, new, 1024, in_place)
-        writer = delta.PatchWriter(plans, old, new, 1024, in_place)
+        writer = payload.PatchWriter(plans, old, new, 1024, in_place)
         for i in (5, writer.count - 1):
             writer.restart()
             data = writer.block(i)
@@ -162,7 +162,9 @@ def test_a_restart_resets_index_and_diagonal():
             inflater.begin()
             inflater.write(b"\x01" + struct.pack("<HH", len(data), len(data) ^ 0xFFFF) + data)
             inflater.ready(len(data))
-            decoder = Patch(delta.Memory(old), len(old), len(new), 1024, writer.meta_max, in_place)
+            decoder = Patch(
+                payload.Memory(old), len(old), len(new), 1024, writer.meta_max, in_place
+            )
             decoder.restart(i)
             out = bytearray(1024)
             index, length = decoder.block(inflater, memoryview(out))
@@ -173,7 +175,7 @@ def test_a_restart_resets_index_and_diagonal():
 def test_plans_without_order_must_be_complete():
     old, new = PAIRS["relinked"]
     with pytest.raises(ValueError):
-        delta.PatchWriter(delta.plan(old, new)[1:], old, new, 4096, False)
+        payload.PatchWriter(delta.plan(old, new)[1:], old, new, 4096, False)
 
 
 def test_metadata_is_bounded():
@@ -182,23 +184,70 @@ def test_metadata_is_bounded():
     old = r.randbytes(8192)
     new = bytes((b + 1 + r.randrange(254)) & 255 if i % 3 else b for i, b in enumerate(old))
     plans = [
-        delta.BlockPlan(i, i * 4096, 4096, [Segment(i * 4096, 4096, i * 4096)]) for i in (0, 1)
+        stream.BlockPlan(i, i * 4096, 4096, [Segment(i * 4096, 4096, i * 4096)]) for i in (0, 1)
     ]
-    assert delta.PatchWriter(plans, old, new, 4096, False).meta_max > 4096
-    kept = [delta._bounded(p, delta.Source(old), new, False) for p in plans]
-    writer = delta.PatchWriter(kept, old, new, 4096, False)
+    assert payload.PatchWriter(plans, old, new, 4096, False).meta_max > 4096
+    kept = [delta._bounded(p, stream.Source(old), new, False) for p in plans]
+    writer = payload.PatchWriter(kept, old, new, 4096, False)
     assert writer.meta_max <= delta.META_BOUND
-    assert delta.decode(writer, old, len(new), 4096) == new
+    assert payload.decode(writer, old, len(new), 4096) == new
 
 
-def test_in_place_reads_nothing_that_is_overwritten():
-    """The device's own check refuses the order that was not made for it."""
+def test_in_place_what_is_overwritten_comes_from_the_stash():
+    """The device's own check refuses an order that wants more than the stash holds."""
     old, new = PAIRS["turned"]
     plans = delta.plan(old, new)
-    writer = delta.PatchWriter(plans, old, new, 4096, True)
+    writer = payload.PatchWriter(plans, old, new, 4096, True)
+    assert sum(r.end - r.start for r in writer.stash) == 3 * 4096
+    assert payload.decode(writer, old, len(new), 4096, True) == new
+    writer.stash, writer._kept = [], b""
     with pytest.raises(VerifyError) as e:
-        delta.decode(writer, old, len(new), 4096, True)
+        payload.decode(writer, old, len(new), 4096, True)
     assert e.value.reason == "order"
+
+
+@pytest.mark.parametrize("spare", (0, 4095, 4096, 12288, 1 << 20))
+@pytest.mark.parametrize("name", ("turned", "swapped", "relinked", "reversed", "cut in front"))
+def test_stash_keeps_to_the_spare_flash(name, spare):
+    old, new = PAIRS[name]
+    size = {}
+    for s in (0, spare):
+        plans = delta.plan(old, new, 4096, True, spare=s)
+        writer = payload.PatchWriter(plans, old, new, 4096, True)
+        assert stash.size(writer.stash) <= s
+        assert len(writer.stash) <= stash.RANGES
+        assert payload.decode(writer, old, len(new), 4096, True, 2) == new
+        size[s] = payload.deflated_size(writer)
+    assert size[spare] <= size[0] + 8
+    if name in ("turned", "swapped") and spare >= 12288:
+        assert size[spare] * 20 < size[0]  # nothing is lost then
+
+
+def test_stash_prefers_what_is_read_more_often():
+    # Block 1 and 2 want a piece of block 0, block 2 another one; there is room for one block.
+    block = 1024
+    plans = [
+        stream.BlockPlan(0, 0, block, [Segment(0, block, None)]),
+        stream.BlockPlan(1, block, block, [Segment(block, 500, 100), Segment(1524, 524, None)]),
+        stream.BlockPlan(
+            2,
+            2048,
+            block,
+            [Segment(2048, 500, 100), Segment(2548, 300, 700), Segment(2848, 224, None)],
+        ),
+    ]
+    assert stash.needed(plans, block) == [(100, 600), (700, 1000)]
+    kept = stash.kept(plans, block, block)
+    assert stash.needed(kept, block) == [(100, 600), (700, 1000)]
+    assert stash.kept(plans, block, block - 1)[2].segments == [Segment(2048, 1024, None)]
+    plans[2].segments[1:] = [Segment(2548, 524, 500)]
+    assert stash.needed(stash.kept(plans, block, block), block) == [(100, 1024)]
+
+
+def test_table_of_the_stash():
+    assert stash.pack([stash.Range(5, 300), stash.Range(310, 311)]) == bytes(
+        (2, 0, 5, 0, 5, 0xA7, 2, 10, 1)
+    )
 
 
 def test_in_place_order_costs_little_when_everything_moves():
@@ -208,8 +257,8 @@ def test_in_place_order_costs_little_when_everything_moves():
         size = {}
         for in_place in (False, True):
             plans = delta.plan(old, new, 4096, in_place)
-            size[in_place] = delta.deflated_size(
-                delta.PatchWriter(plans, old, new, 4096, in_place)
+            size[in_place] = payload.deflated_size(
+                payload.PatchWriter(plans, old, new, 4096, in_place)
             )
         assert size[True] <= size[False] + 250
 
@@ -312,9 +361,9 @@ def test_a_measured_stream_is_that_of_the_patch():
                 for a, b in [(max(s.new, start), min(s.new + s.length, end))]
                 if a < b
             ]
-            plans.append(delta.BlockPlan(start // 4096, start, end - start, cut))
-        writer = delta.PatchWriter(plans, old, new, 4096, False)
-        assert delta.deflated_size(writer) == matcher._Stream(old, new, way).size
+            plans.append(stream.BlockPlan(start // 4096, start, end - start, cut))
+        writer = payload.PatchWriter(plans, old, new, 4096, False)
+        assert payload.deflated_size(writer) == matcher._Stream(old, new, way).size
 
 
 @pytest.mark.parametrize("level", (0, 1, 6, 9))
@@ -332,15 +381,15 @@ def test_bits_are_those_that_deflate_spent(level):
 def test_full_image():
     for size in (0, 1, 4096, 10000):
         new = firmware(1, 10000)[:size]
-        writer = delta.FullWriter(new, 4096)
+        writer = payload.FullWriter(new, 4096)
         assert writer.meta_max == 0
         assert [writer.index(i) for i in range(writer.count)] == list(range(-(-size // 4096)))
-        assert delta.decode(writer, b"", size, 4096, restart_blocks=2) == new
+        assert payload.decode(writer, b"", size, 4096, restart_blocks=2) == new
 
 
 def test_an_edited_constant_costs_next_to_nothing():
     old, new = PAIRS["one byte"]
-    size = delta.deflated_size(delta.PatchWriter(delta.plan(old, new), old, new, 4096, False))
+    size = payload.deflated_size(payload.PatchWriter(delta.plan(old, new), old, new, 4096, False))
     assert size <= 48
     assert size < len(bsdiff4.diff(old, new)) / 3
 
@@ -351,8 +400,8 @@ def test_few_changes_beat_bsdiff():
     for at in range(500, 100000, 6000):
         new[at : at + 2] = b"v2"
     new = bytes(new)
-    writer = delta.PatchWriter(delta.plan(old, new), old, new, 4096, False)
-    assert delta.deflated_size(writer) < len(bsdiff4.diff(old, new))
+    writer = payload.PatchWriter(delta.plan(old, new), old, new, 4096, False)
+    assert payload.deflated_size(writer) < len(bsdiff4.diff(old, new))
 
 
 @pytest.mark.parametrize("name", ("patch", "in_place"))
@@ -368,5 +417,5 @@ def test_thorough_is_no_larger_and_decodes(in_place):
     new = relinked(old, 5000)
     quick = delta.best(old, new, 4096, in_place)
     slow = delta.best(old, new, 4096, in_place, thorough=True)
-    assert delta.deflated_size(slow) <= delta.deflated_size(quick)
-    assert delta.decode(slow, old, len(new), 4096, in_place) == new
+    assert payload.deflated_size(slow) <= payload.deflated_size(quick)
+    assert payload.decode(slow, old, len(new), 4096, in_place) == new

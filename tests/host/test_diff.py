@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from ota import package as header
-from otatool import build, cli, delta, diff
+from otatool import build, cli, diff, payload, stream
 from otatool.errors import ToolError
 from test_delta_encoder import firmware, relinked
 
@@ -139,13 +139,13 @@ def test_a_folder_that_is_not_there(run):
 
 
 def test_a_patch_that_does_not_decode_is_not_written(run, monkeypatch):
-    serialise = delta._serialise
+    serialise = stream.serialise
 
-    def wrong(p, old, new, ordered, state):
-        (control, gaps, values, literals), after = serialise(p, old, new, ordered, state)
-        return (control, gaps, bytes(b ^ 1 for b in values), literals), after
+    def wrong(*args):
+        parts, after = serialise(*args)
+        return parts._replace(values=bytes(b ^ 1 for b in parts.values)), after
 
-    monkeypatch.setattr(delta, "_serialise", wrong)
+    monkeypatch.setattr(payload, "serialise", wrong)
     status, said = run("diff", "old.bin", "new.bin", "patch.bin")
     assert status == 1 and said
     assert not (run.folder / "patch.bin").exists()
@@ -200,3 +200,19 @@ def test_as_a_program(run):
         )
         assert done.returncode == status
     assert not (run.folder / "q").exists()
+
+
+def test_spare_flash_saves_what_would_be_lost(run):
+    parts = [OLD[i : i + 4096] for i in range(0, len(OLD) // 4096 * 4096, 4096)]
+    (run.folder / "turned.bin").write_bytes(b"".join(parts[2:] + parts[:2]))
+    sizes = {}
+    for spare in ("0", "4k", "8192"):
+        args = ("--in-place", "--spare", spare, "old.bin", "turned.bin", "p")
+        assert run("diff", *args)[0] == 0
+        sizes[spare] = (run.folder / "p").stat().st_size
+        assert run("patch", "old.bin", "p", "made.bin")[0] == 0
+        made = (run.folder / "made.bin").read_bytes()
+        assert made == (run.folder / "turned.bin").read_bytes()
+    assert sizes["8192"] < sizes["4k"] < sizes["0"]
+    for wrong in ("-1", "8x", "010", ""):
+        assert run("diff", "--in-place", "--spare", wrong, "old.bin", "turned.bin", "q")[0] == 2

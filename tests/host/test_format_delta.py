@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from delta_stream import Base, Plain
 from ota.delta.patch import Patch
-from otatool import delta
+from otatool import payload, stream
 from otatool.covers import Segment
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format-delta.md").read_text()
@@ -38,8 +38,8 @@ NEW = fence("text new").strip().encode()
 @pytest.mark.parametrize("name, order", (("not ordered", (0, 1, 2)), ("ordered", (2, 1, 0))))
 def test_example(name, order):
     ordered = name == "ordered"
-    plans = [delta.BlockPlan(i, i * SIZE, min(SIZE, 40 - i * SIZE), SEGMENTS[i]) for i in order]
-    writer = delta.PatchWriter(plans, OLD, NEW, SIZE, ordered)
+    plans = [stream.BlockPlan(i, i * SIZE, min(SIZE, 40 - i * SIZE), SEGMENTS[i]) for i in order]
+    writer = payload.PatchWriter(plans, OLD, NEW, SIZE, ordered)
     assert [writer.block(i) for i in range(3)] == example(name)
     flash = bytearray(OLD + bytes(16))
     image = flash if ordered else bytearray(48)

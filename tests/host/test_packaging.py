@@ -51,7 +51,8 @@ class _Manifest:
 
 _GROUPS = _Manifest().scope["GROUPS"]
 # What an import may miss: a try beside it says what happens then.
-_OPTIONAL = {"ota.cpython", "ota.delta.add_viper", "ota.delta.thumb_viper"}
+_OPTIONAL = {"ota.cpython"}
+_OPTIONAL |= {"ota.delta." + x + "_viper" for x in ("add", "riscv", "thumb")}
 _OFF = dict.fromkeys(_Manifest().options._defaults, False)
 
 

@@ -9,7 +9,7 @@ import pytest
 from make_delta_vectors import calls
 from ota import package
 from ota.delta import thumb as device
-from otatool import build, covers, delta, keys, pointers
+from otatool import build, covers, delta, keys, payload, pointers
 from otatool.covers import Segment
 from otatool.pointers import Filter, Table, thumb
 from otatool.pointers.kinds import candidates
@@ -102,13 +102,13 @@ def moved(image, base, at, grown):
 def test_code_that_moved_becomes_a_small_patch(base, in_place):
     old = calls(3, 60000, base)
     new = moved(old, base, 20000, 52)
-    plain = delta.PatchWriter(delta.plan(old, new, 4096, in_place), old, new, 4096, in_place)
+    plain = payload.PatchWriter(delta.plan(old, new, 4096, in_place), old, new, 4096, in_place)
     best = delta.best(old, new, 4096, in_place)
     assert best.filter is not None and best.filter.base == base
-    assert delta.deflated_size(best) * 4 < delta.deflated_size(plain)
-    assert delta.decode(best, old, len(new), 4096, in_place) == new
+    assert payload.deflated_size(best) * 4 < payload.deflated_size(plain)
+    assert payload.decode(best, old, len(new), 4096, in_place) == new
     # Every restart brings the table again.
-    assert delta.decode(best, old, len(new), 4096, in_place, restart_blocks=3) == new
+    assert payload.decode(best, old, len(new), 4096, in_place, restart_blocks=3) == new
 
 
 @pytest.mark.parametrize("in_place", [False, True])

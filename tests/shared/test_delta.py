@@ -3,7 +3,7 @@
 import unittest
 
 import vector_files
-from delta_stream import Base, Noise, Plain, block, copy, index, literal, varint
+from delta_stream import Base, Noise, Plain, block, copy, home, index, literal, varint
 from ota.codec import Inflater
 from ota.delta.add import add
 from ota.delta.full import Full
@@ -123,13 +123,55 @@ class TestPatch(unittest.TestCase):
 
     def test_varint_of_five_bytes(self):
         # Wordy, but the value is what counts.
-        control = b"\xa1\x80\x80\x80\x00" + b"\x86\x80\x80\x80\x00"
+        control = b"\xc2\x80\x80\x80\x00" + b"\x86\x80\x80\x80\x00"
         gaps = b"\x82\x80\x80\x80\x00"
         got = run(patch(), block(control, b"", gaps, b"\x01"))
         self.assertEqual(got, [(0, BASE[3:4] + b"\x69" + BASE[5:19])])
 
-    def test_empty_head_alone_is_no_block(self):
-        self.refused(patch(), block(b""))
+    def test_without_operations_a_block_is_copied_along_the_diagonal(self):
+        self.assertEqual(run(patch(), block(b"")), [(0, BASE[:16])])
+        got = run(patch(), block(copy(2, 5) + literal(3), b"abc") + block(b""), 2)
+        self.assertEqual(got[0][1], BASE[5:7] + b"abc" + BASE[10:21])
+        self.assertEqual(got[1][1], BASE[21:37])
+        self.refused(patch(base_size=15), block(b""))
+        got = run(patch(), block(b"", b"", varint(3 << 1), b"\x01"))
+        self.assertEqual(got[0][1], BASE[:3] + b"\x68" + BASE[4:16])
+
+    def test_home_is_the_diagonal_of_the_last_long_copy(self):
+        base = bytes([i * 7 & 255 for i in range(512)])
+
+        def decoded(first, second):
+            decoder = Patch(Base(base), 512, 256, 128, 64, False)
+            decoder.restart(0)
+            inflater = Plain(first + second)
+            out = bytearray(128)
+            got = b""
+            for _ in range(2):
+                decoder.block(inflater, memoryview(out))
+                got += bytes(out)
+            return got
+
+        first = block(copy(64, 20) + copy(0, 9))
+        want = base[20:84] + base[93:157]
+        # 64 bytes are long: both copies are. From home back to it, from there to another.
+        got = decoded(first, block(copy(63, -40) + home(0, 0)))
+        self.assertEqual(got, want + base[117:180] + base[220:285])
+        got = decoded(first, block(copy(63, -40) + home(1, -2) + literal(0), b"x" * 64))
+        self.assertEqual(got[128:], base[117:180] + base[218:219] + b"x" * 64)
+        # What comes without an operation counts, too.
+        got = decoded(block(copy(63, 50) + copy(1, 0)), block(copy(1, 3) + home(0)))
+        self.assertEqual(got[128:], base[181:182] + base[179:306])
+        # At first, and after a restart, home is 0.
+        self.assertEqual(
+            run(patch(), block(copy(3, 5) + home(0, 1)))[0][1], BASE[5:8] + BASE[4:17]
+        )
+        decoder = Patch(Base(base), 512, 256, 128, 64, False)
+        out = bytearray(128)
+        for step in (0, 1):
+            decoder.restart(step)
+            stream = block(copy(1, 9) + home(0, 0)) if step else block(copy(0, 77))
+            decoder.block(Plain(stream), memoryview(out))
+        self.assertEqual(out, base[137:138] + base[129:256])
 
     def test_metadata_is_bounded_by_the_header(self):
         control = literal(1) * 15 + literal(0)
@@ -151,8 +193,16 @@ class TestPatch(unittest.TestCase):
 
     def test_truncated_metadata(self):
         control = copy(4, 100) + literal(0)
-        for n in range(len(control)):
-            self.refused(patch(), block(control[:n], b"0123456789ab"))
+        for n in (1, 2):
+            self.refused(patch(base=BASE * 4), block(control[:n], b"0123456789ab"))
+        self.assertEqual(len(run(patch(base=BASE * 4), block(control[:3]))), 1)
+
+    def test_head_of_many_bytes(self):
+        # Nine bytes are what three lengths may take; wordy ones count like any.
+        got = run(patch(), b"\x82\x80\x00\x80\x80\x00\x80\x00" + copy(0, 99 - 64), 1)
+        self.assertEqual(got, [(0, BASE[35:51])])
+        self.refused(patch(), b"\x80" * 9 + b"\x00" * 9)
+        self.refused(patch(), b"\xff" * 60)
 
     def test_control_left_over(self):
         self.refused(patch(), block(copy(0) + b"\x00"))
@@ -228,11 +278,11 @@ class TestOrdered(unittest.TestCase):
         self.assertEqual([i for i, _ in got], [2, 1, 3, 0])
 
     def test_restart_counts_from_the_start_whatever_the_step(self):
-        got = run(patch(64, True), block(index(3) + copy(0, 0, True)), 1, 17)
+        got = run(patch(64, True), block(index(3) + copy(0, 0)), 1, 17)
         self.assertEqual(got, [(3, BASE[48:])])
 
     def test_change_of_diagonal_leaves_a_bit(self):
-        stream = block(index(0) + copy(4, 9, True) + copy(0, -4, True))
+        stream = block(index(0) + copy(4, 9) + copy(0, -4))
         self.assertEqual(run(patch(64, True), stream), [(0, BASE[9:13] + BASE[9:21])])
 
     def test_block_outside_the_image(self):
@@ -254,32 +304,32 @@ class TestOrdered(unittest.TestCase):
         first = block(index(1) + literal(), bytes(16))
         for change in (17 - 32, 1 - 32, 31 - 32, 16 - 32):
             with self.subTest(change=change):
-                stream = first + block(index(0) + copy(0, change, True))
+                stream = first + block(index(0) + copy(0, change))
                 self.refused(stream, "order", 2, bytearray(1))
 
     def test_copy_beside_an_overwritten_block(self):
         first = block(index(1) + literal(), bytes(16))
         for change in (-32, 0, 16):
-            stream = first + block(index(0) + copy(0, change, True))
+            stream = first + block(index(0) + copy(0, change))
             got = run(patch(64, True, bytearray(1)), stream, 2)
             self.assertEqual(got[1], (2, BASE[32 + change : 48 + change]))
 
     def test_block_reads_its_own_old_bytes(self):
-        got = run(patch(64, True, bytearray(1)), block(index(2) + copy(0, 0, True)))
+        got = run(patch(64, True, bytearray(1)), block(index(2) + copy(0, 0)))
         self.assertEqual(got, [(2, BASE[32:48])])
 
     def test_done_is_kept_and_obeyed(self):
         done = bytearray(1)
         run(patch(64, True, done), block(index(2) + literal(), bytes(16)))
         self.assertEqual(done, bytearray(b"\x04"))
-        stream = block(index(0) + copy(0, 40, True))
+        stream = block(index(0) + copy(0, 40))
         self.refused(stream, "order", 1, bytearray(done))
         self.refused(block(index(2) + literal(), bytes(16)), "order", 1, done)
 
     def test_old_bytes_behind_the_image_stay(self):
         # Image of two blocks, base of four: blocks 2 and 3 are nobody's place.
         decoder = patch(32, True, bytearray(b"\xfc"))
-        stream = block(index(0) + copy(0, 40, True))
+        stream = block(index(0) + copy(0, 40))
         self.assertEqual(run(decoder, stream), [(0, BASE[40:56])])
 
     def test_short_done_is_a_mistake(self):
@@ -288,18 +338,18 @@ class TestOrdered(unittest.TestCase):
 
     def test_refused_block_is_not_done(self):
         done = bytearray(1)
-        self.refused(block(index(1) + copy(0, 100, True)), "patch", 1, done)
+        self.refused(block(index(1) + copy(0, 100)), "patch", 1, done)
         self.assertEqual(done, bytearray(1))
 
 
 class TestSkip(unittest.TestCase):
     def test_skip_keeps_the_state_and_leaves_the_base_alone(self):
         stream = block(
-            index(1) + copy(4, 5, True) + literal(7) + copy(0, -2, True),
+            index(1) + copy(4, 5) + literal(7) + copy(0, -2),
             b"literal",
             varint(2),
             b"\x01",
-        ) + block(index(0) + literal(2) + copy(0, 0, True), b"ab")
+        ) + block(index(0) + literal(2) + copy(0, 0), b"ab")
         done = bytearray(1)
         decoder = patch(64, True, done)
         decoder.restart(0)
@@ -316,10 +366,10 @@ class TestSkip(unittest.TestCase):
         done = bytearray(b"\x02")
         decoder = patch(64, True, done)
         decoder.restart(0)
-        self.assertEqual(decoder.skip(Plain(block(index(1) + copy(0, 0, True)))), (1, 16))
+        self.assertEqual(decoder.skip(Plain(block(index(1) + copy(0, 0)))), (1, 16))
 
     def test_skip_refuses_what_is_malformed(self):
-        for stream in (block(copy(0, 49)), block(copy(17)), block(b""), block(copy(0) + b"\x00")):
+        for stream in (block(copy(0, 49)), block(copy(17)), block(copy(0) + b"\x00")):
             decoder = patch()
             decoder.restart(0)
             with self.assertRaises(VerifyError) as c:

@@ -283,7 +283,7 @@ def _bad_new(case, rig):
 def _bad_old(case, rig):
     """A bit of the way back flips."""
     if rig.strategy == "inplace":
-        _damage(rig, "ota", 4096 + 300)  # the reverse package
+        _damage(rig, "ota", 4096 + 200)  # the reverse package
     else:
         _damage(rig, "active" if rig.device.slots.load().active else "backup", 9999)
 

@@ -66,6 +66,7 @@ class TestTable(unittest.TestCase):
         Pointers(1, 2, BASE, 0, 0, SIZE).load(Plain(good), memoryview(bytearray(200)))
         self.refused(good, count=1)  # more entries than the header says
         self.refused(good, room=len(good) - 5)  # longer than the room for it
+        self.refused(good, room=3)  # no room for its head
         self.refused(table(((BASE, 4), (BASE, 8))))  # not ascending
         self.refused(table(((0x80000000, 4),)))
         self.refused(table(((BASE, 0x80000000),)))

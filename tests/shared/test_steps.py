@@ -718,7 +718,7 @@ class TestReady(Case):
         rig.boot()
         rig.install(usual("inplace"))
         header = staging.find(rig.device.region("ota"))[0]
-        scratch = staging.Plan(rig.device, header).scratch
+        scratch = staging.Plan(rig.device, header).room(header)[1]
         self.assertEqual(scratch.size, 4096)
         blocks = []
 

@@ -105,7 +105,7 @@ class TestTrial(Case):
                 at = rig.config["partitions"][name]["offset"]
                 if name == "ota":
                     at += 4096  # the reverse package
-                rig.nor.data[at + 300] ^= 1
+                rig.nor.data[at + 200] ^= 1
                 try:
                     trial.rollback(False)
                 except StateError as e:

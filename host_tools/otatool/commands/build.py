@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from .. import build, files, keys
+from .. import build, diff, files, keys
 
 
 def add(sub) -> None:
@@ -24,6 +24,12 @@ def add(sub) -> None:
     p.add_argument("--base-floor", type=int, default=0, help="security version of the old image")
     p.add_argument(
         "--thorough", action="store_true", help="smaller, but seconds for each 100 KB of image"
+    )
+    p.add_argument(
+        "--spare",
+        default="0",
+        help="with --in-place: flash of the OTA partition that the package, its way back and one "
+        "block leave, such as 16k (0)",
     )
     p.add_argument("--block", type=int, default=build.BLOCK, help="output block, bytes (4096)")
     p.set_defaults(run=run)
@@ -45,7 +51,7 @@ def run(args: argparse.Namespace) -> int | None:
             back = build.Meta(args.product, args.base_version or "0", args.target, args.base_floor)
         built = build.patch(
             files.read(args.base), new, meta, signing, args.block, args.in_place, back,
-            args.thorough,
+            args.thorough, diff.parse_size(args.spare),
         )  # fmt: skip
     else:
         built = build.full(new, meta, signing, args.block)

@@ -1,12 +1,14 @@
 """otatool diff: make a patch from two image files."""
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from .. import diff, files
+from .. import diff, files, report, show
 from ..errors import ToolError
+from . import picture_path, put, write_picture
 
 
 def add(sub) -> None:
@@ -45,7 +47,21 @@ def add(sub) -> None:
         "--in-place", action="store_true", help="the new image overwrites the old one as it comes"
     )
     p.add_argument(
+        "--spare",
+        type=_size,
+        default=0,
+        metavar="BYTES",
+        help="with --in-place: flash beside the image where old bytes may wait, such as 16k (0)",
+    )
+    p.add_argument(
         "--thorough", action="store_true", help="smaller, but seconds for each 100 KB of image"
+    )
+    p.add_argument(
+        "--report",
+        nargs="?",
+        const="",
+        metavar="FILE.svg",
+        help="tell what each file or range costs and draw it (PATCH.svg); comes last",
     )
     p.add_argument("old", metavar="OLD.bin")
     p.add_argument("new", metavar="NEW.bin")
@@ -55,16 +71,27 @@ def add(sub) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the patch and say how large it became."""
+    picture = None
+    if args.report is not None:
+        picture = picture_path(args.report or args.patch + ".svg")
     old, new = files.read(args.old), files.read(args.new)
     data, summary = diff.make(
-        old, new, args.old_version, args.new_version, args.sector, args.in_place, args.thorough
-    )
-    files.write(args.patch, data)
+        old, new, args.old_version, args.new_version, args.sector, args.in_place, args.thorough,
+        args.spare,
+    )  # fmt: skip
     console = Console(highlight=False, soft_wrap=True)
+    if picture:
+        r = report.explain(data, old)
+        names = Path(args.old).name, Path(args.new).name
+        write_picture(picture, r, f"{Path(args.patch).name}: {names[0]} \u2192 {names[1]}", *names)
+        put(console, show.regions(r))
+    files.write(args.patch, data)
     if args.verbose:
         console.print(_table(summary))
     share = _share(summary.patch, summary.image)
     console.print(f"{args.patch}: {summary.patch} bytes, {share} of the image", markup=False)
+    if picture:
+        console.print(f"{picture}: the same as a picture", markup=False)
     return 0
 
 
@@ -99,7 +126,15 @@ def _share(value: int, whole: int) -> str:
 
 
 def _sector(text: str) -> int:
+    return _parsed(diff.parse_sector, text)
+
+
+def _size(text: str) -> int:
+    return _parsed(diff.parse_size, text)
+
+
+def _parsed(parse, text):
     try:
-        return diff.parse_sector(text)
+        return parse(text)
     except ToolError as e:
         raise argparse.ArgumentTypeError(str(e)) from e

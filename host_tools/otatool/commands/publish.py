@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from .. import build, files, keys, publish
+from .. import build, diff, files, keys, publish
 
 
 def add(sub) -> None:
@@ -21,6 +21,12 @@ def add(sub) -> None:
     p.add_argument("--channel", default="stable")
     p.add_argument("--last", type=int, default=3, help="deltas from this many versions (3)")
     p.add_argument("--block", type=int, default=build.BLOCK, help="output block, bytes (4096)")
+    p.add_argument(
+        "--spare",
+        default="0",
+        help="flash of the OTA partition of one-slot devices that package, way back and one block "
+        "leave, such as 16k (0)",
+    )
     p.add_argument("--no-in-place", action="store_true", help="no deltas for one-slot devices")
     p.add_argument("--expires", type=int, default=0, help="seconds since 1970")
     p.set_defaults(run=run)
@@ -31,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     out = Console()
     release = publish.Release(
         args.product, args.version, args.target, args.floor, args.channel, args.last,
-        not args.no_in_place, args.block, args.expires,
+        not args.no_in_place, args.block, args.expires, diff.parse_size(args.spare),
     )  # fmt: skip
     signing = [keys.load(k) for k in args.key]
     with out.status("") as status:

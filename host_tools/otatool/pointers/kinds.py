@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from . import Filter, thumb
+from . import Filter, riscv, thumb
 
 
 def candidates(old: bytes) -> Iterator[Filter]:
     """Filters that may make a patch of the old image smaller, their tables still empty."""
     yield from thumb.bases(old)
+    yield from riscv.bases(old)

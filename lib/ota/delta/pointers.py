@@ -11,6 +11,7 @@ from array import array
 
 from ..compat import const
 from ..errors import VerifyError
+from .varints import signed, varint
 
 _LAST = const(0x7FFFFFFF)  # a 32-bit board calculates with signed numbers
 
@@ -18,13 +19,14 @@ _LAST = const(0x7FFFFFFF)  # a 32-bit board calculates with signed numbers
 class Pointers:
     """The table of a patch and the code of its kind.
 
-    kind: 1 Thumb. count: entries at the most. base: address of the image's first byte, size:
-    bytes of the old image. low, high: a second range of addresses that words may hold.
+    kind: 1 Thumb, 2 RISC-V. count: entries at the most. base: address of the image's first
+    byte, size: bytes of the old image. low, high: a second range of addresses.
     """
 
     def __init__(self, kind, count, base, low, high, size):
-        self._starts = array("I", bytes(4 * count))
-        self._shifts = array("i", bytes(4 * count))
+        # range() brings no zeros of its own that would leave holes behind.
+        self._starts = array("I", range(count))
+        self._shifts = array("i", range(count))
         self._limit = count
         self._count = 0
         self._base = base
@@ -34,6 +36,8 @@ class Pointers:
     def load(self, inflater, buf) -> None:
         """Read the table; buf: room for its bytes. Raises VerifyError "patch", "inflate"."""
         head = buf[:4]
+        if len(head) < 4:
+            raise VerifyError("patch", len(head))
         inflater.readinto(head)
         count, length = struct.unpack("<HH", head)
         if count > self._limit or length > len(buf) or length < 2 * count:
@@ -42,15 +46,15 @@ class Pointers:
             inflater.readinto(buf[:length])
         at = value = 0
         for i in range(count):
-            at, step = _varint(buf, at, length)
+            at, step = varint(buf, at, length)
             value += step
             if value > _LAST or (i and not step):
                 raise VerifyError("patch", i)
             self._starts[i] = value
         value = 0
         for i in range(count):
-            at, step = _varint(buf, at, length)
-            value += (step >> 1) ^ -(step & 1)
+            at, step = varint(buf, at, length)
+            value += signed(step)
             if not -0x80000000 <= value <= 0x7FFFFFFF:
                 raise VerifyError("patch", i)
             self._shifts[i] = value
@@ -68,24 +72,17 @@ class Pointers:
 
 
 def _code(kind):
-    if kind != 1:
-        raise VerifyError("patch", kind)
     # The errors are explained at the head of patch.py.
-    try:
-        from .thumb_viper import apply
-    except (ImportError, SyntaxError, ValueError, NotImplementedError):
-        from .thumb import apply
+    if kind == 1:
+        try:
+            from .thumb_viper import apply
+        except (ImportError, SyntaxError, ValueError, NotImplementedError):
+            from .thumb import apply
+    elif kind == 2:
+        try:
+            from .riscv_viper import apply
+        except (ImportError, SyntaxError, ValueError, NotImplementedError):
+            from .riscv import apply
+    else:
+        raise VerifyError("patch", kind)
     return apply
-
-
-def _varint(buf, at, end):
-    value = shift = 0
-    while True:
-        if at >= end or shift > 28:
-            raise VerifyError("patch", at)
-        byte = buf[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return at, value
-        shift += 7

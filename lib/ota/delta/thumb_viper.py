@@ -9,26 +9,16 @@ import micropython
 
 
 @micropython.viper
-def _look(value: int, starts_buf, shifts_buf, count: int) -> int:
-    starts = ptr32(starts_buf)
-    shifts = ptr32(shifts_buf)
-    first: int = 0
-    while first < count:
-        middle: int = (first + count) >> 1
-        if int(starts[middle]) <= value:
-            first = middle + 1
-        else:
-            count = middle
-    return int(shifts[first - 1]) if first else 0
-
-
-@micropython.viper
-def apply(out_buf, at: int, n: int, old: int, moved: int, spans_buf, starts, shifts, count: int):
+def apply(
+    out_buf, at: int, n: int, old: int, moved: int, spans_buf, starts_buf, shifts_buf, count: int
+):
     """Rewrite the pointers of a copy; see thumb.py."""
     if moved & 1:
         return
     out = ptr8(out_buf)
     spans = ptr32(spans_buf)
+    starts = ptr32(starts_buf)
+    shifts = ptr32(shifts_buf)
     low: int = int(spans[0])
     high: int = int(spans[1])
     low2: int = int(spans[2])
@@ -38,6 +28,8 @@ def apply(out_buf, at: int, n: int, old: int, moved: int, spans_buf, starts, shi
     old -= at
     end: int = at + n - 4
     while i <= end:
+        value: int = -1
+        call: int = 0
         if int(out[i + 1]) & 0xF8 == 0xF0 and int(out[i + 3]) & 0xD0 == 0xD0:
             first: int = int(out[i]) | int(out[i + 1]) << 8
             second: int = int(out[i + 2]) | int(out[i + 3]) << 8
@@ -49,9 +41,33 @@ def apply(out_buf, at: int, n: int, old: int, moved: int, spans_buf, starts, shi
                 | (first & 0x3FF) << 12
                 | (second & 0x7FF) << 1
             ) - (s << 24)
-            target: int = old + i + 4 + d
-            if low <= target and target < high:
-                d += int(_look(target, starts, shifts, count)) - moved
+            value = old + i + 4 + d
+            if low <= value and value < high:
+                call = 1
+            else:
+                value = -1
+        if not call and words and not (old + i) & 3:
+            value = (
+                int(out[i]) | int(out[i + 1]) << 8 | int(out[i + 2]) << 16 | int(out[i + 3]) << 24
+            )
+            if not ((low <= value and value < high) or (low2 <= value and value < high2)):
+                value = -1
+        if value >= 0:
+            # The last entry that starts at or before it. A call of a function, here, is more
+            # than all the rest.
+            above: int = 0
+            beyond: int = count
+            while above < beyond:
+                middle: int = (above + beyond) >> 1
+                if int(starts[middle]) <= value:
+                    above = middle + 1
+                else:
+                    beyond = middle
+            shift: int = 0
+            if above:
+                shift = int(shifts[above - 1])
+            if call:
+                d += shift - moved
                 s = d >> 24 & 1
                 flip = s ^ 1
                 first = d >> 12
@@ -65,20 +81,12 @@ def apply(out_buf, at: int, n: int, old: int, moved: int, spans_buf, starts, shi
                 out[i + 1] = 0xF0 | s << 2 | first >> 8 & 3
                 out[i + 2] = second & 255
                 out[i + 3] = second >> 8
-                i += 4
-                continue
-        if words and not (old + i) & 3:
-            word: int = (
-                int(out[i]) | int(out[i + 1]) << 8 | int(out[i + 2]) << 16 | int(out[i + 3]) << 24
-            )
-            if (low <= word and word < high) or (low2 <= word and word < high2):
-                shift: int = int(_look(word, starts, shifts, count))
-                if shift:
-                    word += shift
-                    out[i] = word & 255
-                    out[i + 1] = word >> 8 & 255
-                    out[i + 2] = word >> 16 & 255
-                    out[i + 3] = word >> 24 & 255
-                    i += 4
-                    continue
+                i += 2
+            elif shift:
+                value += shift
+                out[i] = value & 255
+                out[i + 1] = value >> 8 & 255
+                out[i + 2] = value >> 16 & 255
+                out[i + 3] = value >> 24 & 255
+                i += 2
         i += 2

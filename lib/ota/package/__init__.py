@@ -35,6 +35,7 @@ BASE = const(0x8006)
 PAYLOAD = const(0x8007)
 MPY = const(0x8008)
 POINTERS = const(0x800A)
+STASH = const(0x800B)
 BASE_VERSION = const(0x0001)
 SEQUENCE = const(0x0002)
 REVERSE = const(0x0003)
@@ -45,10 +46,12 @@ _IMAGE = const("<I32s")
 _PAYLOAD = const("<BBBBHHI16s")
 # kind, entries of the table at the most, address of the image, a second range of addresses
 _POINTERS = const("<BxHIII")
-_KINDS = const(1)
+_KINDS = const(2)
 _ENTRIES = const(512)
+_STASH = const("<IH")  # bytes, ranges
+_RANGES = const(512)
 _CHUNK = const(4224)  # the longest chunk, and
-_TABLE = const(4100)  # what a table of pointers may add to it
+_TABLE = const(4100)  # what each table may add to it
 ORDERED = const(1)  # payload flag: blocks come in an order that is safe in place
 _TEXT_MAX = const(32)
 
@@ -61,9 +64,9 @@ class Header:
     wbits, block_size, ordered, chunk_max, meta_max, payload_size, first (CHAIN bytes).
     reverse_size, reverse_digest: of the package that undoes this one and follows it, 0, b""
     for none. pointers: (kind, entries, base, low, high) of ota.delta.pointers, None for none.
-    mpy: wanted sys.implementation._mpy & 0xff, 0 for any. length: of head and
-    signatures, where the payload starts. digest: SHA-256 of the signed bytes, the package's
-    name.
+    stash: (bytes, ranges) of ota.delta.stash, None for none. mpy: wanted
+    sys.implementation._mpy & 0xff, 0 for any. length: of head and signatures, where the
+    payload starts. digest: SHA-256 of the signed bytes, the package's name.
     """
 
     def __init__(self):
@@ -73,7 +76,7 @@ class Header:
         self.image_digest = self.base_digest = b""
         self.encoding = self.wbits = self.block_size = 0
         self.ordered = False
-        self.pointers = None
+        self.pointers = self.stash = None
         self.chunk_max = self.meta_max = self.payload_size = 0
         self.first = b""
         self.reverse_size = 0
@@ -134,7 +137,9 @@ def parse(head) -> Header:
         raise ManifestError("field", BASE)
     if h.pointers and (h.encoding != PATCH or h.pointers[2] + h.base_size > 0x80000000):
         raise ManifestError("field", POINTERS)
-    if h.chunk_max > _CHUNK and not h.pointers:
+    if h.stash and (not h.ordered or h.stash[0] > h.base_size):
+        raise ManifestError("field", STASH)
+    if h.chunk_max > _CHUNK + _TABLE * (bool(h.pointers) + bool(h.stash)):
         raise ManifestError("field", PAYLOAD)
     h.length = length + signatures
     h.digest = hashlib.sha256(bytes(head[:length])).digest()
@@ -214,6 +219,10 @@ def _field(h, kind, value):
         code, count, _, low, high = h.pointers
         if not 1 <= code <= _KINDS or count > _ENTRIES or not low <= high <= 0x80000000:
             raise ManifestError("field", kind)
+    elif kind == STASH:
+        h.stash = _fixed(kind, _STASH, value)
+        if not 0 < h.stash[1] <= min(_RANGES, h.stash[0]):
+            raise ManifestError("field", kind)
     elif kind == IMAGE:
         h.image_size, h.image_digest = _fixed(kind, _IMAGE, value)
         if not h.image_size:
@@ -238,7 +247,7 @@ def _payload(h, values):
         or flags & ~ORDERED
         or not 9 <= h.wbits <= 15
         or not 8 <= log2 <= 12
-        or not 32 <= h.chunk_max <= _CHUNK + _TABLE
+        or not 32 <= h.chunk_max <= _CHUNK + 2 * _TABLE
         or h.meta_max > 4096
         or not h.payload_size
         or (h.ordered and h.encoding != PATCH)

@@ -17,12 +17,11 @@ _MARK = const(24)
 
 
 class Plan:
-    """How a package shares the OTA partition with its reverse package, scratch and journal.
+    """How a package shares the OTA partition with its reverse package, stash, scratch, journal.
 
-    reverse: where the reverse package starts, 0 if there is none or no room for it.
-    scratch: region or None, at least a block of it for strategy inplace. journal: region.
-    All follow from sizes alone, so every boot finds them in the same place.
-    Raises PolicyError "fit".
+    reverse: where the reverse package starts, 0 if there is none or no room for it. journal:
+    region. room() has the rest. All follow from sizes alone, so every boot finds them in the
+    same place. Raises PolicyError "fit".
     """
 
     def __init__(self, device, header):
@@ -30,17 +29,37 @@ class Plan:
         sector = ota.sector_size
         self.journal = journal_region(device)
         end = self.journal.offset - ota.offset
-        block = header.block_size if device.strategy == "inplace" else 0
+        need = device.strategy == "inplace" and _need(header)
         used = (header.size + sector - 1) // sector * sector
         self.reverse = 0
         if header.reverse_size:
             both = used + (header.reverse_size + sector - 1) // sector * sector
-            if both + block <= end:
+            if both + need <= end:
                 self.reverse, used = used, both
-        room = (end - used) // block * block if block else 0
-        if used > end or room < block:
+        if used + need > end:
             raise PolicyError("fit", header.size, end)
-        self.scratch = ota.sub(used, room) if block else None
+        self._region = ota.sub(used, end - used) if need else None
+
+    def room(self, header):
+        """(stash or None, scratch) of an apply in place, regions of whole blocks.
+
+        header: of the package that is applied. Scratch is all that is left, a block at least.
+        Raises PolicyError "fit".
+        """
+        size = header.block_size
+        stash = _need(header) - size
+        region = self._region
+        scratch = (region.size - stash) // size * size
+        if scratch < size:
+            raise PolicyError("fit", stash, region.size)
+        return region.sub(0, stash) if stash else None, region.sub(stash, scratch)
+
+
+def _need(header):
+    """Bytes beside the package that an apply in place takes: stash, one block of scratch."""
+    size = header.block_size
+    stash = header.stash[0] if header.stash else 0
+    return (stash + size - 1) // size * size + size
 
 
 def journal_region(device):

@@ -1,0 +1,25 @@
+"""Varints of the tables in front of a patch (docs/format-delta.md section 2)."""
+
+from ..errors import VerifyError
+
+
+def varint(buf, at, end):
+    """(place behind it, value) of the varint at buf[at], which ends before end.
+
+    Raises VerifyError "patch".
+    """
+    value = shift = 0
+    while True:
+        if at >= end or shift > 28:
+            raise VerifyError("patch", at)
+        byte = buf[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return at, value
+        shift += 7
+
+
+def signed(value):
+    """Zigzag: 0, 1, 2, 3 ... are 0, -1, 1, -2 ..."""
+    return (value >> 1) ^ -(value & 1)

@@ -1,0 +1,110 @@
+"""The active slot from one image to another, block by block, where it lies.
+
+Each changed block goes to scratch first, then over its old content; two marks per block say
+how far it is. A block that reads bytes of another comes before that one is overwritten, or
+those bytes are in the stash, which is made before the first block: the decoder checks it.
+"""
+
+from binascii import crc32
+
+from ..compat import const
+from ..delta import decoder
+from ..errors import FlashError, VerifyError
+from ..journal import Journal
+from ..package import chunks
+from . import RegionReader, digest, holds, put
+
+_SAVED = const(1)  # block number `index` is whole in scratch, value: its CRC-32
+_DONE = const(2)  # it is on the active slot
+
+
+def rewrite(device, record, header, offset, plan, old, new):
+    """Generator: turn the active slot from image old into image new by the package at offset.
+
+    header: of that package, checked. plan: staging.Plan. Goes on where the journal says; yields
+    (done, total) in blocks.
+    Raises PolicyError "fit"; VerifyError, before anything of the slot is written but for
+    "digest" at the very end; FlashError, "journal" when neither scratch nor slot holds the block
+    in progress.
+    """
+    slot = device.slot(0)
+    store, scratch = plan.room(header)
+    size = header.block_size
+    journal = Journal(plan.journal, record.journal)
+    fresh = journal.kind == 0
+    journal.begin()
+    if fresh:
+        # After a rescue there is no image; a full package needs none.
+        if old.size and not holds(slot, old, device.feed):
+            raise VerifyError("digest", old.size)
+        prepare(device, header, offset, store)
+    first = journal.index + 1 if journal.kind == _DONE else journal.index
+    spares = scratch.size // size
+    total = (header.image_size + size - 1) // size
+    out = device.block()[:size]
+    skip = first + 1 if journal.kind == _SAVED else first
+    for step, index, length in _blocks(device, header, offset, skip, store)[1]:
+        device.feed()
+        spare = step % spares * size
+        if step < first:
+            continue
+        if step == first and journal.kind == _SAVED:
+            _finish(slot, scratch, spare, index * size, out[:length], journal)
+        elif not slot.equal(index * size, out[:length]):
+            # If power goes here, the slot is as it was and the block is made again.
+            put(scratch, spare, out[:length])
+            scratch.sync()
+            journal.mark(_SAVED, step, crc32(out[:length]))
+            # If power goes here, scratch holds the block: _finish() does this again.
+            put(slot, index * size, out[:length])
+            slot.sync()
+            journal.mark(_DONE, step)
+        yield step + 1, total
+    if digest(slot, new.size, device.feed) != new.digest:
+        raise VerifyError("digest", new.size)
+
+
+def prepare(device, header, offset, store):
+    """Decode all of the package once without writing: whatever is wrong with it shows while the
+    running image is still whole. Then fill the stash."""
+    # The stash is not read yet: what lies in its place may be torn, and so not readable.
+    code, walk = _blocks(device, header, offset, 0, None)
+    for _ in walk:
+        device.feed()
+    if store:
+        slot = device.slot(0)
+        out = device.block()[: header.block_size]
+        at = 0
+        # If power goes here, the slot is whole and no block is marked: all this is done again.
+        for n in code.stash.pieces(slot, out):
+            put(store, at, out[:n])
+            at += n
+            device.feed()
+        store.sync()
+
+
+def _finish(slot, scratch, spare, at, out, journal):
+    """Redo the block whose scratch copy is marked; it is written even if it looks right."""
+    scratch.peek(spare, out)
+    if crc32(out) == journal.value:
+        put(slot, at, out)
+        slot.sync()
+    else:
+        # Scratch is already used for the next block, so this one had been marked done and
+        # that mark did not last; then the slot must hold it.
+        if not slot.peek(at, out) or crc32(out) != journal.value:
+            raise FlashError("journal", at)
+    journal.mark(_DONE, journal.index)
+
+
+def _blocks(device, header, offset, skip, store):
+    """(decoder, generator over the blocks) of the package at offset."""
+    slot = device.slot(0)
+    done = bytearray((header.image_size // header.block_size + 8) // 8)
+    reader = RegionReader(device.region("ota"), offset + header.length, header.payload_size)
+    inflater = device.inflater(header)  # first: its memory is the largest piece
+    code = decoder(header, slot, done, store)
+    return code, chunks.blocks(
+        chunks.Chunks(header), reader, inflater, code,
+        device.block()[: header.block_size], skip,
+    )  # fmt: skip
