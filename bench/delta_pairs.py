@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from intelhex import IntelHex
 from otatool import image
 from otatool.demo import application
 
@@ -98,6 +97,8 @@ def fetch(cache, name, version, source):
 
 
 def _microbit(cache, version):
+    from intelhex import IntelHex  # of ".[bench]"; who only wants other pairs goes without
+
     with tarfile.open(fetch(cache, "uflash", version, True)) as tar:
         text = tar.extractfile(f"uflash-{version}/uflash.py").read().decode()
     # The longest text in triple quotes is the runtime as Intel HEX.
