@@ -310,8 +310,8 @@ class Board:
             # Ctrl-D at the prompt. Or Ctrl-C where it ends the interpreter, in a callback of
             # littlefs for one: the next process goes to the prompt, where Ctrl-C leads.
             struck = status and time.monotonic() - self._interrupted < _STRUCK_S
-            self._to_raw = self._raw
-            skip_main = bool(self._raw or struck)
+            self._to_raw = self._raw or self._raw_again  # also if it ended before it was there
+            skip_main = bool(self._to_raw or struck)
             ended = "soft" if status >= 0 or skip_main else "crash"
         counter, cause = {
             "soft": (c.W_SOFT_RESETS, c.CAUSE_SOFT),
