@@ -386,6 +386,34 @@ while True:
         assert board.counters()["crashes"] == 0
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param("time.sleep_ms(800)", id="slow to end"),
+        pytest.param("time.sleep_ms(800)\n    mapped[0] = 0", id="dies"),
+    ],
+)
+def test_what_follows_ctrl_c_reaches_the_prompt(make, end):
+    main = f"""
+import time, virtual
+mapped = virtual.Nor().buffer({SLOT}, 1)
+print("main")
+try:
+    while True:
+        pass
+except KeyboardInterrupt:
+    {end}
+"""
+    boot = "import time\ntime.sleep_ms(600)"  # the prompt of a process that follows is late too
+    with Board(make(main, boot)) as board:
+        board.wait("main\n")
+        board.send("\r\x03\r\x01")
+        board.wait("raw REPL; CTRL-B to exit")
+        board.send("\x02")
+        board.wait(PROMPT)
+        assert ask(board, "1 + 1") == "2"
+
+
 def test_killed_launcher_takes_the_board_along(make):
     path = make("print('up')\nwhile True: pass")
     code = (

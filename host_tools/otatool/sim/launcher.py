@@ -6,7 +6,6 @@ and watchdogs end the same way: the process is killed and the next one finds the
 it is.
 """
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -24,12 +23,11 @@ from ..errors import ToolError
 from . import ptys
 from .board import _control as c
 from .chip import Chip
+from .keyboard import Keyboard
 
 EFFECTS = {"before": c.BEFORE, "middle": c.MIDDLE, "after": c.AFTER}
 
 _POLL_S = 0.005
-_HOLD_S = 0.3
-_STRUCK_S = 1.0  # a process that ends so soon after Ctrl-C ended by it
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
 _FRIENDLY = b'Type "help()" for more information.\r\n'
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
@@ -123,7 +121,7 @@ class Board:
         words[c.W_PEAK], words[c.W_COLLECT] = 0, self._measure
         self._next_cut()
         self._commands, self._wake = os.pipe()
-        self._input = bytearray()
+        self._keyboard = Keyboard()
         self._todo: list[str] = []
         self._off.clear()
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)
@@ -174,8 +172,8 @@ class Board:
         """Type data at the board's console, behind what came over its serial port before."""
         with self._changed:
             if self.running:
-                self._input += ptys.read(self._port.master)
-            self._input += data.encode() if isinstance(data, str) else data
+                self._keyboard.put(ptys.read(self._port.master))
+                self._keyboard.put(data.encode() if isinstance(data, str) else data)
         self._nudge()
 
     def power_cycle(self) -> None:
@@ -218,9 +216,9 @@ class Board:
     def _run(self):
         try:
             cause, skip_main = c.CAUSE_PWRON, False
-            self._to_raw = False
+            to_raw = False
             while cause:
-                cause, skip_main = self._boot(cause, skip_main)
+                cause, skip_main, to_raw = self._boot(cause, skip_main, to_raw)
         finally:
             with self._changed:
                 chip, self._chip = self._chip, None
@@ -235,9 +233,9 @@ class Board:
                 self._off.set()
                 self._changed.notify_all()
 
-    def _boot(self, cause, skip_main):
-        """One life of the board's process; the next one's cause (0: stay off) and whether it
-        leaves out main.py."""
+    def _boot(self, cause, skip_main, to_raw):
+        """One life of the board's process; the next one's cause (0: stay off), whether it
+        leaves out main.py and whether its prompt is the raw REPL."""
         words = self._chip.words
         words[c.W_BOOTS] += 1
         words[c.W_CAUSE], words[c.W_SKIP_MAIN] = cause, skip_main
@@ -246,10 +244,8 @@ class Board:
             words[c.W_WDT_MS] = 0  # only a soft reset leaves the watchdog running
         self._fed = (words[c.W_WDT_FEEDS], time.monotonic())
         self._terminal = ptys.Terminal()
-        # Until the prompt reads, input would be lost: it empties its terminal first.
-        self._hold_until = time.monotonic() + 3600
-        self._raw, self._raw_again = False, self._to_raw
-        self._interrupted = -_STRUCK_S
+        self._keyboard.begin(self._terminal, skip_main, to_raw)
+        self._raw = False
         self._tail, self._binary = b"", False
         process = self._spawn()
         try:
@@ -303,15 +299,16 @@ class Board:
         return "exit" if process.poll() is not None else ""
 
     def _after(self, ended, status):
-        """Count the end, say it, and choose the next life: cause (0: stay off), skip main.py."""
+        """Count the end, say it, and choose the next life: cause (0: stay off), skip main.py,
+        raw REPL."""
         words = self._chip.words
-        self._to_raw = skip_main = False
+        to_raw = skip_main = False
         if ended == "exit":
             # Ctrl-D at the prompt. Or Ctrl-C where it ends the interpreter, in a callback of
             # littlefs for one: the next process goes to the prompt, where Ctrl-C leads.
-            struck = status and time.monotonic() - self._interrupted < _STRUCK_S
-            self._to_raw = self._raw or self._raw_again  # also if it ended before it was there
-            skip_main = bool(self._to_raw or struck)
+            struck = status and self._keyboard.died()
+            to_raw = self._raw or self._keyboard.raw  # also if it ended before it was there
+            skip_main = bool(to_raw or struck)
             ended = "soft" if status >= 0 or skip_main else "crash"
         counter, cause = {
             "soft": (c.W_SOFT_RESETS, c.CAUSE_SOFT),
@@ -334,7 +331,7 @@ class Board:
             words[counter] += 1
         if not words[c.W_STARTED] and ended == "exit":
             self._left = "the board's process could not start"
-            return 0, False
+            return 0, False, False
         if ended == "soft":
             self._emit(b"\r\nMPY: soft reboot\r\n")
         elif ended == "crash":
@@ -345,8 +342,8 @@ class Board:
             planned = words[c.W_CUT_AT]
         stay_off = self._once and not planned and ended != "power"
         if stay_off or not self._restart:
-            return 0, False
-        return cause, skip_main
+            return 0, False, False
+        return cause, skip_main, to_raw
 
     def _next_cut(self):
         words = self._chip.words
@@ -363,44 +360,13 @@ class Board:
             self._emit(ptys.read(self._terminal.master))
         if self._port.master in ready:
             with self._changed:
-                self._input += ptys.read(self._port.master)
+                self._keyboard.put(ptys.read(self._port.master))
         if self._commands in ready:
             os.read(self._commands, 64)
-        self._type(process)
-
-    def _type(self, process):
-        """Give the board what was typed, when it can take it."""
         words = self._chip.words
-        if words[c.W_REQUEST]:
-            return  # what comes while the board goes down is for its next life
-        started = words[c.W_STARTED]
-        reading = self._terminal.reading
-        if reading and self._raw_again:
-            # A soft reset in the raw REPL ends in the raw REPL.
-            self._raw_again = False
-            self._send(b"\x01")
-            self._hold_until = time.monotonic() + _HOLD_S
-        with self._changed:
-            interrupt = self._input.find(b"\x03")
-        if started and not reading and interrupt >= 0:
-            with self._changed:
-                # What was typed before it is lost, as in a terminal.
-                del self._input[: interrupt + 1]
-            with contextlib.suppress(ProcessLookupError):
-                ptys.interrupt(process.pid)
-            self._interrupted = time.monotonic()
-            self._hold_until = time.monotonic() + _HOLD_S
-        elif started and self._hold_until > time.monotonic() + _HOLD_S:
-            self._hold_until = time.monotonic() + _HOLD_S
-        if not self._input or not started or self._raw_again:
-            return
-        if reading or time.monotonic() > self._hold_until:
-            with self._changed:
-                n = ptys.write(self._terminal.master, self._input[:1024])
-                del self._input[:n]
-
-    def _send(self, data):
-        ptys.write(self._terminal.master, data)
+        # What comes while the board goes down is for its next life.
+        if words[c.W_STARTED] and not words[c.W_REQUEST]:
+            self._keyboard.type(process.pid)
 
     def _drain(self):
         while True:

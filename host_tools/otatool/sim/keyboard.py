@@ -1,0 +1,83 @@
+"""What is typed at a board, given to its process at a moment when the process takes it.
+
+A serial port keeps what comes while the program is busy; a terminal loses it in three ways:
+the prompt empties its terminal before it reads, a program dies of Ctrl-C with all that
+follows unread, and the next process starts with a terminal of its own. So input waits here
+until the prompt reads, or until so much time has passed that there will be no prompt.
+"""
+
+import contextlib
+import threading
+import time
+
+from . import ptys
+
+_HOLD_S = 0.3  # from the start of a program that may read the terminal itself
+_PROMPT_S = 3.0  # from Ctrl-C to its prompt, or to the end of a process that ends by it
+_NEVER_S = 3600.0
+
+
+class Keyboard:
+    """Input of one board, from its first process to its last. Its users are two threads:
+    put() may be called from any, everything else from the board's."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._input = bytearray()
+
+    def put(self, data: bytes) -> None:
+        """Type data."""
+        with self._lock:
+            self._input += data
+
+    def begin(self, terminal: ptys.Terminal, to_prompt: bool, raw: bool) -> None:
+        """A process starts.
+
+        Args:
+            terminal: its own.
+            to_prompt: it runs no program but the prompt.
+            raw: the prompt is to be the raw REPL.
+        """
+        self._terminal = terminal
+        self.raw = raw
+        self._first_hold_s = _PROMPT_S if to_prompt else _HOLD_S
+        self._hold_until = time.monotonic() + _NEVER_S
+        self._interrupted = -_PROMPT_S
+        self._early = b""
+
+    def died(self) -> bool:
+        """The process ended with an error: True if it was by Ctrl-C. Then what was typed
+        since, and that nobody read, is typed again for the next process."""
+        if time.monotonic() - self._interrupted >= _PROMPT_S:
+            return False
+        with self._lock:
+            self._input[:0] = self._early
+        self._early = b""
+        return True
+
+    def type(self, pid: int) -> None:
+        """Give the started process pid what it can take now.
+
+        raw is False from the moment on that the process was sent to its raw REPL.
+        """
+        now, reading = time.monotonic(), self._terminal.reading
+        if reading and self.raw:
+            # A soft reset in the raw REPL ends in the raw REPL.
+            self.raw = False
+            ptys.write(self._terminal.master, b"\x01")
+            self._hold_until = now + _HOLD_S
+        with self._lock:
+            interrupt = self._input.find(b"\x03")
+            if not reading and interrupt >= 0:
+                # What was typed before it is lost, as in a terminal.
+                del self._input[: interrupt + 1]
+                with contextlib.suppress(ProcessLookupError):
+                    ptys.interrupt(pid)
+                self._interrupted, self._early = now, b""
+                self._hold_until = now + _PROMPT_S
+            elif self._hold_until > now + _PROMPT_S:
+                self._hold_until = now + self._first_hold_s
+            if self._input and not self.raw and (reading or now > self._hold_until):
+                n = ptys.write(self._terminal.master, self._input[:1024])
+                self._early = b"" if reading else self._early + self._input[:n]
+                del self._input[:n]
