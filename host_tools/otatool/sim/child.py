@@ -52,6 +52,12 @@ def main(options) -> int:
     sys.path.insert(0, options["extension"])
     import micropython_run
 
+    # The handler of SIGINT jumps out of whatever runs, also out of what holds a lock: then the
+    # interpreter hangs or dies. This one has the interpreter raise when it can, as ports do.
+    pend = ctypes.CDLL(micropython_run.__file__).mp_sched_keyboard_interrupt
+    libc.signal(signal.SIGUSR1, pend)
+    libc.siginterrupt(signal.SIGUSR1, 1)  # a call that blocks ends
+
     return micropython_run.run_main(
         ["micropython", "-X", "heapsize=" + options["heap"], "-i", "-c", start]
     )

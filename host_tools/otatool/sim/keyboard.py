@@ -1,19 +1,21 @@
 """What is typed at a board, given to its process at a moment when the process takes it.
 
-A serial port keeps what comes while the program is busy; a terminal loses it in three ways:
-the prompt empties its terminal before it reads, a program dies of Ctrl-C with all that
-follows unread, and the next process starts with a terminal of its own. So input waits here
-until the prompt reads, or until so much time has passed that there will be no prompt.
+A serial port keeps what comes while the program is busy; a terminal loses it in two ways: the
+prompt empties its terminal before it reads, and the next process starts with a terminal of
+its own. So input waits here until the prompt reads, or until so much time has passed that
+there will be no prompt.
 """
 
 import contextlib
+import os
+import signal
 import threading
 import time
 
 from . import ptys
 
 _HOLD_S = 0.3  # from the start of a program that may read the terminal itself
-_PROMPT_S = 3.0  # from Ctrl-C to its prompt, or to the end of a process that ends by it
+_PROMPT_S = 3.0  # from Ctrl-C, or from the start of a process that only has one, to the prompt
 _NEVER_S = 3600.0
 
 
@@ -30,30 +32,13 @@ class Keyboard:
         with self._lock:
             self._input += data
 
-    def begin(self, terminal: ptys.Terminal, to_prompt: bool, raw: bool) -> None:
-        """A process starts.
-
-        Args:
-            terminal: its own.
-            to_prompt: it runs no program but the prompt.
-            raw: the prompt is to be the raw REPL.
-        """
+    def begin(self, terminal: ptys.Terminal, raw: bool) -> None:
+        """A process starts, with a terminal of its own; raw: it runs no program but the raw
+        REPL."""
         self._terminal = terminal
         self.raw = raw
-        self._first_hold_s = _PROMPT_S if to_prompt else _HOLD_S
+        self._first_hold_s = _PROMPT_S if raw else _HOLD_S
         self._hold_until = time.monotonic() + _NEVER_S
-        self._interrupted = -_PROMPT_S
-        self._early = b""
-
-    def died(self) -> bool:
-        """The process ended with an error: True if it was by Ctrl-C. Then what was typed
-        since, and that nobody read, is typed again for the next process."""
-        if time.monotonic() - self._interrupted >= _PROMPT_S:
-            return False
-        with self._lock:
-            self._input[:0] = self._early
-        self._early = b""
-        return True
 
     def type(self, pid: int) -> None:
         """Give the started process pid what it can take now.
@@ -72,12 +57,10 @@ class Keyboard:
                 # What was typed before it is lost, as in a terminal.
                 del self._input[: interrupt + 1]
                 with contextlib.suppress(ProcessLookupError):
-                    ptys.interrupt(pid)
-                self._interrupted, self._early = now, b""
+                    os.kill(pid, signal.SIGUSR1)  # see child.py
                 self._hold_until = now + _PROMPT_S
             elif self._hold_until > now + _PROMPT_S:
                 self._hold_until = now + self._first_hold_s
             if self._input and not self.raw and (reading or now > self._hold_until):
                 n = ptys.write(self._terminal.master, self._input[:1024])
-                self._early = b"" if reading else self._early + self._input[:n]
                 del self._input[:n]

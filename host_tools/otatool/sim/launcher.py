@@ -215,10 +215,9 @@ class Board:
 
     def _run(self):
         try:
-            cause, skip_main = c.CAUSE_PWRON, False
-            to_raw = False
+            cause, to_raw = c.CAUSE_PWRON, False
             while cause:
-                cause, skip_main, to_raw = self._boot(cause, skip_main, to_raw)
+                cause, to_raw = self._boot(cause, to_raw)
         finally:
             with self._changed:
                 chip, self._chip = self._chip, None
@@ -233,18 +232,18 @@ class Board:
                 self._off.set()
                 self._changed.notify_all()
 
-    def _boot(self, cause, skip_main, to_raw):
-        """One life of the board's process; the next one's cause (0: stay off), whether it
-        leaves out main.py and whether its prompt is the raw REPL."""
+    def _boot(self, cause, to_raw):
+        """One life of the board's process; the next one's cause (0: stay off), and whether it
+        leaves out main.py and goes to the raw REPL."""
         words = self._chip.words
         words[c.W_BOOTS] += 1
-        words[c.W_CAUSE], words[c.W_SKIP_MAIN] = cause, skip_main
+        words[c.W_CAUSE], words[c.W_SKIP_MAIN] = cause, to_raw
         words[c.W_REQUEST] = words[c.W_STARTED] = words[c.W_WAKE] = 0
         if cause != c.CAUSE_SOFT:
             words[c.W_WDT_MS] = 0  # only a soft reset leaves the watchdog running
         self._fed = (words[c.W_WDT_FEEDS], time.monotonic())
         self._terminal = ptys.Terminal()
-        self._keyboard.begin(self._terminal, skip_main, to_raw)
+        self._keyboard.begin(self._terminal, to_raw)
         self._raw = False
         self._tail, self._binary = b"", False
         process = self._spawn()
@@ -299,17 +298,14 @@ class Board:
         return "exit" if process.poll() is not None else ""
 
     def _after(self, ended, status):
-        """Count the end, say it, and choose the next life: cause (0: stay off), skip main.py,
+        """Count the end, say it, and choose the next life: cause (0: stay off), if to the
         raw REPL."""
         words = self._chip.words
-        to_raw = skip_main = False
+        to_raw = False
         if ended == "exit":
-            # Ctrl-D at the prompt. Or Ctrl-C where it ends the interpreter, in a callback of
-            # littlefs for one: the next process goes to the prompt, where Ctrl-C leads.
-            struck = status and self._keyboard.died()
-            to_raw = self._raw or self._keyboard.raw  # also if it ended before it was there
-            skip_main = bool(to_raw or struck)
-            ended = "soft" if status >= 0 or skip_main else "crash"
+            # Ctrl-D at the prompt, or a crash.
+            ended = "soft" if status >= 0 else "crash"
+            to_raw = ended == "soft" and (self._raw or self._keyboard.raw)
         counter, cause = {
             "soft": (c.W_SOFT_RESETS, c.CAUSE_SOFT),
             "reset": (c.W_RESETS, c.CAUSE_HARD),
@@ -331,7 +327,7 @@ class Board:
             words[counter] += 1
         if not words[c.W_STARTED] and ended == "exit":
             self._left = "the board's process could not start"
-            return 0, False, False
+            return 0, False
         if ended == "soft":
             self._emit(b"\r\nMPY: soft reboot\r\n")
         elif ended == "crash":
@@ -342,8 +338,8 @@ class Board:
             planned = words[c.W_CUT_AT]
         stay_off = self._once and not planned and ended != "power"
         if stay_off or not self._restart:
-            return 0, False, False
-        return cause, skip_main, to_raw
+            return 0, False
+        return cause, to_raw
 
     def _next_cut(self):
         words = self._chip.words

@@ -1,13 +1,11 @@
-"""The two terminals of a board: one for its process, one for whoever talks to it; Ctrl-C.
+"""The two terminals of a board: one for its process, one for whoever talks to it.
 
 Each process of the board gets a terminal of its own, so that the next one can own it too
 and a dead launcher hangs it up. The outer one stays while the board is reset, as a serial
 port does.
 """
 
-import ctypes
 import os
-import signal
 import termios
 import time
 import tty
@@ -92,16 +90,3 @@ def write(fd: int, data) -> int:
         return os.write(fd, data)
     except (BlockingIOError, OSError):
         return 0
-
-
-def interrupt(pid: int) -> None:
-    """Ctrl-C for a board's process: for its main thread, as far as the system can address it.
-
-    The thread of a machine.Timer would die of it, and mostly take the process along.
-    """
-    try:
-        to_thread = ctypes.CDLL(None).tgkill  # Linux, glibc 2.30 and newer
-    except AttributeError:
-        os.kill(pid, signal.SIGINT)
-    else:
-        to_thread(pid, pid, signal.SIGINT)
