@@ -26,14 +26,14 @@ _FAMILIES = {
 def ours(old: bytes, new: bytes) -> tuple[int, int, float]:
     """(payload bytes, the same without a pointer filter, seconds)."""
     start = time.monotonic()
-    writer = delta.best(old, new, thorough=True)
+    writer = delta.best(old, new)
     took = time.monotonic() - start
     if payload.decode(writer, old, len(new), 4096) != new:
         raise SystemExit("a patch does not decode")
     size = payload.deflated_size(writer)
     if writer.filter is None:
         return size, size, took
-    plain = payload.PatchWriter(delta.plan(old, new, thorough=True), old, new, 4096, False)
+    plain = payload.PatchWriter(delta.plan(old, new), old, new, 4096, False)
     return size, payload.deflated_size(plain), took
 
 

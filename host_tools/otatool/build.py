@@ -17,10 +17,11 @@ from ota.errors import OtaError
 from ota.package import chunks as device_chunks
 from ota.transport.memory import Memory as MemoryReader
 
-from . import delta, payload, stash
+from . import payload, search, stash
 from .covers import Segment
 from .errors import ToolError
 from .keys import SigningKey
+from .search import Search
 from .stream import BlockPlan
 
 CHUNK_MAX = 4224  # stored bytes of a chunk, its header included; tables come on top
@@ -64,6 +65,25 @@ def full(
     return package(payload.FullWriter(new, block), new, None, meta, keys, block=block, **options)
 
 
+def searches(
+    old: bytes,
+    new: bytes,
+    block: int = BLOCK,
+    in_place: bool = False,
+    reverse: bool = False,
+    quick: bool = False,
+    spare: int = 0,
+) -> list[Search]:
+    """What patch() has to look for: the patch, and the one that leads back if reverse.
+
+    quick, spare: see delta.plan(). Raises ToolError: the images are equal.
+    """
+    if old == new:
+        raise ToolError("the images are equal: there is nothing to update")
+    there = Search(old, new, block, in_place, quick, spare)
+    return [there, there._replace(old=new, new=old)] if reverse else [there]
+
+
 def patch(
     old: bytes,
     new: bytes,
@@ -72,24 +92,27 @@ def patch(
     block: int = BLOCK,
     in_place: bool = False,
     reverse: Meta | None = None,
-    thorough: bool = False,
+    quick: bool = False,
     spare: int = 0,
+    found: Sequence[payload.PatchWriter] = (),
     **options,
 ) -> Built:
     """A package that turns old into new.
 
     in_place: for devices with one slot. reverse: with in_place, append the package that leads
-    back; its version and floor are those of old. thorough, spare: see delta.plan().
+    back; its version and floor are those of old. quick, spare: see delta.plan(). found: what
+    searches() of these arguments have found, searched here if it is empty. options: as package().
     Raises ToolError.
     """
-    if old == new:
-        raise ToolError("the images are equal: there is nothing to update")
+    if not found:
+        both = reverse is not None
+        found = search.run(searches(old, new, block, in_place, both, quick, spare))
     behind = b""
     if reverse is not None:
-        behind = patch(new, old, reverse, keys, block, True, None, thorough, spare, **options).data
-    writer = delta.best(old, new, block, in_place, None, thorough, spare)
+        back = patch(new, old, reverse, keys, block, True, found=found[1:], **options)
+        behind = back.data
     return package(
-        writer, new, old, meta, keys, block=block, ordered=in_place, behind=behind, **options
+        found[0], new, old, meta, keys, block=block, ordered=in_place, behind=behind, **options
     )
 
 

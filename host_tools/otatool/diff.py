@@ -5,6 +5,7 @@ devices refuse it. Packages for devices are build.py's.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ota import package as header
@@ -77,13 +78,14 @@ def make(
     new_version: str = "0.0",
     sector: int = BLOCK_MAX,
     in_place: bool = False,
-    thorough: bool = False,
+    quick: bool = False,
     spare: int = 0,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[bytes, Summary]:
     """The patch from old to new and what is in it; it was decoded by the device's code.
 
-    sector: bytes, a power of two. thorough, spare: see delta.plan(). Raises ToolError if there
-    is no such patch.
+    sector: bytes, a power of two. quick, spare, progress: see delta.best(). Raises ToolError if
+    there is no such patch.
     """
     for image, name in ((old, "old"), (new, "new")):
         if not image:
@@ -96,7 +98,8 @@ def make(
     if old == new:
         raise ToolError("the images are equal: there is nothing to patch")
     block = block_size(sector, in_place)
-    writer = delta.best(old, new, block, in_place, min(sector, block), thorough, spare)
+    smallest = min(sector, block)
+    writer = delta.best(old, new, block, in_place, smallest, quick, spare, progress)
     meta = build.Meta(PRODUCT, new_version, base_version=old_version)
     built = build.package(writer, new, old, meta, (), block=block, ordered=in_place)
     full = build.full(new, meta, (), block)

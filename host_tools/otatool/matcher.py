@@ -6,7 +6,7 @@ search is repeated with what was learnt.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from .stream import Source, corrections, cut, gap, operations
 from .varints import varint
 
 ROUNDS = 6
+_TRIES = 2  # the smallest, of which one may be larger in blocks or in another order
 _EFFORT = 4 << 20  # bytes to search in all rounds together, about
 _STARTS = (5.5, 3.0)  # bits of a literal to begin with: machine code, text
 _BLOCK, _WBITS = 4096, 12  # of the streams that are measured
@@ -33,23 +34,35 @@ _OPERATIONS = np.array([18.0, 25.0, 32.0, 39.0, 16.0, 9.0])
 _RESUME, _STOP = 4, 5
 
 
-def segments(old: bytes, new: bytes, rounds: int = ROUNDS) -> Iterator[list[Segment]]:
-    """Ways to make new from old, the most promising first; each fills new from end to end.
+def search(
+    old: bytes,
+    new: bytes,
+    costs: Costs | None = None,
+    rounds: int = ROUNDS,
+    progress: Callable[[float], None] = lambda part: None,
+) -> tuple[list[list[Segment]], Costs | None]:
+    """(ways to make new from old, the most promising first, each from end to end; costs).
 
-    Encode some and keep the smallest: which is best depends on blocks, order and filters.
+    Encode all and keep the smallest: which it is depends on blocks, order and filters.
     Always the same for the same images.
 
     Args:
-        old, new: the images, or what a filter made of them. rounds: of learning, at most;
-            large images get fewer.
+        old, new: the images, or what a filter made of them. costs: that an earlier search of
+            the same images, with another filter, has returned. rounds: of learning, at most;
+            large images get fewer. progress: called with the part that is done.
     """
     covers = given.bsdiff_covers(old, new)
-    ways = _searched(old, new, covers, rounds) if old and new else []
-    ways.append(given.whole(new, covers))
-    ways.append(given.refine(old, new, covers, given.Costs()))
-    for i, way in enumerate(ways):
-        if way not in ways[:i]:
-            yield way
+    ways: list[list[Segment]] = []
+    if old and new:
+        tries = _searched(old, new, covers, costs, rounds, progress)
+        if costs:
+            return [tries[0].way], tries[0].costs
+        costs = tries[0].costs
+        ways += [t.way for t in tries[:_TRIES]]
+    for way in given.whole(new, covers), given.refine(old, new, covers, given.Costs()):
+        if way not in ways:
+            ways.append(way)
+    return ways, costs
 
 
 class _Try(NamedTuple):
@@ -59,37 +72,40 @@ class _Try(NamedTuple):
     costs: Costs
 
 
-def _searched(old, new, covers, rounds):
+def _searched(old, new, covers, costs, rounds, progress):
     """What each round of the search found, the smallest first."""
     certain = _certain(old, new, covers)
     places = np.flatnonzero(certain == LITERAL)
     lattice = Lattice(old, new, given.stretches(old, new, covers, places), certain)
-    tries = []
+    starts = [costs] if costs else [Costs.typical(x) for x in _STARTS]
+    rounds = min(rounds, max(2, _EFFORT // max(1, len(places))))
+    tries: list[_Try] = []
 
     def attempt(costs):
         way = _as_segments(lattice.cheapest(costs))
         stream = _Stream(old, new, way)
         tries.append(_Try(stream.size, way, stream, costs))
+        progress(len(tries) / (len(starts) + rounds))
         return tries[-1]
 
-    best = min((attempt(Costs.typical(x)) for x in _STARTS), key=lambda t: t.size)
+    best = min((attempt(x) for x in starts), key=lambda t: t.size)
     lean, step = 0.0, _LEAN
-    for i in range(min(rounds, max(2, _EFFORT // max(1, len(places))))):
-        costs = best.stream.learnt(best.costs, _LEARN if i else 1.0)
+    for i in range(rounds):
+        now_costs = best.stream.learnt(best.costs, _LEARN if i or costs else 1.0)
         leaning = lean + (step if i else 0.0)
         now = attempt(
             replace(
-                costs,
-                literal=costs.literal + leaning,
-                at=None if costs.at is None else costs.at + leaning,
-                more=costs.more + _RARE,
+                now_costs,
+                literal=now_costs.literal + leaning,
+                at=None if now_costs.at is None else now_costs.at + leaning,
+                more=now_costs.more + _RARE,
             )
         )
         if now.size < best.size:
             best, lean = now, leaning
         elif i:
             step *= -0.6
-    return [t.way for t in sorted(tries, key=lambda t: t.size)]
+    return sorted(tries, key=lambda t: t.size)
 
 
 def _certain(old: bytes, new: bytes, covers: list[Cover]) -> np.ndarray:

@@ -10,6 +10,7 @@ first, packages of the manifest before stay.
 
 import base64
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from ota.crypto import Keys
 from ota.errors import OtaError
 from ota.package import version as parse_version
 
-from . import build, files
+from . import build, files, search
 from .errors import ToolError
 from .keys import SigningKey
 
@@ -32,7 +33,7 @@ MANIFEST = "manifest.ota"
 class Release:
     """What is published. channel: devices of other channels ask elsewhere; last: how many
     older versions get deltas; in_place: also deltas for devices with one slot, which have spare
-    bytes of flash for a stash."""
+    bytes of flash for a stash. quick: see delta.plan(); jobs: patches looked for at a time."""
 
     product: str
     version: str
@@ -45,6 +46,8 @@ class Release:
     expires: int = 0
     spare: int = 0
     mpy: int = 0
+    quick: bool = False
+    jobs: int | None = None
 
 
 @dataclass
@@ -61,10 +64,11 @@ def publish(
     image: bytes,
     release: Release,
     keys: Sequence[SigningKey],
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Published:
     """Add a release to folder and replace its manifest.
 
+    progress: called with the part of the search for patches that is done, 0 to 1.
     Raises ToolError: the version is not newer than the last one, nothing differs, or the
     device's own code refuses the result.
     """
@@ -81,8 +85,6 @@ def publish(
         if parse_version(r["version"]) >= number:
             raise ToolError(f"version {release.version} is not newer than {r['version']}")
     sequence = history.sequence + 1
-    say = progress or (lambda text: None)
-
     meta = build.Meta(
         release.product, release.version, release.target, release.floor, sequence, mpy=release.mpy
     )
@@ -103,24 +105,29 @@ def publish(
         entries.append(entry)
         rows.append((kind, base, len(built.data), url))
 
-    say("full package")
     add("full", "", build.full(image, meta, keys, release.block), None)
-    for r in older[: -release.last - 1 : -1] if release.last else []:
-        old = history.image(r)
+    bases = [
+        (r, history.image(r)) for r in (older[: -release.last - 1 : -1] if release.last else [])
+    ]
+    ways = (False, True) if release.in_place else (False,)
+    wanted = [
+        build.searches(old, image, release.block, way, way, release.quick, release.spare)
+        for _, old in bases
+        for way in ways
+    ]
+    found = iter(search.run([s for each in wanted for s in each], progress, release.jobs))
+    for r, old in bases:
         meta.base_version = r["version"]
-        say(f"delta from {r['version']}")
-        add("delta", r["version"], build.patch(old, image, meta, keys, release.block), old)
-        if release.in_place:
-            say(f"delta in place from {r['version']}")
+        for in_place in ways:
             back = build.Meta(
                 release.product, r["version"], release.target, r["floor"],
                 base_version=release.version,
-            )  # fmt: skip
+            ) if in_place else None  # fmt: skip
             built = build.patch(
-                old, image, meta, keys, release.block,
-                in_place=True, reverse=back, spare=release.spare,
+                old, image, meta, keys, release.block, in_place, back,
+                found=list(itertools.islice(found, 1 + in_place)),
             )  # fmt: skip
-            add("in place", r["version"], built, old)
+            add("in place" if in_place else "delta", r["version"], built, old)
     data = sign_manifest(
         {
             "format": 1,

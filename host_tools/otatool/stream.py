@@ -3,8 +3,9 @@
 Everything that writes or measures such streams goes by these functions.
 """
 
+import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .covers import Segment, different_runs
@@ -29,6 +30,14 @@ class Operation(NamedTuple):
 
     code: bytes
     change: int | None
+
+
+class Contents(NamedTuple):
+    """The sections of a block but for control."""
+
+    gaps: bytes
+    values: bytes
+    literals: bytes
 
 
 class Parts(NamedTuple):
@@ -59,6 +68,17 @@ class BlockPlan:
     start: int
     length: int
     segments: list[Segment]
+    _contents: tuple = field(default=(), repr=False, compare=False)
+
+    def contents(self, source: "Source", new: bytes) -> "Contents":
+        """What does not depend on the blocks before; the last answer is remembered."""
+        asked = source.old, source.filter, new
+        if not self._contents or any(map(operator.is_not, asked, self._contents)):
+            runs, values = corrections(self.segments, source, new)
+            gaps = b"".join(gap(*r) for r in runs)
+            literals = (new[s.new : s.new + s.length] for s in self.segments if s.old is None)
+            self._contents = *asked, Contents(gaps, values, b"".join(literals))
+        return self._contents[-1]
 
 
 class Source:
@@ -154,12 +174,7 @@ def serialise(
 ) -> tuple[Parts, State]:
     """(the sections of one block, the state after it)."""
     done, diagonal, home = operations(plan.segments, state.diagonal, state.home)
-    runs, values = corrections(plan.segments, source, new)
     index = varint(zigzag(plan.index - state.following)) if ordered else b""
-    parts = Parts(
-        index + b"".join(o.code for o in done),
-        b"".join(gap(*r) for r in runs),
-        values,
-        b"".join(new[s.new : s.new + s.length] for s in plan.segments if s.old is None),
-    )
+    control = index + b"".join(o.code for o in done)
+    parts = Parts(control, *plan.contents(source, new))
     return parts, State(plan.index + 1, diagonal, home)

@@ -92,7 +92,7 @@ PAIRS = {
 @pytest.mark.parametrize("name", PAIRS)
 def test_round_trip(name, block, in_place):
     old, new = PAIRS[name]
-    plans = delta.plan(old, new, block, in_place)
+    plans = delta.plan(old, new, block, in_place, quick=block != 4096)
     writer = payload.PatchWriter(plans, old, new, block, in_place)
     assert writer.meta_max <= delta.META_BOUND
     for restart_blocks in (0, 1, 3):
@@ -105,7 +105,7 @@ def test_random_edits(seed):
     new = edited(seed, old)
     block = BLOCKS[seed % 3]
     for in_place in (False, True):
-        plans = delta.plan(old, new, block, in_place)
+        plans = delta.plan(old, new, block, in_place, quick=seed > 5)
         writer = payload.PatchWriter(plans, old, new, block, in_place)
         assert payload.decode(writer, old, len(new), block, in_place, 2) == new
 
@@ -212,7 +212,7 @@ def test_stash_keeps_to_the_spare_flash(name, spare):
     old, new = PAIRS[name]
     size = {}
     for s in (0, spare):
-        plans = delta.plan(old, new, 4096, True, spare=s)
+        plans = delta.plan(old, new, 4096, True, quick=True, spare=s)
         writer = payload.PatchWriter(plans, old, new, 4096, True)
         assert stash.size(writer.stash) <= s
         assert len(writer.stash) <= stash.RANGES
@@ -286,7 +286,7 @@ def test_covers_are_in_turn_and_inside():
 
 def check_ways(old, new, rounds):
     """Every candidate fills new from end to end and copies from inside old; returns them."""
-    ways = list(matcher.segments(old, new, rounds))
+    ways = matcher.search(old, new, None, rounds)[0]
     for way in ways:
         at = 0
         for s in way:
@@ -302,7 +302,7 @@ def test_candidates_fill_the_image(name):
     old, new = PAIRS[name]
     ways = check_ways(old, new, 2)
     assert ways
-    assert list(matcher.segments(old, new, 2)) == ways
+    assert matcher.search(old, new, None, 2)[0] == ways
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -342,7 +342,7 @@ def test_candidates_beat_the_covers_where_code_was_rearranged():
     new = bytes(new)
     found = covers.bsdiff_covers(old, new)
     plain = [covers.whole(new, found), covers.refine(old, new, found, covers.Costs())]
-    size = [matcher._Stream(old, new, way).size for way in matcher.segments(old, new)]
+    size = [matcher._Stream(old, new, way).size for way in matcher.search(old, new)[0]]
     assert size[0] == min(size)
     assert size[0] < 0.95 * min(matcher._Stream(old, new, way).size for way in plain)
 
@@ -351,7 +351,7 @@ def test_a_measured_stream_is_that_of_the_patch():
     """What the matcher measures is what the encoder writes."""
     for name in ("relinked", "turned", "zeros"):
         old, new = PAIRS[name]
-        way = next(matcher.segments(old, new, 1))
+        way = matcher.search(old, new, None, 1)[0][0]
         plans = []
         for start in range(0, len(new), 4096):
             end = min(start + 4096, len(new))
@@ -412,10 +412,11 @@ def test_vectors_are_of_the_images_the_script_makes(name):
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_thorough_is_no_larger_and_decodes(in_place):
+def test_quick_is_no_smaller_and_decodes(in_place):
     old = firmware(2, 20000)
     new = relinked(old, 5000)
-    quick = delta.best(old, new, 4096, in_place)
-    slow = delta.best(old, new, 4096, in_place, thorough=True)
+    quick = delta.best(old, new, 4096, in_place, quick=True)
+    slow = delta.best(old, new, 4096, in_place)
     assert payload.deflated_size(slow) <= payload.deflated_size(quick)
+    assert payload.decode(quick, old, len(new), 4096, in_place) == new
     assert payload.decode(slow, old, len(new), 4096, in_place) == new

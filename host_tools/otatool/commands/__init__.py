@@ -1,9 +1,12 @@
 """One module per command: add(subparsers) declares its arguments, run(args) calls functions."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .. import files, picture, show
@@ -26,6 +29,28 @@ def put(console: Console, s: show.Section) -> None:
                 table.add_section()
             table.add_row(*map(escape, row))
         console.print(table)
+
+
+def add_quick(p) -> None:
+    """Declare --quick of a command that looks for patches."""
+    p.add_argument(
+        "--quick",
+        action="store_true",
+        help="patches some percent larger, several times as fast; without it 1 MB takes some 20 s",
+    )
+
+
+@contextlib.contextmanager
+def searching(text: str) -> Iterator[Callable[[float], None]]:
+    """A bar on the error output, while patches are looked for; gives what moves it, from 0 to 1.
+
+    It goes when the search is over, and none comes where nobody looks.
+    """
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
+        task = p.add_task(escape(text), total=1.0)
+        yield lambda part: p.update(task, completed=part)
 
 
 def picture_path(name: str) -> Path:

@@ -4,7 +4,8 @@ import argparse
 
 from rich.console import Console
 
-from .. import build, diff, files, keys
+from .. import build, diff, files, keys, search
+from . import add_quick, searching
 
 
 def add(sub) -> None:
@@ -22,9 +23,7 @@ def add(sub) -> None:
     p.add_argument("--in-place", action="store_true", help="a patch for devices with one slot")
     p.add_argument("--reverse", action="store_true", help="with --in-place: add the way back")
     p.add_argument("--base-floor", type=int, default=0, help="security version of the old image")
-    p.add_argument(
-        "--thorough", action="store_true", help="smaller, but seconds for each 100 KB of image"
-    )
+    add_quick(p)
     p.add_argument(
         "--spare",
         default="0",
@@ -49,10 +48,14 @@ def run(args: argparse.Namespace) -> int | None:
         back = None
         if args.reverse:
             back = build.Meta(args.product, args.base_version or "0", args.target, args.base_floor)
-        built = build.patch(
-            files.read(args.base), new, meta, signing, args.block, args.in_place, back,
-            args.thorough, diff.parse_size(args.spare),
+        old = files.read(args.base)
+        wanted = build.searches(
+            old, new, args.block, args.in_place, args.reverse, args.quick,
+            diff.parse_size(args.spare),
         )  # fmt: skip
+        with searching("looking for the smallest patch") as progress:
+            found = search.run(wanted, progress)
+        built = build.patch(old, new, meta, signing, args.block, args.in_place, back, found=found)
     else:
         built = build.full(new, meta, signing, args.block)
     files.write(args.out, built.data)

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from .. import diff, files, report, show
 from ..errors import ToolError
-from . import picture_path, put, write_picture
+from . import add_quick, picture_path, put, searching, write_picture
 
 
 def add(sub) -> None:
@@ -53,9 +53,7 @@ def add(sub) -> None:
         metavar="BYTES",
         help="with --in-place: flash beside the image where old bytes may wait, such as 16k (0)",
     )
-    p.add_argument(
-        "--thorough", action="store_true", help="smaller, but seconds for each 100 KB of image"
-    )
+    add_quick(p)
     p.add_argument(
         "--report",
         nargs="?",
@@ -75,10 +73,11 @@ def run(args: argparse.Namespace) -> int:
     if args.report is not None:
         picture = picture_path(args.report or args.patch + ".svg")
     old, new = files.read(args.old), files.read(args.new)
-    data, summary = diff.make(
-        old, new, args.old_version, args.new_version, args.sector, args.in_place, args.thorough,
-        args.spare,
-    )  # fmt: skip
+    with searching("looking for the smallest patch") as progress:
+        data, summary = diff.make(
+            old, new, args.old_version, args.new_version, args.sector, args.in_place, args.quick,
+            args.spare, progress,
+        )  # fmt: skip
     console = Console(highlight=False, soft_wrap=True)
     if picture:
         r = report.explain(data, old)

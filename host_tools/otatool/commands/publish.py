@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import build, diff, files, keys, publish
+from . import add_quick, searching
 
 
 def add(sub) -> None:
@@ -28,6 +29,13 @@ def add(sub) -> None:
         "leave, such as 16k (0)",
     )
     p.add_argument("--no-in-place", action="store_true", help="no deltas for one-slot devices")
+    add_quick(p)
+    p.add_argument(
+        "--jobs",
+        type=int,
+        help="patches looked for at a time, 400 bytes of memory for a byte of image each "
+        "(as many as processors)",
+    )
     p.add_argument("--expires", type=int, default=0, help="seconds since 1970")
     p.set_defaults(run=run)
 
@@ -38,12 +46,11 @@ def run(args: argparse.Namespace) -> None:
     release = publish.Release(
         args.product, args.version, args.target, args.floor, args.channel, args.last,
         not args.no_in_place, args.block, args.expires, diff.parse_size(args.spare),
+        quick=args.quick, jobs=args.jobs,
     )  # fmt: skip
     signing = [keys.load(k) for k in args.key]
-    with out.status("") as status:
-        done = publish.publish(
-            args.folder, files.read(args.image), release, signing, status.update
-        )
+    with searching("looking for the smallest patches") as progress:
+        done = publish.publish(args.folder, files.read(args.image), release, signing, progress)
     table = Table(title=f"{args.product} {args.version}, manifest {done.sequence}")
     for name in ("package", "from", "bytes", "% of image", "file"):
         table.add_column(name, justify="right" if name in ("bytes", "% of image") else "left")
