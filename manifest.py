@@ -78,12 +78,18 @@ GROUPS = {
             "delta/stash.py",
             "delta/thumb.py",
             "delta/varints.py",
+            "delta/xtensa.py",
         ),
     ),
     # Machine code: only for ports whose build tells mpy-cross its architecture (-march).
     "viper": (
         ("delta",),
-        ("delta/add_viper.py", "delta/riscv_viper.py", "delta/thumb_viper.py"),
+        (
+            "delta/add_viper.py",
+            "delta/riscv_viper.py",
+            "delta/thumb_viper.py",
+            "delta/xtensa_viper.py",
+        ),
     ),
     "ab": (("delta", "staging"), ("strategy/ab.py",)),
     "staging": (("core",), ("journal.py", "strategy/receive.py", "strategy/staging.py")),

@@ -19,8 +19,8 @@ _LAST = const(0x7FFFFFFF)  # a 32-bit board calculates with signed numbers
 class Pointers:
     """The table of a patch and the code of its kind.
 
-    kind: 1 Thumb, 2 RISC-V. count: entries at the most. base: address of the image's first
-    byte, size: bytes of the old image. low, high: a second range of addresses.
+    kind: 1 Thumb, 2 RISC-V, 3 Xtensa. count: entries at the most. base: address of the image's
+    first byte, size: bytes of the old image. low, high: a second range of addresses.
     """
 
     def __init__(self, kind, count, base, low, high, size):
@@ -83,6 +83,11 @@ def _code(kind):
             from .riscv_viper import apply
         except (ImportError, SyntaxError, ValueError, NotImplementedError):
             from .riscv import apply
+    elif kind == 3:
+        try:
+            from .xtensa_viper import apply
+        except (ImportError, SyntaxError, ValueError, NotImplementedError):
+            from .xtensa import apply
     else:
         raise VerifyError("patch", kind)
     return apply

@@ -46,7 +46,7 @@ _IMAGE = const("<I32s")
 _PAYLOAD = const("<BBBBHHI16s")
 # kind, entries of the table at the most, address of the image, a second range of addresses
 _POINTERS = const("<BxHIII")
-_KINDS = const(2)
+_KINDS = const(3)
 _ENTRIES = const(512)
 _STASH = const("<IH")  # bytes, ranges
 _RANGES = const(512)
