@@ -24,7 +24,7 @@ WBITS = 12  # window of the trial encodings
 class PatchWriter:
     """Serialises block plans (encoding 1), in write order.
 
-    plans: from delta.plan(), made with the same images, block, order and filter. `count`:
+    plans: from delta.plan(), made with the same images, block, order, filter and spare. `count`:
     blocks; `meta_max`: bytes, the longest metadata of a block or the longest table. `stash`:
     what the old image loses before a later block wants it.
     """
@@ -37,13 +37,14 @@ class PatchWriter:
         block: int,
         ordered: bool,
         filter: Filter | None = None,
+        spare: int = 0,
     ):
         if not ordered and [p.index for p in plans] != list(range(-(-len(new) // block))):
             raise ValueError("without an order of their own all blocks come, ascending")
         self.plans = plans
         self.count = len(plans)
         self.filter = filter
-        self.stash = stash.needed(plans, block) if ordered else []
+        self.stash = stash.needed(plans, block, spare) if ordered else []
         self.source = source = Source(old, filter)
         self._new = new
         self._ordered = ordered

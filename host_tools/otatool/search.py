@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from . import delta
 from .payload import PatchWriter
-from .pointers import Filter
-from .stream import BlockPlan
 
 
 class Search(NamedTuple):
@@ -35,33 +33,32 @@ def run(
     progress: called with the part that is done, 0 to 1. jobs: how many run at a time, at the
     most; None: one for each processor.
     """
-    jobs = min(len(searches), jobs or os.cpu_count() or 1)
-    if jobs < 2:
-        found = []
-        for i, s in enumerate(searches):
-            found.append(_writer(s, *_search(s, _part(progress, i, len(searches)))))
-        return found
+    # Whether in place or not, the copies are the same.
+    wanted = list(dict.fromkeys((s.old, s.new, s.block, s.quick) for s in searches))
+    found = dict(zip(wanted, _found(wanted, progress, jobs or os.cpu_count() or 1), strict=True))
+    return [
+        delta.write(
+            found[s.old, s.new, s.block, s.quick],
+            s.old, s.new, s.block, s.in_place, None, s.spare,
+        )
+        for s in searches
+    ]  # fmt: skip
+
+
+def _found(wanted, progress, jobs):
+    if min(len(wanted), jobs) < 2:
+        return [
+            delta.find(*each, _part(progress, i, len(wanted))) for i, each in enumerate(wanted)
+        ]
     # Large ones first: what is left for the end is short.
-    order = sorted(range(len(searches)), key=lambda i: -len(searches[i].new))
-    with ProcessPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_search, searches[i]): i for i in order}
-        for n, _ in enumerate(as_completed(futures), 1):
+    order = sorted(range(len(wanted)), key=lambda i: -len(wanted[i][1]))
+    with ProcessPoolExecutor(min(len(wanted), jobs)) as pool:
+        futures = {i: pool.submit(delta.find, *wanted[i]) for i in order}
+        for n, _ in enumerate(as_completed(futures.values()), 1):
             if progress:
-                progress(n / len(searches))
-    made = {i: future.result() for future, i in futures.items()}
-    return [_writer(s, *made[i]) for i, s in enumerate(searches)]
+                progress(n / len(wanted))
+    return [futures[i].result() for i in range(len(wanted))]
 
 
 def _part(progress, i, count):
     return None if progress is None else lambda part: progress((i + part) / count)
-
-
-def _search(s: Search, progress=None) -> tuple[list[BlockPlan], Filter | None]:
-    writer = delta.best(s.old, s.new, s.block, s.in_place, None, s.quick, s.spare, progress)
-    # Without what was remembered on the way: this goes from one process to another.
-    plans = [BlockPlan(p.index, p.start, p.length, p.segments) for p in writer.plans]
-    return plans, writer.filter
-
-
-def _writer(s, plans, filter):
-    return PatchWriter(plans, s.old, s.new, s.block, s.in_place, filter)

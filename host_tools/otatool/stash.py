@@ -25,8 +25,12 @@ class Range(NamedTuple):
     end: int
 
 
-def needed(plans: Iterable[BlockPlan], block: int) -> list[Range]:
-    """What copies of blocks in write order want of blocks that are written before."""
+def needed(plans: Iterable[BlockPlan], block: int, spare: int = 0) -> list[Range]:
+    """What copies of blocks in write order want of blocks that are written before.
+
+    spare: bytes that the stash may have; what is left of it joins ranges that lie apart, for
+    each takes some bytes of the patch.
+    """
     written: set[int] = set()
     lost = []
     for p in plans:
@@ -34,9 +38,12 @@ def needed(plans: Iterable[BlockPlan], block: int) -> list[Range]:
         written.add(p.index)
     join = _JOIN
     ranges = _joined(lost, join)
-    while len(ranges) > RANGES:
+    while len(ranges) > RANGES or len(ranges) > 1:
         join *= 2
-        ranges = _joined(lost, join)
+        joined = _joined(lost, join)
+        if len(ranges) <= RANGES and size(joined) > spare // block * block:
+            break
+        ranges = joined
     return ranges
 
 

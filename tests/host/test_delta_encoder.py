@@ -12,7 +12,7 @@ import pytest
 from ota.codec import Inflater
 from ota.delta.patch import Patch
 from ota.errors import VerifyError
-from otatool import covers, delta, matcher, ordering, payload, stash, stream
+from otatool import covers, delta, matcher, ordering, payload, placing, stash, stream
 from otatool.covers import Segment
 
 BLOCKS = (256, 1024, 4096)
@@ -94,7 +94,7 @@ def test_round_trip(name, block, in_place):
     old, new = PAIRS[name]
     plans = delta.plan(old, new, block, in_place, quick=block != 4096)
     writer = payload.PatchWriter(plans, old, new, block, in_place)
-    assert writer.meta_max <= delta.META_BOUND
+    assert writer.meta_max <= placing.META_BOUND
     for restart_blocks in (0, 1, 3):
         assert payload.decode(writer, old, len(new), block, in_place, restart_blocks) == new
 
@@ -187,9 +187,9 @@ def test_metadata_is_bounded():
         stream.BlockPlan(i, i * 4096, 4096, [Segment(i * 4096, 4096, i * 4096)]) for i in (0, 1)
     ]
     assert payload.PatchWriter(plans, old, new, 4096, False).meta_max > 4096
-    kept = [delta._bounded(p, stream.Source(old), new, False) for p in plans]
+    kept = [placing._bounded(p, stream.Source(old), new, False) for p in plans]
     writer = payload.PatchWriter(kept, old, new, 4096, False)
-    assert writer.meta_max <= delta.META_BOUND
+    assert writer.meta_max <= placing.META_BOUND
     assert payload.decode(writer, old, len(new), 4096) == new
 
 
@@ -272,6 +272,55 @@ def test_greedy_order_is_safe_where_one_exists():
     for i, source in reads.items():
         if source not in (None, i):
             assert order.index(i) < order.index(source)
+
+
+def lost(order, blocks, block):
+    """Bytes that blocks in this order read of places that are written before."""
+    written, n = set(), 0
+    for i in order:
+        for s in blocks[i]:
+            n += sum(m for at, m in ordering.pieces(s, block) if at // block in written)
+        written.add(i)
+    return n
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_settled_orders_lose_less(seed):
+    r = random.Random(seed)
+    count, block = 30, 256
+    blocks = {
+        i: [
+            Segment(i * block + k * 16, 16, r.randrange(count * block - 16))
+            for k in range(block // 16)
+        ]
+        for i in range(count)
+    }
+    for start in (ordering.greedy, ordering.ascending, ordering.descending):
+        before, after = start(blocks, block), ordering.settled(start)(blocks, block)
+        assert sorted(after) == list(range(count))
+        assert lost(after, blocks, block) < lost(before, blocks, block)
+
+
+def test_settled_finds_the_cheapest_cut_of_a_circle():
+    # Each reads of the next; the least is lost if 2 is written after 1, which it reads least of.
+    sizes = (90, 80, 10)
+    blocks = {
+        i: [Segment(i * 256, n, (i + 1) % 3 * 256)] for i, n in enumerate(sizes)
+    }  # fmt: skip
+    assert lost(ordering.settled(ordering.descending)(blocks, 256), blocks, 256) == 10
+
+
+def test_room_that_is_left_joins_the_ranges_of_the_stash():
+    block = 256
+    plans = [stream.BlockPlan(0, 0, block, [Segment(0, block, None)])]
+    reads = [Segment(block + k * 20, 20, k * 25) for k in range(10)]
+    plans.append(stream.BlockPlan(1, block, 200, reads))
+    assert len(stash.needed(plans, block)) == 1  # 5 bytes apart: joined anyway
+    reads = [Segment(block + k * 8, 8, k * 24) for k in range(10)]
+    plans[1] = stream.BlockPlan(1, block, 80, reads)
+    assert stash.size(stash.needed(plans, block)) == 80
+    assert stash.needed(plans, block, block - 1) == stash.needed(plans, block)
+    assert stash.needed(plans, block, block) == [(0, 9 * 24 + 8)]
 
 
 def test_covers_are_in_turn_and_inside():
