@@ -79,3 +79,25 @@ def xdelta(old: bytes, new: bytes) -> int | None:
         command = ["xdelta3", "-e", "-9", "-S", "djw", "-A", "-s", *paths]
         subprocess.run(command, check=True)
         return os.path.getsize(paths[2])
+
+
+def detools_in_place(old: bytes, new: bytes, segment: int, spare: int) -> int | None:
+    """detools in place with heatshrink, the best of its windows: `spare` bytes of memory beside
+    the larger image, the old one moved up by so much at the most."""
+    if detools is None:
+        return None
+    sizes = []
+    whole = -(-max(len(old), len(new)) // segment) * segment
+    for shift in {2 * segment, spare}:
+        for window in (8, 10, 12):
+            out = io.BytesIO()
+            try:
+                detools.create_patch(
+                    io.BytesIO(old), io.BytesIO(new), out, "heatshrink", "in-place",
+                    memory_size=whole + spare, segment_size=segment, minimum_shift_size=shift,
+                    heatshrink_window_sz2=window, use_mmap=False,
+                )  # fmt: skip
+            except Exception:  # a pair that it cannot do
+                continue
+            sizes.append(len(out.getvalue()))
+    return min(sizes) if sizes else None
