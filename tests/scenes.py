@@ -258,6 +258,9 @@ def _packages():
     yield "window", None, PolicyError, "hardware", package
     yield "order", ("ab",), PolicyError, "strategy", Package(TWO, ONE, ordered=True)
     yield "order", place, PolicyError, "strategy", Package(TWO, ONE)
+    # Blocks out of turn cannot share a sector: each would erase the others.
+    package = Package(TWO, ONE, block=2048, ordered=True)
+    yield "order", ("pingpong",), PolicyError, "geometry", package
     yield "block", place, PolicyError, "geometry", Package(TWO, None, block=2048)
     yield "unsigned", None, SignatureError, "key", Package(TWO, None, keys=())
     yield "unknown key", None, SignatureError, "key", Package(TWO, None, keys=(OTHER_KEY,))

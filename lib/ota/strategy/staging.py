@@ -81,7 +81,9 @@ def suits(device, record, header):
     Raises PolicyError: the words of base.admit(), "geometry", "strategy", "fit".
     """
     admit(device, record, header)
-    geometry(device.slot(0), header.block_size, device.strategy != "inplace")
+    # Blocks that come in an order of their own cannot share a sector.
+    in_order = device.strategy != "inplace" and not header.ordered
+    geometry(device.slot(0), header.block_size, in_order)
     if device.strategy == "inplace" and header.encoding == package.PATCH and not header.ordered:
         raise PolicyError("strategy")
     return Plan(device, header)
