@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import struct
 import sys
+import tracemalloc
 
 import fuzz_run
 import reference
@@ -18,11 +19,17 @@ from ota.delta import patch as patch_module
 
 # Lines of the library that a case may run: some for itself, some for each byte it moves. A
 # decoder that goes round for ever, or over the same bytes again and again, needs more.
-LINES = 60000
-LINES_PER_BYTE = 40
+LINES = 10000
+LINES_PER_BYTE = 8
 READS = 20000  # of flash, by a package of the small board
 CHUNK_MAX = 4224 + 2 * 4100
 WORDS = ("ok", "patch", "order", "inflate", "chunk")
+# Bytes that the library and the player of a case may hold at a time on CPython, beside a few
+# copies of the old image.
+PEAK = 64 * 1024
+for _name in ("add", "thumb", "riscv"):
+    # Would be looked for, compiled and refused again for every patch.
+    sys.modules.setdefault("ota.delta.%s_viper" % _name, None)
 _SIGNED_BY = bytes.fromhex(KEY["secret"])
 
 
@@ -93,18 +100,33 @@ def limit(case):
     return LINES + LINES_PER_BYTE * size
 
 
-def judge(case, steps=False):
-    """The outcome of a case; raises Finding. steps: count the library's lines, which is slow."""
+def judge(case, closely=False):
+    """The outcome of a case; raises Finding. closely: count lines and memory, which is slow."""
     try:
         with Sizes():
-            if not steps:
+            if not closely:
                 return _judge(case)
             with Steps(limit(case)):
-                return _judge(case)
+                said = _judge(case)
+            _measure(case)
+            return said
     except (Finding, KeyboardInterrupt):
         raise
     except (fuzz_run.Outside, Misuse, _Endless, Exception) as e:
         raise Finding(type(e).__name__, *e.args) from e
+
+
+def _measure(case):
+    """A case once more; raises Finding if it needs much memory."""
+    tracemalloc.start()
+    try:
+        fuzz_run.outcome(case)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    name = case["base"] if case["kind"] == "stream" else fuzz_run.BOARDS[case["board"]][0]
+    if peak > PEAK + 3 * len(fuzz_run.base(name)):
+        raise Finding("memory", peak)
 
 
 def _judge(case):
@@ -131,6 +153,8 @@ def _package(case):
         raise Finding("reads", rig.nor.reads - reads)
     if len(rig.device.block()) != 4096:
         raise Finding("block", len(rig.device.block()))
+    if not said.startswith("install") and not chained(case["data"]):
+        raise Finding("chain", said)
     if case.get("good") and not said.startswith("trial"):
         raise Finding("refused", said)
     if said.startswith("lost"):
@@ -151,6 +175,32 @@ def _package(case):
     return said
 
 
+def chained(data):
+    """True if the chunks of a package hang together, from its header to the last one."""
+    length, more = struct.unpack_from("<HH", data, 6)
+    payload = _field(data, 0x8007)
+    size, expected = struct.unpack_from("<I16s", payload, 8)
+    at = length + more
+    end = at + size
+    while at < end <= len(data):
+        chunk = data[at : at + 28 + struct.unpack_from("<H", data, at)[0]]
+        if hashlib.sha256(chunk).digest()[:16] != expected:
+            return False
+        expected = chunk[12:28]
+        at += len(chunk)
+    return at == end and expected == bytes(16)
+
+
+def _field(data, wanted):
+    at = 12
+    while at < struct.unpack_from("<H", data, 6)[0]:
+        kind, n = struct.unpack_from("<HH", data, at)
+        if kind == wanted:
+            return data[at + 4 : at + 4 + n]
+        at += 4 + n
+    raise Finding("no field", wanted)
+
+
 def genuine(data):
     """(size, digest) of the image that a package promises, if our key signed that."""
     length, more = struct.unpack_from("<HH", data, 6)
@@ -159,10 +209,4 @@ def genuine(data):
     right = hmac.new(_SIGNED_BY, signed, "sha256").digest()
     if key + b"\x20\0" + right not in tail:
         raise Finding("not signed")
-    at = 12
-    while at < length:
-        kind, n = struct.unpack_from("<HH", signed, at)
-        if kind == 0x8005:
-            return struct.unpack("<I32s", signed[at + 4 : at + 4 + n])
-        at += 4 + n
-    raise Finding("no image")
+    return struct.unpack("<I32s", _field(data, 0x8005))

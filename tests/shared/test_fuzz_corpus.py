@@ -1,0 +1,19 @@
+"""What fuzzing found worth keeping (docs/fuzzing.md): the same outcome on every interpreter."""
+
+import unittest
+
+import fuzz_run
+
+
+class TestCorpus(unittest.TestCase):
+    def test_streams(self):
+        self.assertTrue(fuzz_run.replay("streams.bin") >= 100)
+
+    def test_packages(self):
+        self.assertTrue(fuzz_run.replay("small.bin") >= 100)
+
+    def test_vectors_that_were_changed(self):
+        self.assertTrue(fuzz_run.replay("vectors.bin") >= 10)
+
+    def test_findings(self):
+        self.assertTrue(fuzz_run.replay("findings.bin") >= 1)
