@@ -341,6 +341,18 @@ def load(name):
             yield case, want
 
 
+def keep_modules():
+    """Have the library keep the modules that it would unload after use: on MicroPython most of
+    a case's time goes into compiling them again."""
+    for name, module in list(sys.modules.items()):
+        if name[:4] == "ota." and hasattr(module, "unload"):
+            module.unload = _keep
+
+
+def _keep(name):
+    pass
+
+
 def differences(name, every=1):
     """Play the cases of a file, or each every-th; yields (number, outcome, what it should be),
     where they differ, then (how many were played, "", "")."""

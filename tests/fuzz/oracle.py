@@ -9,6 +9,7 @@ import hmac
 import struct
 import sys
 import tracemalloc
+from pathlib import Path
 
 import fuzz_run
 import reference
@@ -27,9 +28,9 @@ WORDS = ("ok", "patch", "order", "inflate", "chunk")
 # Bytes that the library and the player of a case may hold at a time on CPython, beside a few
 # copies of the old image.
 PEAK = 64 * 1024
-for _name in ("add", "thumb", "riscv"):
+for _path in Path(patch_module.__file__).parent.glob("*_viper.py"):
     # Would be looked for, compiled and refused again for every patch.
-    sys.modules.setdefault("ota.delta.%s_viper" % _name, None)
+    sys.modules.setdefault("ota.delta." + _path.stem, None)
 _SIGNED_BY = bytes.fromhex(KEY["secret"])
 
 

@@ -55,10 +55,6 @@ class Maker:
         """A zigzag varint."""
         return self.number(ds.zigzag(value))
 
-    def wild(self):
-        """A number that is seldom right."""
-        return self.c.pick((-1, 0, 1, 255, 4097, 65536, 1 << 20, (1 << 30) - 1, -(1 << 30)))
-
     # -- tables
 
     def table(self, count, body):

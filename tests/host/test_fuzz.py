@@ -30,7 +30,7 @@ _EXAMPLES = int(os.environ.get("OTA_FUZZ_EXAMPLES", "0"))
 _SEED = os.environ.get("OTA_FUZZ_SEED")
 _FILES = ("streams.bin", "small.bin", "vectors.bin", "findings.bin")
 # KB of heap in which MicroPython plays the corpus, flash and sources of the tests included.
-_HEAPS = {"streams.bin": 320, "small.bin": 704}
+_HEAPS = {"streams.bin": 320, "small.bin": 640}
 
 _INSTALL = (
     "header", "format", "size", "field", "critical", "key", "signature", "product", "target",
