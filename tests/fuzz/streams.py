@@ -5,12 +5,15 @@ to be good is so by construction, and reference.py says what the rest is.
 """
 
 import struct
+import zlib
 
 import delta_stream as ds
 import fuzz_run
+import vector_files
 from ota import package as fmt
 
 KINDS = tuple(range(1, fmt._KINDS + 1))  # of pointers
+VECTORS = ("patch", "in_place", "thumb", "thumb_in_place")  # of tests/vectors/delta
 _WORDY = 12  # one number in so many takes more bytes than it needs
 _LIMIT = 0x80000000
 
@@ -339,4 +342,31 @@ def make(c):
     case["good"] = not budget
     if maker.wreck(5):
         case["skip"] = c.below(8)
-    return case
+    # Last, so that choices kept from before these were there still are what they were.
+    return own(c) if c.rarely(8) else case
+
+
+def own(c):
+    """One of the project's vectors, changed or not."""
+    budget = c.below(3)
+    maker = Maker(c, budget)
+    name = c.pick(VECTORS)
+    vector = vector_files.load_json("delta/" + name + ".json")
+    flow = zlib.decompressobj(-vector["wbits"])
+    parts = []
+    for restart, _, blocks, _, stored in vector["chunks"]:
+        body = flow.decompress(bytes.fromhex(stored))
+        if maker.wreck(4):
+            body = maker.spoilt(body)
+        parts.append([restart, blocks, body])
+    pointers = vector.get("pointers")
+    if pointers and maker.wreck(6):
+        pointers = [c.pick(KINDS), *pointers[1:]]
+    size = len(vector["old"]) // 2
+    return {
+        "kind": "stream", "base": name, "size": size if not maker.wreck(6) else size - 300,
+        "image": len(vector["new"]) // 2, "block": vector["block"], "meta": vector["meta_max"],
+        "ordered": vector["ordered"], "pointers": pointers, "stash": None,
+        "skip": c.below(len(parts) + 1), "parts": parts,
+        "good": not budget,
+    }  # fmt: skip
