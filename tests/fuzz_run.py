@@ -24,6 +24,7 @@ from ota.delta.patch import Patch
 from ota.delta.pointers import Pointers
 from ota.delta.stash import Stash
 from ota.errors import OtaError, VerifyError, word
+from packer import Package
 from rig import Rig
 
 # name: base, sector, program size, spare sectors
@@ -241,7 +242,7 @@ def play(case):
     if said:
         # The record of a refusal is what the next boot finds.
         _resting(rig, rig.boot(), "after " + said)
-        return said, rig
+        return _mended(rig, case, said)
     rig.watch()
     record = rig.boot()
     _within(rig, "boot")
@@ -250,10 +251,10 @@ def play(case):
         if said == "boot ":
             raise AssertionError("no reason")
         _resting(rig, record, said)
-        return said, rig
+        return _mended(rig, case, said)
     if record.state == state.RESCUE and case["strategy"] == "inplace":
         # Signed by us, and yet not the image that was promised: found out at the very end.
-        return "lost " + word(record.reason), rig
+        return _mended(rig, case, "lost " + word(record.reason))
     if record.state != state.TRIAL:
         raise AssertionError("state %s %s" % (state.name(record.state), word(record.reason)))
     said = "trial " + hexlify(hashlib.sha256(rig.running()).digest()[:8]).decode()
@@ -267,6 +268,16 @@ def play(case):
     else:
         said += _back(rig)
     _within(rig, "boot")
+    return said, rig
+
+
+def _mended(rig, case, said):
+    """(said, rig); of every other case only once a good package was taken after it."""
+    if case["then"] == "rollback":
+        new = rig.old[:300]
+        rig.install(Package(new, None, "0.9", rig.nor.sector_size, floor=FLOOR).data())
+        if rig.boot().state != state.TRIAL or not rig.runs(new):
+            raise AssertionError(said + ": nothing is taken after it")
     return said, rig
 
 

@@ -161,7 +161,9 @@ def _package(case):
     if said.startswith("lost"):
         # Nothing but the digest of the whole may come out so late, and it must be wrong indeed.
         size, digest = genuine(case["data"])
-        if said != "lost digest" or hashlib.sha256(rig.read("active", size)).digest() == digest:
+        there = hashlib.sha256(rig.read("active", size)).digest()
+        # The next one lies there already where "then" is "rollback".
+        if said != "lost digest" or (case["then"] == "confirm" and there == digest):
             raise Finding(said)
     if said.startswith("trial"):
         size, digest = genuine(case["data"])
