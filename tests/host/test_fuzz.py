@@ -34,7 +34,7 @@ _HEAPS = {"streams.bin": 320, "small.bin": 640}
 
 _INSTALL = (
     "header", "format", "size", "field", "critical", "key", "signature", "product", "target",
-    "base", "fit", "geometry", "hardware", "strategy", "chunk", "chain", "inflate", "patch",
+    "base", "fit", "geometry", "strategy", "chunk", "chain", "inflate", "patch",
     "short",
 )  # fmt: skip
 _BOOT = ("patch", "inflate", "chunk")
@@ -117,33 +117,36 @@ def test_choices_are_the_case():
 
 def test_every_outcome_of_a_stream_occurs():
     """The grammar is not stuck at the first check: each word, and success of each kind."""
-    seen = set()
-    for number in range(1500):
-        case = streams.make(choices.Seeded(number))
-        word = oracle.judge(case).split()[0]
-        seen.add((word, case["ordered"]))
-        if word == "ok":
-            seen.add(("ok", case["pointers"] and case["pointers"][0], bool(case["stash"])))
     wanted = {(word, ordered) for word in oracle.WORDS for ordered in (False, True)}
     wanted.remove(("order", False))  # of blocks in turn none is overwritten
     wanted |= {("ok", kind, stash) for kind in (None, *streams.KINDS) for stash in (False, True)}
-    assert seen == wanted
+    number = 0
+    while wanted:
+        case = streams.make(choices.Seeded(number))
+        word = oracle.judge(case).split()[0]
+        wanted.discard((word, case["ordered"]))
+        if word == "ok":
+            wanted.discard(("ok", case["pointers"] and case["pointers"][0], bool(case["stash"])))
+        number += 1
+        assert number < 6000, wanted
 
 
 def test_every_outcome_of_a_package_occurs():
     """As above; the rarest words are left to the corpus, which has them all."""
+    wanted = {f"install {word}" for word in _INSTALL} | {f"boot {word}" for word in _BOOT}
+    wanted |= {"trial confirmed", "trial back", "trial stays none"}
+    wanted |= {(said, form) for said in ("install", "trial") for form in packages.STRATEGIES}
     seen = Counter()
-    for number in range(360):
+    number = 0
+    while not wanted <= set(seen) or number < 100:
         case = packages.make(choices.Seeded(number))
         said = oracle.judge(case).split()
         seen[" ".join(w for w in said if len(w) != 16)] += 1
         seen[said[0], case["strategy"]] += 1
-    wanted = {f"install {word}" for word in _INSTALL} | {f"boot {word}" for word in _BOOT}
-    wanted |= {"trial confirmed", "trial back", "trial stays none"}
-    wanted |= {(said, form) for said in ("install", "trial") for form in packages.STRATEGIES}
-    assert wanted <= set(seen), wanted - set(seen)
+        number += 1
+        assert number < 1500, wanted - set(seen)
     most = max(seen["install " + word] for word in _INSTALL)
-    assert most * 4 < 360, "most packages end in one way"
+    assert most * 4 < number, "most packages end in one way"
 
 
 def test_the_corpus_reaches_every_refusal():
