@@ -242,10 +242,11 @@ class TestHeader(unittest.TestCase):
 
     def test_numbers_of_pointers(self):
         for values, good in (
-            ((1, 0, 0, 0, 0), True), ((1, 512, 0x08020000, 0x20000000, 0x80000000), True),
+            ((1, 0, 0, 0, 0), True), ((1, 512, 0x08020000, 0x20000000, 0x7FFFFFFF), True),
             ((0, 1, 0, 0, 0), False), ((4, 1, 0, 0, 0), False), ((1, 513, 0, 0, 0), False),
-            ((1, 1, 0, 9, 8), False), ((1, 1, 0, 0, 0x80000001), False),
-            ((1, 1, 0x80000000, 0, 0), False),
+            ((1, 1, 0, 9, 8), False), ((1, 1, 0, 0, 0x80000000), False),
+            ((1, 1, 0x7FFFFFFF - len(_OLD), 0, 0), True),
+            ((1, 1, 0x80000000 - len(_OLD), 0, 0), False),
         ):  # fmt: skip
             with self.subTest(values=values):
                 p = _package(_OLD)

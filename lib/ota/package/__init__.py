@@ -48,6 +48,7 @@ _PAYLOAD = const("<BBBBHHI16s")
 _POINTERS = const("<BxHIII")
 _KINDS = const(3)
 _ENTRIES = const(512)
+_ADDRESS = const(0x7FFFFFFF)  # a 32-bit board calculates with signed numbers
 _STASH = const("<IH")  # bytes, ranges
 _RANGES = const(512)
 _CHUNK = const(4224)  # the longest chunk, and
@@ -135,7 +136,7 @@ def parse(head) -> Header:
             raise ManifestError("field", kind)
     if (h.encoding == PATCH) != (BASE in seen):
         raise ManifestError("field", BASE)
-    if h.pointers and (h.encoding != PATCH or h.pointers[2] + h.base_size > 0x80000000):
+    if h.pointers and (h.encoding != PATCH or h.pointers[2] + h.base_size > _ADDRESS):
         raise ManifestError("field", POINTERS)
     if h.stash and (not h.ordered or h.stash[0] > h.base_size):
         raise ManifestError("field", STASH)
@@ -217,7 +218,7 @@ def _field(h, kind, value):
     elif kind == POINTERS:
         h.pointers = _fixed(kind, _POINTERS, value)
         code, count, _, low, high = h.pointers
-        if not 1 <= code <= _KINDS or count > _ENTRIES or not low <= high <= 0x80000000:
+        if not 1 <= code <= _KINDS or count > _ENTRIES or not low <= high <= _ADDRESS:
             raise ManifestError("field", kind)
     elif kind == STASH:
         h.stash = _fixed(kind, _STASH, value)
