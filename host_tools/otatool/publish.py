@@ -33,7 +33,8 @@ MANIFEST = "manifest.ota"
 class Release:
     """What is published. channel: devices of other channels ask elsewhere; last: how many
     older versions get deltas; in_place: also deltas for devices with one slot, which have spare
-    bytes of flash for a stash. quick: see delta.plan(); jobs: patches looked for at a time."""
+    bytes of flash for a stash. quick: see delta.plan(); jobs: patches looked for at a time, see
+    search.run()."""
 
     product: str
     version: str
@@ -47,7 +48,7 @@ class Release:
     spare: int = 0
     mpy: int = 0
     quick: bool = False
-    jobs: int | None = None
+    jobs: int | None = 1
 
 
 @dataclass

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int | None:
             diff.parse_size(args.spare),
         )  # fmt: skip
         with searching("looking for the smallest patch") as progress:
-            found = search.run(wanted, progress)
+            found = search.run(wanted, progress, jobs=None)
         built = build.patch(old, new, meta, signing, args.block, args.in_place, back, found=found)
     else:
         built = build.full(new, meta, signing, args.block)
