@@ -49,7 +49,7 @@ def build(files: Files, plain: bytes, previous: bytes, block: int, size: int = 0
         return plain
 
     def cost(image: bytes) -> int:
-        writer = delta.best(previous, image, min(block, _PATCH_BLOCK), True)
+        writer = delta.best(previous, image, min(block, _PATCH_BLOCK), True, quick=True)
         return deflated_size(writer) + _BLOCK_COST * changed(previous, image, block)
 
     best, least = plain, _INVEST * cost(plain)
