@@ -9,6 +9,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import code_images
 import numpy as np
 from delta_stream import Noise
 from otatool import delta, payload
@@ -31,39 +32,6 @@ def images():
     new[1100:1100] = noise.bytes(90)
     new[20:120], new[900:1000] = new[900:1000], new[20:120]
     return old, bytes(new)
-
-
-def calls(seed, size, base):
-    """Bytes like Thumb code at an address: calls all over, words that hold addresses."""
-    noise = Noise(seed + 1)
-    out = bytearray(noise.bytes(size))
-    for at in range(1, size, 2):
-        out[at] = 0x40 | out[at] & 0x3F  # no call by chance
-    at = 0
-    called = [0]
-    while at + 8 <= size:
-        if noise.below(3) == 0:
-            called.append(noise.below(size) // 2 * 2)
-            distance = called[-1] - at - 4
-            j = distance >> 24 & 1 ^ 1
-            out[at : at + 4] = struct.pack(
-                "<HH",
-                0xF000 | (distance >> 24 & 1) << 10 | distance >> 12 & 0x3FF,
-                0xD000
-                | ((distance >> 23 & 1) ^ j) << 13
-                | ((distance >> 22 & 1) ^ j) << 11
-                | distance >> 1 & 0x7FF,
-            )
-            at += 4
-        if noise.below(6) == 0:
-            at += -(base + at) % 4
-            where = base + called[noise.below(len(called))]
-            if noise.below(4) == 0:
-                where = 0x20000000 + noise.below(4096)
-            out[at : at + 4] = struct.pack("<I", where | 1)
-            at += 4
-        at += 2 + noise.below(20) // 2 * 2
-    return bytes(out[:size])
 
 
 def chunks(writer):
@@ -92,7 +60,7 @@ def chunks(writer):
 
 def moved_code():
     """Thumb code at 0x08020000, and the same with something put in: every pointer follows."""
-    old = calls(11, 3000, 0x08020000)
+    old = code_images.thumb(11, 3000, 0x08020000)
     f = Thumb(0x08020000, len(old))
     f.table = Table(np.array([0x08020000 + 1000]), np.array([20]))
     new = f.predict(old[:1000], 0, 0) + Noise(5).bytes(20) + f.predict(old[1000:], 1000, 1020)

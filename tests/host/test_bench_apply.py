@@ -4,9 +4,9 @@ import random
 import sys
 from pathlib import Path
 
+import code_images
 import numpy as np
 import pytest
-from make_delta_vectors import calls
 from otatool import keys
 from otatool.pointers import Table, thumb
 
@@ -23,7 +23,7 @@ _AT, _GROWN = 3000, 52
 
 def pair():
     """Code that something was put into; its pointers follow, so that a filter pays."""
-    old = calls(3, 12000, 0)
+    old = code_images.thumb(3, 12000, 0)
     f = thumb.Thumb(0, len(old))
     f.table = Table(np.array([_AT]), np.array([_GROWN]))
     new = f.predict(old[:_AT], 0, 0) + random.Random(1).randbytes(_GROWN)

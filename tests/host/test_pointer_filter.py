@@ -2,38 +2,19 @@
 
 import random
 import struct
-from array import array
 
+import code_images
 import numpy as np
 import pytest
-from make_delta_vectors import calls
 from ota import package
 from ota.delta import thumb as device
 from otatool import build, covers, delta, keys, payload, pointers
 from otatool.covers import Segment
-from otatool.pointers import Filter, Table, thumb
+from otatool.pointers import thumb
 from otatool.pointers.kinds import candidates
+from pointer_rig import on_device, table
 
 KEY = keys.generate("hmac")
-
-
-def table(*entries):
-    return Table(np.array([s for s, _ in entries]), np.array([s for _, s in entries]))
-
-
-def on_device(filter: Filter, piece: bytes, old: int, new: int) -> bytes:
-    """piece as the device's plain code rewrites it, in the midst of other bytes."""
-    out = bytearray(b"\xa5" * 7 + piece + b"\x5a" * 9)
-    spans = array("I", (filter.base, filter.base + filter.size, filter.low, filter.high))
-    starts = array("I", filter.table.starts.tolist())
-    shifts = array("i", filter.table.shifts.tolist())
-    device.apply(
-        memoryview(out), 7, len(piece), filter.base + old, new - old, spans, starts, shifts,
-        len(starts),
-    )  # fmt: skip
-    assert out[:7] == b"\xa5" * 7
-    assert out[7 + len(piece) :] == b"\x5a" * 9
-    return bytes(out[7:-9])
 
 
 @pytest.mark.parametrize("base", [0, 0x08020000, 0x10000000])
@@ -41,7 +22,7 @@ def test_predict_is_what_the_device_does(base):
     r = random.Random(base)
     changed = 0
     for seed in range(120):
-        image = calls(seed, 3000, base)
+        image = code_images.thumb(seed, 3000, base)
         f = thumb.Thumb(base, len(image))
         starts = sorted(r.sample(range(base, base + len(image)), 6)) + [0x20000400]
         f.table = table(*((s, r.choice((0, 2, 4, -8, 300, -4098))) for s in sorted(starts)))
@@ -51,7 +32,7 @@ def test_predict_is_what_the_device_does(base):
             piece = image[old : old + n]
             new = old + r.choice((0, 1, 2, 4, 6, -12, 4096, 4098))
             got = f.predict(piece, old, new)
-            assert got == on_device(f, piece, old, new)
+            assert got == on_device(device, f, piece, old, new)
             changed += got != piece
     assert changed > 200
 
@@ -89,21 +70,15 @@ def test_fit_keeps_to_the_memory_there_is():
     assert 100 < len(pointers.fit(values, shifts).starts) <= pointers.TABLE_MAX
 
 
-def moved(image, base, at, grown):
-    """The image with bytes put in, and every pointer of it following."""
-    f = thumb.Thumb(base, len(image))
-    f.table = table((base + at, grown))
-    head = f.predict(image[:at], 0, 0)
-    return head + random.Random(grown).randbytes(grown) + f.predict(image[at:], at, at + grown)
-
-
 @pytest.mark.parametrize("base", [0, 0x08020000])
 @pytest.mark.parametrize("in_place", [False, True])
 def test_code_that_moved_becomes_a_small_patch(base, in_place):
-    old = calls(3, 60000, base)
-    new = moved(old, base, 20000, 52)
-    plain = payload.PatchWriter(delta.plan(old, new, 4096, in_place), old, new, 4096, in_place)
-    best = delta.best(old, new, 4096, in_place)
+    old = code_images.thumb(3, 60000, base)
+    new = code_images.moved(thumb.Thumb, old, base, 20000, 52)
+    plain = payload.PatchWriter(
+        delta.plan(old, new, 4096, in_place, quick=True), old, new, 4096, in_place
+    )
+    best = delta.best(old, new, 4096, in_place, quick=True)
     assert best.filter is not None and best.filter.base == base
     assert payload.deflated_size(best) * 4 < payload.deflated_size(plain)
     assert payload.decode(best, old, len(new), 4096, in_place) == new
@@ -113,12 +88,14 @@ def test_code_that_moved_becomes_a_small_patch(base, in_place):
 
 @pytest.mark.parametrize("in_place", [False, True])
 def test_whole_way_through_a_package(in_place):
-    old = calls(5, 50000, 0)
-    new = moved(old, 0, 9000, 24)
+    old = code_images.thumb(5, 50000, 0)
+    new = code_images.moved(thumb.Thumb, old, 0, 9000, 24)
     new = new[:20000] + random.Random(1).randbytes(12288) + new[20000:]
     meta = build.Meta("p", "0.2")
     reverse = build.Meta("p", "0.1") if in_place else None
-    made = build.patch(old, new, meta, [KEY], in_place=in_place, reverse=reverse, restart=4096)
+    made = build.patch(
+        old, new, meta, [KEY], in_place=in_place, reverse=reverse, restart=4096, quick=True
+    )
     assert sum(restart for _, restart in made.chunks) > 1
     assert build.decode(made.data, old) == new
     kind, count, base, _, _ = package.parse(made.data[: sum(package.lengths(made.data))]).pointers
@@ -135,8 +112,8 @@ def test_what_is_no_code_gets_no_filter():
 
 
 def test_moves_are_those_of_the_copies():
-    old = calls(7, 20000, 0)
-    new = moved(old, 0, 8000, 12)
+    old = code_images.thumb(7, 20000, 0)
+    new = code_images.moved(thumb.Thumb, old, 0, 8000, 12)
     f = thumb.Thumb(0, len(old))
     segments = [Segment(0, 8000, 0), Segment(8000, 12, None), Segment(8012, 12000, 8000)]
     values, shifts = f.moves(old, new, segments)

@@ -1,66 +1,19 @@
 """RISC-V filter: the host's vectorised form means what the device's code does."""
 
 import random
-from array import array
 
+import code_images
 import numpy as np
 import pytest
 from ota.delta import riscv as device
 from otatool import delta, payload
 from otatool.covers import Segment
-from otatool.pointers import Table, riscv
+from otatool.pointers import riscv
 from otatool.pointers.kinds import candidates
+from pointer_rig import on_device, table
 from riscv_code import ADDI, AUIPC, CALL, LOAD, LUI, STORE, jal, low, upper, word
 
 RANGES = ((0x20000000, 0x20100000), (0x3C000000, 0x40400000), (0x40000000, 0x40900000))
-
-
-def table(*entries):
-    return Table(np.array([s for s, _ in entries]), np.array([s for _, s in entries]))
-
-
-def on_device(filter, piece, old, new):
-    """piece as the device's plain code rewrites it, in the midst of other bytes."""
-    out = bytearray(b"\xa5" * 7 + piece + b"\x5a" * 9)
-    spans = array("I", (filter.base, filter.base + filter.size, filter.low, filter.high))
-    starts = array("I", filter.table.starts.tolist())
-    shifts = array("i", filter.table.shifts.tolist())
-    device.apply(
-        memoryview(out), 7, len(piece), filter.base + old, new - old, spans, starts, shifts,
-        len(starts),
-    )  # fmt: skip
-    assert out[:7] == b"\xa5" * 7
-    assert out[7 + len(piece) :] == b"\x5a" * 9
-    return bytes(out[7:-9])
-
-
-def code(seed, size, base, outside=RANGES[0]):
-    """Bytes like RISC-V code at an address: functions that call each other and use data."""
-    r = random.Random(seed)
-    out = bytearray()
-    entries = [0]
-    while len(out) < size:
-        at = len(out)
-        kind = r.randrange(12)
-        register = r.choice((10, 11, 14, 15))
-        target = r.choice(entries) if r.random() < 0.7 else r.randrange(size) & ~1
-        if kind == 0:
-            entries.append(at)
-            out += b"\x41\x11"  # c.addi sp, -16
-        elif kind < 4:
-            out += jal(target - at, r.choice((0, 1, 1, 1)))
-        elif kind < 6:
-            value = base + target if kind == 4 else r.randrange(*outside)
-            out += upper(LUI, register, value) + r.randbytes(2 * r.randrange(2))
-            out += low(r.choice((ADDI, LOAD, STORE)), register, value)
-        elif kind == 6:
-            op = r.choice((ADDI, LOAD, CALL))
-            out += upper(AUIPC, register, target - at) + low(op, register, target - at)
-        elif kind == 7:
-            out += bytes(-len(out) % 4) + word(base + r.choice(entries))
-        else:
-            out += bytes(x & 0xFE | 1 for x in r.randbytes(1)) + r.randbytes(1)
-    return bytes(out[:size])
 
 
 def tangle(r, base, size):
@@ -83,7 +36,7 @@ def test_predict_is_what_the_device_does(base):
     r = random.Random(base)
     changed = 0
     for seed in range(60):
-        image = code(seed, 3000, base)
+        image = code_images.riscv(seed, 3000, base)
         f = riscv.RiscV(base, len(image))
         starts = sorted(r.sample(range(base, base + len(image)), 6)) + [0x20000400]
         f.table = table(*((s, r.choice((0, 2, 4, -8, 3000, -4098))) for s in sorted(starts)))
@@ -93,7 +46,7 @@ def test_predict_is_what_the_device_does(base):
             piece = image[old : old + n]
             new = old + r.choice((0, 1, 2, 4, 6, -12, 4096, 4098))
             got = f.predict(piece, old, new)
-            assert got == on_device(f, piece, old, new)
+            assert got == on_device(device, f, piece, old, new)
             changed += got != piece
     assert changed > 150
 
@@ -110,7 +63,7 @@ def test_predict_is_what_the_device_does_where_pointers_overlap(base):
         piece = tangle(r, base, 0x4000)
         old = r.randrange(0x3000)
         new = old + r.choice((0, 2, 4, -1024))
-        assert f.predict(piece, old, new) == on_device(f, piece, old, new)
+        assert f.predict(piece, old, new) == on_device(device, f, piece, old, new)
         at = np.frombuffer(piece[: len(piece) // 2 * 2], "<u2").astype(np.int64)
         w = at[:-1] | at[1:] << 16
         uppers = np.nonzero(w & 0x5F == 0x17)[0]
@@ -130,24 +83,18 @@ def test_noise_means_the_same_to_both():
         f.table = table((0, 0x12345), (0x10000000, -0x777), (0x10100000, 0x7FFFFFFF))
         old = r.randrange(0x100000)
         new = old + r.choice((0, 2, 4, 0x1000))
-        assert f.predict(piece, old, new) == on_device(f, piece, old, new)
-
-
-def moved(image, base, at, grown):
-    """The image with bytes put in, and every pointer of it following."""
-    f = riscv.RiscV(base, len(image))
-    f.table = table((base + at, grown))
-    head = f.predict(image[:at], 0, 0)
-    return head + random.Random(grown).randbytes(grown) + f.predict(image[at:], at, at + grown)
+        assert f.predict(piece, old, new) == on_device(device, f, piece, old, new)
 
 
 @pytest.mark.parametrize("base", [0x08000000, 0x10000000])
 @pytest.mark.parametrize("in_place", [False, True])
 def test_code_that_moved_becomes_a_small_patch(base, in_place):
-    old = code(3, 60000, base)
-    new = moved(old, base, 20000, 52)
-    plain = payload.PatchWriter(delta.plan(old, new, 4096, in_place), old, new, 4096, in_place)
-    best = delta.best(old, new, 4096, in_place)
+    old = code_images.riscv(3, 60000, base)
+    new = code_images.moved(riscv.RiscV, old, base, 20000, 52)
+    plain = payload.PatchWriter(
+        delta.plan(old, new, 4096, in_place, quick=True), old, new, 4096, in_place
+    )
+    best = delta.best(old, new, 4096, in_place, quick=True)
     assert best.filter is not None
     assert (best.filter.kind, best.filter.base) == (2, base)
     assert payload.deflated_size(best) * 4 < payload.deflated_size(plain)
@@ -157,7 +104,7 @@ def test_code_that_moved_becomes_a_small_patch(base, in_place):
 @pytest.mark.parametrize("base", [0x08000000, 0x10000000, 0x41FE0000])
 @pytest.mark.parametrize("outside", RANGES)
 def test_the_bytes_say_where_an_image_lies(base, outside):
-    (found,) = candidates(code(base, 40000, base, outside))
+    (found,) = candidates(code_images.riscv(base, 40000, base, outside))
     assert isinstance(found, riscv.RiscV)
     assert (found.base, found.low, found.high) == (base, *outside)
 
@@ -170,8 +117,8 @@ def test_what_is_no_code_gets_no_filter():
 
 def test_normalised_images_are_alike_where_only_positions_changed():
     base = 0x10000000
-    old = code(8, 30000, base)
-    new = moved(old, base, 12000, 32)
+    old = code_images.riscv(8, 30000, base)
+    new = code_images.moved(riscv.RiscV, old, base, 12000, 32)
     f = riscv.RiscV(base, len(old))
     f.table = table((base + 12000, 32))
     was, now = f.normalised(old, True), f.normalised(new, False)
@@ -186,8 +133,8 @@ def test_normalised_images_are_alike_where_only_positions_changed():
 
 def test_moves_are_those_of_the_copies():
     base = 0x10000000
-    old = code(7, 20000, base)
-    new = moved(old, base, 8000, 12)
+    old = code_images.riscv(7, 20000, base)
+    new = code_images.moved(riscv.RiscV, old, base, 8000, 12)
     f = riscv.RiscV(base, len(old))
     segments = [Segment(0, 8000, 0), Segment(8000, 12, None), Segment(8012, 12000, 8000)]
     values, shifts = f.moves(old, new, segments)

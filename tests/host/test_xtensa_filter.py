@@ -1,66 +1,19 @@
 """Xtensa filter: the host's vectorised form means what the device's code does."""
 
 import random
-from array import array
 
+import code_images
 import numpy as np
 import pytest
 from ota.delta import xtensa as device
 from otatool import delta, payload
 from otatool.covers import Segment
-from otatool.pointers import Table, xtensa
+from otatool.pointers import xtensa
 from otatool.pointers.kinds import candidates
-from xtensa_code import ADDI, MOV, RET, call, load, word
+from pointer_rig import on_device, table
+from xtensa_code import ADDI, MOV, call, load, word
 
 RANGES = ((0x3FFE8000, 0x40140000), (0x3F400000, 0x3F800000), (0x3C000000, 0x3E000000))
-
-
-def table(*entries):
-    return Table(np.array([s for s, _ in entries]), np.array([s for _, s in entries]))
-
-
-def on_device(filter, piece, old, new):
-    """piece as the device's plain code rewrites it, in the midst of other bytes."""
-    out = bytearray(b"\xa5" * 7 + piece + b"\x51" * 9)
-    spans = array("I", (filter.base, filter.base + filter.size, filter.low, filter.high))
-    starts = array("I", filter.table.starts.tolist())
-    shifts = array("i", filter.table.shifts.tolist())
-    device.apply(
-        memoryview(out), 7, len(piece), filter.base + old, new - old, spans, starts, shifts,
-        len(starts),
-    )  # fmt: skip
-    assert out[:7] == b"\xa5" * 7
-    assert out[7 + len(piece) :] == b"\x51" * 9
-    return bytes(out[7:-9])
-
-
-def code(seed, size, base, outside=RANGES[0]):
-    """Bytes like Xtensa code at an address: functions behind the words that they load."""
-    r = random.Random(seed)
-    out = bytearray()
-    entries = [0]
-    while len(out) < size:
-        out += bytes(-len(out) % 4)
-        pool = []
-        for _ in range(r.randrange(1, 5)):
-            pool.append(len(out))
-            far = r.randrange(*outside) & ~3
-            out += word(base + r.choice(entries) if r.random() < 0.6 else far)
-        entries.append(len(out))
-        out += ADDI
-        for _ in range(r.randrange(6, 30)):
-            kind = r.randrange(9)
-            if kind < 2:
-                target = r.choice(entries) if r.random() < 0.8 else r.randrange(size) & ~3
-                out += call(len(out), target, r.choice((0, 0, 2)))
-            elif kind < 4:
-                out += load(len(out), r.choice(pool))
-            else:
-                out += r.choice((MOV, ADDI, b"\x22\xa0" + r.randbytes(1)))
-        out += RET
-        if r.random() < 0.2:
-            out += b"a text to be printed: %d" % r.randrange(1000)
-    return bytes(out[:size])
 
 
 def tangle(r, base):
@@ -80,7 +33,7 @@ def test_predict_is_what_the_device_does(base):
     r = random.Random(base)
     changed = 0
     for seed in range(60):
-        image = code(seed, 3000, base)
+        image = code_images.xtensa(seed, 3000, base)
         f = xtensa.Xtensa(base, len(image), RANGES[0])
         starts = r.sample(range(base, base + len(image)), 6) + [0x3FFE8400]
         f.table = table(*((s, r.choice((0, 2, 4, -8, 3000, -4096))) for s in sorted(starts)))
@@ -90,7 +43,7 @@ def test_predict_is_what_the_device_does(base):
             piece = image[old : old + n]
             new = old + r.choice((0, 1, 2, 4, 6, -12, 4096, 4098))
             got = f.predict(piece, old, new)
-            assert got == on_device(f, piece, old, new)
+            assert got == on_device(device, f, piece, old, new)
             changed += got != piece
     assert changed > 100
 
@@ -108,7 +61,7 @@ def test_predict_is_what_the_device_does_where_pointers_overlap(base):
         old = r.randrange(0x3000)
         new = old + r.choice((0, 2, 4, -1024))
         got = f.predict(piece, old, new)
-        assert got == on_device(f, piece, old, new)
+        assert got == on_device(device, f, piece, old, new)
         changed += got != piece
     assert changed > 200
 
@@ -123,24 +76,18 @@ def test_noise_means_the_same_to_both():
         f.table = table((0, 0x12344), (0x40000000, -0x778), (0x40100000, 0x7FFFFFFC))
         old = r.randrange(0x100000)
         new = old + r.choice((0, 2, 4, 0x1000))
-        assert f.predict(piece, old, new) == on_device(f, piece, old, new)
-
-
-def moved(image, base, at, grown):
-    """The image with bytes put in, and every pointer of it following."""
-    f = xtensa.Xtensa(base, len(image), RANGES[0])
-    f.table = table((base + at, grown))
-    head = f.predict(image[:at], 0, 0)
-    return head + random.Random(grown).randbytes(grown) + f.predict(image[at:], at, at + grown)
+        assert f.predict(piece, old, new) == on_device(device, f, piece, old, new)
 
 
 @pytest.mark.parametrize("base", [0x40200000, 0x400A0000])
 @pytest.mark.parametrize("in_place", [False, True])
 def test_code_that_moved_becomes_a_small_patch(base, in_place):
-    old = code(3, 60000, base)
-    new = moved(old, base, 20000, 52)
-    plain = payload.PatchWriter(delta.plan(old, new, 4096, in_place), old, new, 4096, in_place)
-    best = delta.best(old, new, 4096, in_place)
+    old = code_images.xtensa(3, 60000, base)
+    new = code_images.moved(xtensa.Xtensa, old, base, 20000, 52)
+    plain = payload.PatchWriter(
+        delta.plan(old, new, 4096, in_place, quick=True), old, new, 4096, in_place
+    )
+    best = delta.best(old, new, 4096, in_place, quick=True)
     assert best.filter is not None
     assert (best.filter.kind, best.filter.base) == (3, base)
     assert payload.deflated_size(best) * 4 < payload.deflated_size(plain)
@@ -150,7 +97,7 @@ def test_code_that_moved_becomes_a_small_patch(base, in_place):
 @pytest.mark.parametrize("base", [0x40200000, 0x400A0000, 0x42010000])
 @pytest.mark.parametrize("outside", RANGES)
 def test_the_bytes_say_where_an_image_lies(base, outside):
-    found = list(candidates(code(base, 60000, base, outside)))
+    found = list(candidates(code_images.xtensa(base, 60000, base, outside)))
     assert {type(f) for f in found} == {xtensa.Xtensa}
     assert {f.base for f in found} == {base}
     assert outside in [(f.low, f.high) for f in found]
@@ -164,8 +111,8 @@ def test_what_is_no_code_gets_no_filter():
 
 def test_normalised_images_are_alike_where_only_positions_changed():
     base = 0x40200000
-    old = code(8, 30000, base)
-    new = moved(old, base, 12000, 32)
+    old = code_images.xtensa(8, 30000, base)
+    new = code_images.moved(xtensa.Xtensa, old, base, 12000, 32)
     f = xtensa.Xtensa(base, len(old), RANGES[0])
     f.table = table((base + 12000, 32))
     was, now = f.normalised(old, True), f.normalised(new, False)
@@ -180,8 +127,8 @@ def test_normalised_images_are_alike_where_only_positions_changed():
 
 def test_moves_are_those_of_the_copies():
     base = 0x40200000
-    old = code(7, 20000, base)
-    new = moved(old, base, 8000, 12)
+    old = code_images.xtensa(7, 20000, base)
+    new = code_images.moved(xtensa.Xtensa, old, base, 8000, 12)
     f = xtensa.Xtensa(base, len(old), RANGES[0])
     segments = [Segment(0, 8000, 0), Segment(8000, 12, None), Segment(8012, 12000, 8000)]
     values, shifts = f.moves(old, new, segments)

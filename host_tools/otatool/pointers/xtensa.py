@@ -54,7 +54,7 @@ class Xtensa(Filter):
 
     kind = 3
 
-    def __init__(self, base: int, size: int, outside: tuple[int, int]):
+    def __init__(self, base: int, size: int, outside: tuple[int, int] = _OUTSIDE[0]):
         super().__init__(base, *outside, size)
 
     def predict(self, piece: bytes, old: int, new: int) -> bytes:
