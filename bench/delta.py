@@ -45,12 +45,15 @@ def main() -> None:
     p.add_argument("--family")
     p.add_argument("--quick", action="store_true")
     args = p.parse_args()
-    columns = {"bsdiff4": tools.bsdiff, "zstd": tools.zstd, "xdelta3": tools.xdelta}
+    columns = {
+        "bsdiff4": tools.bsdiff, "HPatchLite": tools.hpatchlite, "zstd": tools.zstd,
+        "xdelta3": tools.xdelta,
+    }  # fmt: skip
     if not args.quick:
         for name in ("crle", "heatshrink", "lzma"):
-            columns["detools " + name] = tools.detools_best(name, True)
+            columns[name] = tools.detools_best(name, True)
     found = local(args.own) if args.own else pairs(args.cache)
-    names = " ".join(f"{name:>18}" for name in columns)
+    names = " ".join(f"{name:>10}" for name in columns)
     print(f"{'pair':24} {'new':>7} {'ours':>7} {'no filter':>9} {'s':>5} {names}")
     rows = []
     for pair in found:
@@ -59,7 +62,7 @@ def main() -> None:
         size, plain, took = ours(pair.old, pair.new)
         others = {name: measure(pair.old, pair.new) for name, measure in columns.items()}
         rows.append((pair.family, size, others))
-        cells = " ".join(f"{n or '-':>18}" for n in others.values())
+        cells = " ".join(f"{n or '-':>10}" for n in others.values())
         print(
             f"{pair.name:24} {len(pair.new):7} {size:7} {plain:9} {took:5.1f} {cells}", flush=True
         )
@@ -73,7 +76,7 @@ def main() -> None:
 
 def _mean(rows, name):
     logs = [math.log(size / others[name]) for size, others in rows if others[name]]
-    return f"{math.exp(sum(logs) / len(logs)):18.3f}" if logs else f"{'-':>18}"
+    return f"{math.exp(sum(logs) / len(logs)):10.3f}" if logs else f"{'-':>10}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The patch tools beside ours: bytes of the smallest patch that each of them makes.
 
-A tool that is not installed gives None. detools includes HDiffPatch's matcher ("hdiffpatch").
+A tool that is not installed gives None. detools includes HDiffPatch's matcher ("hdiffpatch");
+HPatchLite is HDiffPatch for small devices, packed with tinyuz: its command hdiffi is built from
+its source, https://github.com/sisong/HPatchLite (make LZMA=0 ZLIB=0 is enough).
 """
 
 import io
@@ -71,13 +73,39 @@ def xdelta(old: bytes, new: bytes) -> int | None:
     """xdelta3 -9, the command (Debian package xdelta3; the module on PyPI fails since 3.10)."""
     if shutil.which("xdelta3") is None:
         return None
+    return _command(old, new, "xdelta3", "-f", "-e", "-9", "-S", "djw", "-A", "-s")
+
+
+def hpatchlite(old: bytes, new: bytes) -> int | None:
+    """HPatchLite with tinyuz, the best of its dictionaries and match scores."""
+    if shutil.which("hdiffi") is None:
+        return None
+    return min(
+        _command(old, new, "hdiffi", "-f", f"-m-{score}", f"-c-tuz-{size}")
+        for size in ("4k", "32k", "1m")
+        for score in (0, 1, 3, 6)
+    )
+
+
+def hpatchlite_in_place(old: bytes, new: bytes, spare: int) -> int | None:
+    """The same in place, with so many bytes of memory beside the image."""
+    if shutil.which("hdiffi") is None:
+        return None
+    return min(
+        _command(old, new, "hdiffi", "-f", f"-inplace-{spare}", f"-m-{score}", f"-c-tuz-{size}")
+        for size in ("4k", "32k")
+        for score in (1, 6)
+    )
+
+
+def _command(old, new, *words):
+    """Bytes that a command makes whose last arguments are old, new and the patch."""
     with tempfile.TemporaryDirectory() as name:
         paths = [os.path.join(name, n) for n in ("old", "new", "patch")]
         for path, data in zip(paths, (old, new), strict=False):
             with open(path, "wb") as f:
                 f.write(data)
-        command = ["xdelta3", "-e", "-9", "-S", "djw", "-A", "-s", *paths]
-        subprocess.run(command, check=True)
+        subprocess.run([*words, *paths], check=True, stdout=subprocess.DEVNULL)
         return os.path.getsize(paths[2])
 
 
