@@ -14,7 +14,8 @@ from .stream import BlockPlan
 from .varints import varint
 
 RANGES = 512  # at the most: 8 bytes of RAM each on the device
-_JOIN = 8  # bytes between ranges that cost less than another range
+_JOIN = 8  # bytes between ranges that cost less than another range, and
+_JOIN_MOST = 256  # what they may take where there is room: flash to write, for 4 bytes of patch
 _WORTH = 12  # bytes lost that are worth a range
 
 
@@ -38,7 +39,7 @@ def needed(plans: Iterable[BlockPlan], block: int, spare: int = 0) -> list[Range
         written.add(p.index)
     join = _JOIN
     ranges = _joined(lost, join)
-    while len(ranges) > RANGES or len(ranges) > 1:
+    while len(ranges) > RANGES or join < _JOIN_MOST:
         join *= 2
         joined = _joined(lost, join)
         if len(ranges) <= RANGES and size(joined) > spare // block * block:
