@@ -3,9 +3,9 @@
     python bench/inplace.py [--cache FOLDER] [--family NAME] [--block BYTES] [--quick]
 
 Of each pair: the payload for an image with a place of its own, and in place with 0, 16 and 64 KB
-of spare flash: how much larger, ranges and bytes of the stash, sectors that are erased. Beside
-it detools in place (heatshrink, its best window) with the same spare flash. Needs what
-bench/delta.py needs. --quick: without detools.
+of spare flash: how much larger, bytes and ranges of the stash. Beside it in place, with as much
+beside the image: detools (heatshrink, its best window) and HPatchLite (if hdiffi is installed).
+Needs what bench/delta.py needs. --quick: without the others.
 """
 
 import argparse
@@ -43,10 +43,10 @@ def main() -> None:
     args = p.parse_args()
     print(
         f"blocks and sectors of {args.block}. In place with spare KB: payload, how much larger, "
-        "stash bytes/ranges; detools with the same spare\n"
+        "stash bytes/ranges; detools and HPatchLite with as much\n"
     )
     families: dict[str, list] = {}
-    ratios = []
+    ratios: dict[str, list[float]] = {"detools": [], "HPatchLite": []}
     for pair in pairs(args.cache):
         if args.family and pair.family != args.family:
             continue
@@ -56,14 +56,18 @@ def main() -> None:
         cells = []
         for spare, (size, writer) in zip(SPARES, rows, strict=True):
             kept = f"{stash.size(writer.stash)}/{len(writer.stash)}" if writer.stash else "-"
-            theirs = None
+            others = []
             if spare and not args.quick:
-                theirs = tools.detools_in_place(pair.old, pair.new, args.block, spare)
-            if theirs:
-                ratios.append((pair.family, size / theirs))
+                others = [
+                    tools.detools_in_place(pair.old, pair.new, args.block, spare),
+                    tools.hpatchlite_in_place(pair.old, pair.new, spare),
+                ]
+                for name, theirs in zip(ratios, others, strict=True):
+                    if theirs:
+                        ratios[name].append(size / theirs)
             cells.append(
                 f"{spare >> 10:2}: {size:6} {100 * size / plain - 100:+6.1f} % {kept:>9} "
-                f"{theirs or '':>6}"
+                + " ".join(f"{n or '-':>6}" for n in others)
             )
         families.setdefault(pair.family, []).append([s / plain - 1 for s, _ in rows])
         erased = len({p.index for p in rows[0][1].plans})
@@ -80,8 +84,9 @@ def main() -> None:
             for i, spare in enumerate(SPARES)
         )
         print(f"{family:9}", " ".join(medians))
-    if ratios:
-        print(f"ours / detools in place, median: {statistics.median(r for _, r in ratios):.3f}")
+    for name, found in ratios.items():
+        if found:
+            print(f"ours / {name} in place, median: {statistics.median(found):.3f}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ CODE = {
     "riscv": (code_images.riscv, RiscV, 0x42000000),
     "xtensa": (code_images.xtensa, Xtensa, 0x40200000),
 }
-# name: arguments of build.patch(); "turned" images exchange two parts, so that a stash pays
+# name: arguments of build.patch(); "turned" images exchange parts, so that a stash pays
 WAYS = {
     "slot-4096-w10": {"wbits": (10,)},
     "slot-256-w9": {"block": 256, "wbits": (9,), "restart": 600},
@@ -55,8 +55,13 @@ def images(name: str) -> tuple[bytes, bytes]:
 
 
 def turned(data: bytes) -> bytes:
-    """The image with two parts exchanged: each wants what the other overwrites."""
-    return data[5000:7500] + data[2500:5000] + data[:2500] + data[7500:]
+    """The image with parts of its halves exchanged, too far from each other to be kept as one:
+    each wants what the other overwrites."""
+    turned = bytearray(data)
+    for at in range(0, 3600, 600):
+        turned[at : at + 300] = data[at + 4000 : at + 4300]
+        turned[at + 4000 : at + 4300] = data[at : at + 300]
+    return bytes(turned)
 
 
 def packages():

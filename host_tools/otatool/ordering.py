@@ -10,10 +10,12 @@ import numpy as np
 
 from .covers import Segment
 
-_SWEEPS = 20
+_RUNS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # blocks that move together
+_BREAK = 8  # bytes that it costs where a block is no neighbour of the one before
+_NONE = -(1 << 30)  # no block's neighbour
 
 Blocks = Mapping[int, list[Segment]]
-Order = Callable[[Blocks, int], list[int]]
+Order = Callable[[Blocks, int, int], list[int]]  # blocks, bytes of a block, spare bytes
 
 
 def pieces(s: Segment, block: int) -> Iterator[tuple[int, int]]:
@@ -38,7 +40,7 @@ def _readers(blocks: Blocks, block: int) -> dict[int, dict[int, int]]:
     return readers
 
 
-def greedy(blocks: Blocks, block: int) -> list[int]:
+def greedy(blocks: Blocks, block: int, spare: int) -> list[int]:
     """Always the nearest block that nobody else still reads.
 
     If there is none, the one whose readers lose the fewest bytes.
@@ -71,51 +73,75 @@ def greedy(blocks: Blocks, block: int) -> list[int]:
 
 
 def settled(start: Order) -> Order:
-    """An order that begins as another and puts one block after the other where the fewest bytes
-    are lost, until none has a better place."""
-    return lambda blocks, block: _settled(start(blocks, block), blocks, block)
+    """An order that begins as another; runs of blocks move to where fewer bytes are lost than the
+    breaks in the order cost, until none has a better place."""
+    return lambda blocks, block, spare: _moved(start(blocks, block, spare), blocks, block, 0)
 
 
-def _settled(order, blocks, block):
-    readers = _readers(blocks, block)
-    if not any(readers.values()):
-        return order
-    number = {i: n for n, i in enumerate(blocks)}
+def eased(start: Order) -> Order:
+    """The same, only until spare bytes hold what is lost."""
+    return lambda blocks, block, spare: _moved(start(blocks, block, spare), blocks, block, spare)
+
+
+def _moved(order, blocks, block, enough):
+    number = {i: n for n, i in enumerate(order)}
     # lost[a, b]: what b loses if a is written before it.
     lost = np.zeros((len(order), len(order)), np.int64)
-    for source, by in readers.items():
+    for source, by in _readers(blocks, block).items():
         for reader, n in by.items():
             lost[number[source], number[reader]] = n
-    turn = np.array([number[i] for i in order])
-    for _ in range(_SWEEPS):
-        moved = False
-        for b in range(len(order)):
-            at = int(np.flatnonzero(turn == b)[0])
-            others = np.delete(turn, at)
-            # Cost of b at each place: those before it take from it, it takes from those behind.
-            before = np.append(0, np.cumsum(lost[others, b]))
-            behind = np.append(np.cumsum(lost[b, others][::-1])[::-1], 0)
-            cost = before + behind
-            place = int(cost.argmin())
-            if cost[place] < cost[at]:
-                turn = np.insert(others, place, b)
-                moved = True
-        if not moved:
+    turn, index = np.arange(len(order)), np.array(order)
+    left = int(np.triu(lost).sum())
+    while left > enough:
+        gain, saved, start, end, to = max(_moves(lost[np.ix_(turn, turn)], index[turn]))
+        if gain <= 0:
             break
-    names = list(blocks)
-    return [names[n] for n in turn.tolist()]
+        left -= saved
+        run, others = turn[start:end], np.delete(turn, np.s_[start:end])
+        turn = np.insert(others, to if to < start else to - len(run), run)
+    return index[turn].tolist()
 
 
-def ascending(blocks: Blocks, block: int) -> list[int]:
+def _moves(lost, order):
+    """(gain, bytes that are saved, start, end, to) of the best move of runs of each length: blocks
+    start .. end - 1 go in front of the one that is at `to` now."""
+    count = len(lost)
+    # What is saved by having a column's block in front of a row's; sums from the corner on make
+    # every move a difference of four.
+    sums = np.zeros((count + 1, count + 1), np.int64)
+    sums[1:, 1:] = (lost - lost.T).cumsum(0).cumsum(1)
+    # What is in front of, and behind, each gap of the order.
+    front, behind = np.append(_NONE, order), np.append(order, -_NONE)
+    to = np.arange(count + 1)
+    for length in _RUNS:
+        start = np.arange(count - length + 1)
+        if not len(start):
+            break
+        end = start + length
+        first, last = behind[start][:, None], front[end][:, None]
+        saved = sums[end] - sums[start] + sums[start, end][:, None]
+        gain = saved - _broken(front, first) - _broken(last, behind) + _broken(front, behind)
+        gain -= _broken(front[start], behind[end])[:, None]
+        gain += _broken(front[start][:, None], first) + _broken(last, behind[end][:, None])
+        gain[(to >= start[:, None]) & (to <= end[:, None]) | (saved <= 0)] = 0
+        i, p = divmod(int(gain.argmax()), count + 1)
+        yield int(gain[i, p]), int(saved[i, p]), i, i + length, p
+
+
+def _broken(a, b):
+    """What it costs to have block b behind block a, in bytes."""
+    return _BREAK * (abs(b - a) != 1)
+
+
+def ascending(blocks: Blocks, block: int, spare: int) -> list[int]:
     """From the first block to the last."""
     return sorted(blocks)
 
 
-def descending(blocks: Blocks, block: int) -> list[int]:
+def descending(blocks: Blocks, block: int, spare: int) -> list[int]:
     """From the last block to the first: nothing is lost when everything moves up."""
     return sorted(blocks, reverse=True)
 
 
-ORDERS = (
-    greedy, ascending, descending, settled(greedy), settled(ascending), settled(descending)
-)  # fmt: skip
+_PLAIN = greedy, ascending, descending
+ORDERS = (*_PLAIN, *map(eased, _PLAIN), *map(settled, _PLAIN))

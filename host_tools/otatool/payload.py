@@ -25,8 +25,9 @@ class PatchWriter:
     """Serialises block plans (encoding 1), in write order.
 
     plans: from delta.plan(), made with the same images, block, order, filter and spare. `count`:
-    blocks; `meta_max`: bytes, the longest metadata of a block or the longest table. `stash`:
-    what the old image loses before a later block wants it.
+    blocks; `meta_max`: bytes, the longest metadata of a block or the longest table, for good
+    once all blocks were asked for. `stash`: what the old image loses before a later block wants
+    it.
     """
 
     def __init__(
@@ -54,13 +55,10 @@ class PatchWriter:
         self._moved = filter.table.pack() if filter else b""
         self._kept = stash.pack(self.stash) if self.stash else b""
         self.meta_max = max(0, len(self._moved) - 4, len(self._kept) - 4)
-        # Where restarts will be is not known yet, so each block is measured both ways.
         state = State()
         for p in plans:
-            parts, after = serialise(p, source, new, ordered, state)
-            again, _ = serialise(p, source, new, ordered, State())
-            self.meta_max = max(self.meta_max, parts.meta_size, again.meta_size)
-            state = after
+            parts, state = serialise(p, source, new, ordered, state)
+            self.meta_max = max(self.meta_max, parts.meta_size)
 
     def restart(self) -> None:
         """The next block asked for starts a restart chunk: it builds on nothing before."""
@@ -79,6 +77,8 @@ class PatchWriter:
         parts, self._states[i + 1] = serialise(
             self.plans[i], self.source, self._new, self._ordered, self._states[i]
         )
+        # Behind a restart a block may take some bytes more.
+        self.meta_max = max(self.meta_max, parts.meta_size)
         return (self.front(i) if i == self._start else b"") + parts.data
 
     def index(self, i: int) -> int:

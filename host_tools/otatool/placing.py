@@ -15,6 +15,7 @@ from .pointers import Filter
 from .stream import BlockPlan, Source, State, cut, serialise
 
 META_BOUND = 3072  # bytes of metadata in a block: what a device keeps for it
+_SECTOR = 4  # bytes of payload that a block of stash must save: it is erased and programmed
 
 
 def in_turn(
@@ -60,14 +61,14 @@ def in_place(
     tried: list[list[int]] = []
     best, size = None, 0
     for order in ORDERS:
-        blocks = order(changed, block)
+        blocks = order(changed, block, spare)
         if blocks in tried:
             continue
         tried.append(blocks)
         kept = stash.kept([plans[i] for i in blocks], block, spare)
         bounded = [_bounded(p, source, new, True) for p in kept]
         writer = PatchWriter(bounded, old, new, block, True, filter, spare)
-        now = deflated_size(writer)
+        now = deflated_size(writer) + _SECTOR * -(-stash.size(writer.stash) // block)
         if best is None or now < size:
             best, size = writer, now
     assert best is not None
@@ -78,9 +79,10 @@ def _bounded(p, source, new, ordered):
     """The plan with its metadata inside META_BOUND: the worst copies become literals."""
     while True:
         # What a state can add is less than the room kept here: changes are written from where
-        # they are shortest.
-        parts, _ = serialise(p, source, new, ordered, State())
-        if parts.meta_size + 32 <= META_BOUND:
+        # they are shortest. Described from its end on, a block may take another amount.
+        ways = (State(), State(p.index + 2)) if ordered else (State(),)
+        size = max(serialise(p, source, new, ordered, s)[0].meta_size for s in ways)
+        if size + 32 <= META_BOUND:
             return p
         copies = [s for s in p.segments if s.old is not None]
         worst = max(copies, key=lambda s: _copy_meta(s, source, new) / s.length)

@@ -297,39 +297,46 @@ class _Reader:
             index += signed(self._number(control))
         if not 0 <= index < -(-h.image_size // h.block_size) or index in self.segments:
             raise VerifyError("patch", index)
+        down = index + 1 < self._next
         self._next = index + 1
         start = index * h.block_size
         end = min(start + h.block_size, h.image_size)
         self._mark(begin, start, HEADS)
         self.counts[HEADS] += 1
-        self.segments[index] = found = list(self._operations(start, end, control))
+        found = list(self._operations(start, end, control, down))
+        self.segments[index] = found[::-1] if down else found
         self._corrections(start, end, gaps, values)
         for s in found:
             if s.old is None:
                 self._each(self._at, s.new, s.length, LITERALS)
                 self._take(s.length)
 
-    def _operations(self, place: int, end: int, control: int) -> Iterator[Segment]:
-        """The segments of a block; control: where its operations end."""
-        while place < end:
+    def _operations(self, start: int, end: int, control: int, down: bool) -> Iterator[Segment]:
+        """The segments of a block as they come; control: where its operations end; down: they
+        come from the last to the first."""
+        while start < end:
             begin = self._at
             op = self._number(control) if begin < control else 1  # a copy of what is missing
-            kind, n = op & 3, op >> 2 or end - place
+            kind, n = op & 3, op >> 2 or end - start
+            place = end - n if down else start
             if kind > 1:
                 diagonal = self._diagonal if kind == 2 else self._home
                 self._diagonal = diagonal + signed(self._number(control))
             if kind and n >= HOME:
                 self._home = self._diagonal
             source = place + self._diagonal
-            if n > end - place or (kind and not 0 <= source <= self._h.base_size - n):
+            if n > end - start or (kind and not 0 <= source <= self._h.base_size - n):
                 raise VerifyError("patch", place)
             purpose = COPIES if kind else LITERALS
             self._mark(begin, place, purpose)
             self.counts[purpose] += 1
             yield Segment(place, n, source if kind else None)
-            place += n
+            if down:
+                end -= n
+            else:
+                start += n
         if self._at != control:
-            raise VerifyError("patch", place)
+            raise VerifyError("patch", start)
 
     def _corrections(self, place: int, end: int, gaps: int, values: int) -> None:
         value = self._at + gaps

@@ -39,10 +39,12 @@ def needed(plans: Iterable[BlockPlan], block: int, spare: int = 0) -> list[Range
         written.add(p.index)
     join = _JOIN
     ranges = _joined(lost, join)
-    while len(ranges) > RANGES or join < _JOIN_MOST:
+    while len(ranges) > 1:
         join *= 2
         joined = _joined(lost, join)
-        if len(ranges) <= RANGES and size(joined) > spare // block * block:
+        # What is left of the last block of stash is erased in any case.
+        room = spare if join <= _JOIN_MOST else min(spare, size(ranges) + -size(ranges) % block)
+        if len(ranges) <= RANGES and size(joined) > room // block * block:
             break
         ranges = joined
     return ranges

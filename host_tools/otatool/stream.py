@@ -37,7 +37,7 @@ class Contents(NamedTuple):
 
     gaps: bytes
     values: bytes
-    literals: bytes
+    literals: list[bytes]
 
 
 class Parts(NamedTuple):
@@ -76,8 +76,8 @@ class BlockPlan:
         if not self._contents or any(map(operator.is_not, asked, self._contents)):
             runs, values = corrections(self.segments, source, new)
             gaps = b"".join(gap(*r) for r in runs)
-            literals = (new[s.new : s.new + s.length] for s in self.segments if s.old is None)
-            self._contents = *asked, Contents(gaps, values, b"".join(literals))
+            literals = [new[s.new : s.new + s.length] for s in self.segments if s.old is None]
+            self._contents = *asked, Contents(gaps, values, literals)
         return self._contents[-1]
 
 
@@ -115,16 +115,17 @@ def cut(segments: Iterable[Segment], size: int, block: int) -> list[BlockPlan]:
 
 
 def operations(
-    segments: Sequence[Segment], diagonal: int, home: int
+    segments: Sequence[Segment], diagonal: int, home: int, down: bool = False
 ) -> tuple[list[Operation], int, int]:
     """(one operation for each segment of a block, diagonal, home after it).
 
-    The code of the last one is empty where it is what comes without any.
+    down: the block lies below the last one, so its segments come from the last to the first.
+    The code of the last operation is empty where it is what comes without any.
     """
-    end = segments[-1].new + segments[-1].length
     out = []
-    for s in segments:
-        length = 0 if s.new + s.length == end else s.length
+    last = segments[0] if down else segments[-1]
+    for s in reversed(segments) if down else segments:
+        length = 0 if s is last else s.length
         if s.old is None:
             out.append(Operation(varint(length << 2), None))
             continue
@@ -173,8 +174,10 @@ def serialise(
     plan: BlockPlan, source: Source, new: bytes, ordered: bool, state: State
 ) -> tuple[Parts, State]:
     """(the sections of one block, the state after it)."""
-    done, diagonal, home = operations(plan.segments, state.diagonal, state.home)
+    down = ordered and plan.index + 1 < state.following
+    done, diagonal, home = operations(plan.segments, state.diagonal, state.home, down)
     index = varint(zigzag(plan.index - state.following)) if ordered else b""
     control = index + b"".join(o.code for o in done)
-    parts = Parts(control, *plan.contents(source, new))
+    gaps, values, literals = plan.contents(source, new)
+    parts = Parts(control, gaps, values, b"".join(literals[::-1] if down else literals))
     return parts, State(plan.index + 1, diagonal, home)

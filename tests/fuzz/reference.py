@@ -87,6 +87,7 @@ class Decoder:
 
     def _restart(self, index=0):
         self.index, self.diagonal, self.home = index, 0, 0
+        self.last = index - 1
 
     def _table(self, stream):
         count, length = struct.unpack("<HH", stream.take(4))
@@ -145,10 +146,13 @@ class Decoder:
             raise Refused("patch")
         if self.ordered and index in self.written:
             raise Refused("order")
+        # Below the block before, this one is described from its end on.
+        backwards = index < self.last
+        self.last = index
         self.index += 1
         start = index * self.block
         size = min(self.block, self.image - start)
-        out = bytearray()
+        out = b""
         while len(out) < size:
             kind, n = 1, 0
             if control.data:
@@ -159,7 +163,7 @@ class Decoder:
                 raise Refused("patch")
             n = n or missing
             if kind == 0:
-                out += stream.take(n)
+                out = stream.take(n) + out if backwards else out + stream.take(n)
                 continue
             if kind == 2:
                 self.diagonal += control.signed()
@@ -167,9 +171,13 @@ class Decoder:
                 self.diagonal = self.home + control.signed()
             if n >= 64:
                 self.home = self.diagonal
-            out += self._copy(start + len(out), n)
+            if backwards:
+                out = self._copy(start + missing - n, n) + out
+            else:
+                out += self._copy(start + len(out), n)
         if control.data:
             raise Refused("patch")
+        out = bytearray(out)
         self._correct(out, Numbers(gaps), values)
         self.written.add(index)
         return index, bytes(out)

@@ -16,6 +16,7 @@ KINDS = tuple(range(1, fmt._KINDS + 1))  # of pointers
 VECTORS = ("patch", "in_place", "thumb", "thumb_in_place")  # of tests/vectors/delta
 _WORDY = 12  # one number in so many takes more bytes than it needs
 _LIMIT = 0x80000000
+_HIGHEST = fmt._ADDRESS  # of addresses
 
 
 class Maker:
@@ -73,9 +74,9 @@ class Maker:
         """Field and table of a filter."""
         c = self.c
         kind = c.pick(KINDS)
-        base = c.pick((0, 0x20000000, 4096, _LIMIT - len(old), 0x08000000, 0x420000))
-        low = c.pick((0x20000000, 0, _LIMIT, base))
-        high = c.pick((low, min(_LIMIT, low + 4096), _LIMIT))
+        base = c.pick((0, 0x20000000, 4096, _HIGHEST - len(old), 0x08000000, 0x420000))
+        low = c.pick((0x20000000, 0, _HIGHEST, base))
+        high = c.pick((low, min(_HIGHEST, low + 4096), _HIGHEST))
         steps = []
         last = 0
         for i in range(c.below(200) if c.rarely(20) else c.below(6)):
@@ -220,11 +221,12 @@ class Maker:
             if self.wreck(25):
                 to = c.pick((-1, -(-self.image // self.block), 1 << 30, -(1 << 31), index - 1))
             control += self.signed(max(-(1 << 31), min(to - self.next, (1 << 31) - 1)))
+        down = self.ordered and index + 1 < self.next  # from its end on
         self.next = index + 1
-        place = 0
-        while place < length:
-            left = length - place
+        left = length
+        while left:
             n = min(left, c.pick((left, 1 + c.below(left), 1, 4, 64, 63)))
+            place = left - n if down else length - left
             if n == left and self._valid(start + place, n, self.diagonal) and c.below(2):
                 # No operation: all that is missing comes along the diagonal.
                 if n >= 64:
@@ -241,7 +243,7 @@ class Maker:
                 control += self._copy(coded, diagonal)
                 if n >= 64:
                     self.home = diagonal
-            place += n
+            left -= n
         if self.wreck(25):
             control += c.pick((b"\0", b"\1", b"\x80", b"\2\0"))
         gaps, values = self._corrections(length)

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+import code_images
 import pytest
-from make_delta_vectors import calls
 from otatool.demo import application
 from otatool.pointers import Table
 from otatool.pointers.thumb import Thumb
@@ -23,7 +23,7 @@ def demo():
 
 def firmware():
     """Code with pointers that follow what was put in, and two parts that changed places."""
-    old = calls(21, 60000, 0)
+    old = code_images.thumb(21, 60000, 0)
     f = Thumb(0, len(old))
     f.table = Table(np.array([20000]), np.array([52]))
     new = f.predict(old[:20000], 0, 0) + bytes(52) + f.predict(old[20000:], 20000, 20052)

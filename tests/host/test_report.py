@@ -8,19 +8,19 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import code_images
 import images
 import numpy as np
 import packer
 import pytest
-from make_delta_vectors import calls
 from otatool import build, cli, diff, image, picture, report, show
 from otatool.covers import Segment
 from otatool.errors import ToolError
+from otatool.pointers.thumb import Thumb
 from test_delta_encoder import firmware, relinked
-from test_pointer_filter import moved
 
 CODE = firmware(5, 30000)
-THUMB = calls(3, 40000, 0)
+THUMB = code_images.thumb(3, 40000, 0)
 TEXT = images.image(1, 20000)
 
 
@@ -44,7 +44,7 @@ PAIRS = {
     "moved": (CODE, CODE[:3000] + bytes(range(200)) + CODE[3000:], {}),
     "corrected": (CODE, relinked(CODE), {}),
     "text": (TEXT, images.image(2, 20000), {"sector": 1024}),
-    "thumb": (THUMB, moved(THUMB, 0, 9000, 52), {}),
+    "thumb": (THUMB, code_images.moved(Thumb, THUMB, 0, 9000, 52), {}),
     "nothing alike": (CODE, random.Random(1).randbytes(20000), {}),
     "shorter": (CODE, CODE[:10000], {}),
     "one byte": (b"a", b"b", {}),

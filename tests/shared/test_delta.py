@@ -277,6 +277,32 @@ class TestOrdered(unittest.TestCase):
         got = run(patch(64, True, bytearray(1)), stream, 4)
         self.assertEqual([i for i, _ in got], [2, 1, 3, 0])
 
+    def test_a_block_below_the_last_one_comes_from_its_end_on(self):
+        # Block 1 copies its last 5 bytes, then come literals, in front of them what is missing.
+        first = block(index(2) + copy(3, -4) + copy(0, -2))
+        below = copy(5) + literal(4) + literal(3) + copy(0, 3)
+        stream = first + block(index(-2) + below, b"abcdxyz")
+        got = run(patch(64, True, bytearray(1)), stream, 2)
+        self.assertEqual(got[0], (2, BASE[28:31] + BASE[29:42]))
+        self.assertEqual(got[1], (1, BASE[13:17] + b"xyzabcd" + BASE[21:26]))
+
+    def test_what_is_missing_of_a_block_below_is_at_its_start(self):
+        # Corrections count from the start of a block, whichever way its operations go.
+        first = block(index(1) + literal(), b"q" * 16)
+        stream = first + block(index(-2) + literal(6), b"behind", b"\x02", b"\x05")
+        got = run(patch(64, True, bytearray(1)), stream, 2)
+        self.assertEqual(got[1], (0, BASE[:1] + bytes((BASE[1] + 5,)) + BASE[2:10] + b"behind"))
+
+    def test_a_short_last_block_goes_either_way(self):
+        first = block(index(3) + literal(2) + copy(0, -8), b"zz")
+        got = run(patch(54, True, bytearray(1)), first + block(index(-2) + copy(2) + literal(),
+                  b"fourteen bytes"), 2)  # fmt: skip
+        self.assertEqual(got[0], (3, b"zz" + BASE[42:46]))
+        self.assertEqual(got[1], (2, b"fourteen bytes" + BASE[38:40]))
+        # A restart forgets what the last block was.
+        got = run(patch(54, True, bytearray(1)), block(index(2) + literal(2) + copy(0), b"zz"))
+        self.assertEqual(got, [(2, b"zz" + BASE[34:48])])
+
     def test_restart_counts_from_the_start_whatever_the_step(self):
         got = run(patch(64, True), block(index(3) + copy(0, 0)), 1, 17)
         self.assertEqual(got, [(3, BASE[48:])])

@@ -82,7 +82,8 @@ class TestStash(unittest.TestCase):
 
 
 class TestPatch(unittest.TestCase):
-    """Blocks of 16 bytes; block 1 is written first, then block 0, which wants some of it."""
+    """Blocks of 16 bytes; block 1 is written first, then block 0, which wants some of it and
+    comes from its end on."""
 
     def decoded(self, second, start=20):
         old = bytearray(OLD)
@@ -100,14 +101,14 @@ class TestPatch(unittest.TestCase):
         return bytes(out)
 
     def test_overwritten_bytes_come_from_the_stash(self):
-        self.assertEqual(self.decoded(copy(10, 20) + literal())[:10], OLD[20:30])
+        self.assertEqual(self.decoded(copy(10, 14) + literal())[6:], OLD[20:30])
 
     def test_a_copy_of_both(self):
         # Four bytes of block 0 itself, ten of block 1; and of block 1 and block 2.
-        self.assertEqual(self.decoded(copy(14, 12) + literal(), 16)[:14], OLD[12:26])
-        self.assertEqual(self.decoded(copy(12, 22) + literal(), 22)[:12], OLD[22:34])
+        self.assertEqual(self.decoded(copy(14, 10) + literal(), 16)[2:], OLD[12:26])
+        self.assertEqual(self.decoded(copy(12, 18) + literal(), 22)[4:], OLD[22:34])
         with self.assertRaises(VerifyError) as cm:
-            self.decoded(copy(10, 21) + literal())
+            self.decoded(copy(10, 15) + literal())
         self.assertEqual(cm.exception.reason, "order")
 
     def test_the_table_comes_once(self):

@@ -131,6 +131,8 @@ class Patch:
         if self._ordered:
             at, step = varint(self._meta, 0, control)
             index += signed(step)
+        # Below the last block a block is described from its end on: as the last one began.
+        self._down = index + 1 < self._next
         if not 0 <= index < self._count:
             raise VerifyError("patch", index)
         self._next = index + 1
@@ -142,9 +144,11 @@ class Patch:
         start = index * self._block_size
         diagonal = self._diagonal
         home = self._home
-        place = literals = 0
-        while place < length:
-            n = length - place
+        down = self._down
+        literals = 0
+        left = length
+        while left:
+            n = left
             kind = 1
             if at < end:
                 op = meta[at]
@@ -154,14 +158,15 @@ class Patch:
                 kind = op & 3
                 op >>= 2
                 if op > n:
-                    raise VerifyError("patch", index, place)
+                    raise VerifyError("patch", index, left)
                 n = op or n
+            left -= n
+            place = left if down else length - left - n
             if not kind:
                 if out is None:
                     literals += n
                 else:
                     inflater.readinto(out[place : place + n])
-                place += n
                 continue
             if kind > 1:
                 at, change = varint(meta, at, end)
@@ -175,9 +180,8 @@ class Patch:
                 self._read(source, out[place : place + n])
                 if self._pointers:
                     self._pointers.apply(out, place, n, source, start + place)
-            place += n
         if at != end:
-            raise VerifyError("patch", index, place)
+            raise VerifyError("patch", index, at)
         self._diagonal = diagonal
         self._home = home
         if literals:
