@@ -35,15 +35,19 @@ def literal(length=0):
     return varint(length << 2)
 
 
-def index(step):
-    """Where an ordered block goes: 0 is the one after the last one."""
-    return varint(zigzag(step))
-
-
 def block(control, literals=b"", gaps=b"", values=b"", lengths=None):
     """The stream of a block; lengths: a false head."""
     lengths = lengths or (len(control), len(gaps), len(values))
     return b"".join([varint(n) for n in lengths]) + control + gaps + values + literals
+
+
+def placed(step, control=b"", literals=b"", gaps=b"", values=b""):
+    """The stream of an ordered block. step: where it goes, 0 is the one after the last one; None:
+    not told, it goes on as the last one went."""
+    if step is not None:
+        control = varint(zigzag(step)) + control
+    told = len(control) << 1 | (step is not None)
+    return block(control, literals, gaps, values, (told, len(gaps), len(values)))
 
 
 class Plain:

@@ -133,7 +133,8 @@ class Package:
         control = b"" if jump is None else varint(zigzag(jump))
         control += b"" if new == old else b"\0"
         self.meta_max = max(self.meta_max, len(control))
-        return varint(len(control)) + b"\0\0" + control + (b"" if new == old else new)
+        told = len(control) if jump is None else len(control) << 1 | 1
+        return varint(told) + b"\0\0" + control + (b"" if new == old else new)
 
     def set(self, kind, value):
         """Replace a field, or add it."""

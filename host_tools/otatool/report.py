@@ -277,6 +277,7 @@ class _Reader:
         self._stream = stream
         self._at = 0
         self._next = self._diagonal = self._home = 0
+        self._down = False
 
     def block(self, step: int, restart: bool) -> None:
         """Read block number step in write order. Raises VerifyError "patch"."""
@@ -284,6 +285,7 @@ class _Reader:
         if restart:
             self._next = 0 if h.ordered else step
             self._diagonal = self._home = 0
+            self._down = False
             for table in (h.pointers, h.stash if step == 0 else None):
                 if table:
                     entries, length = struct.unpack("<HH", self._take(4))
@@ -291,13 +293,14 @@ class _Reader:
                     self.counts[TABLE] += entries
         begin = self._at
         control, gaps, values = (self._number(len(self._stream)) for _ in range(3))
-        control += self._at
-        index = self._next
-        if h.ordered:
-            index += signed(self._number(control))
+        told = h.ordered and control & 1
+        control = self._at + (control >> 1 if h.ordered else control)
+        index = self._next - 2 * self._down
+        if told:
+            index = self._next + signed(self._number(control))
         if not 0 <= index < -(-h.image_size // h.block_size) or index in self.segments:
             raise VerifyError("patch", index)
-        down = index + 1 < self._next
+        down = self._down = index + 1 < self._next
         self._next = index + 1
         start = index * h.block_size
         end = min(start + h.block_size, h.image_size)

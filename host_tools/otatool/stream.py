@@ -16,12 +16,13 @@ HOME = 64  # bytes, the shortest copy whose diagonal becomes home
 
 
 class State(NamedTuple):
-    """What goes on from block to block. following: the index that comes next if blocks are in
-    turn; diagonal: of the last copy; home: of the last copy of HOME bytes or more."""
+    """What goes on from block to block. following: the index behind the last one; diagonal: of
+    the last copy; home: of the last copy of HOME bytes or more; down: blocks descend."""
 
     following: int = 0
     diagonal: int = 0
     home: int = 0
+    down: bool = False
 
 
 class Operation(NamedTuple):
@@ -41,8 +42,9 @@ class Contents(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The sections of a block."""
+    """The sections of a block. told: the length of control as it is written."""
 
+    told: int
     control: bytes
     gaps: bytes
     values: bytes
@@ -56,8 +58,8 @@ class Parts(NamedTuple):
     @property
     def data(self) -> bytes:
         """The stream of the block."""
-        head = varint(len(self.control)) + varint(len(self.gaps)) + varint(len(self.values))
-        return b"".join((head, *self))
+        head = varint(self.told) + varint(len(self.gaps)) + varint(len(self.values))
+        return b"".join((head, *self[1:]))
 
 
 @dataclass
@@ -176,8 +178,13 @@ def serialise(
     """(the sections of one block, the state after it)."""
     down = ordered and plan.index + 1 < state.following
     done, diagonal, home = operations(plan.segments, state.diagonal, state.home, down)
-    index = varint(zigzag(plan.index - state.following)) if ordered else b""
-    control = index + b"".join(o.code for o in done)
+    control = b"".join(o.code for o in done)
+    told = len(control)
+    if ordered:
+        goes_on = plan.index == state.following - 2 * state.down
+        if not goes_on:
+            control = varint(zigzag(plan.index - state.following)) + control
+        told = len(control) << 1 | (not goes_on)
     gaps, values, literals = plan.contents(source, new)
-    parts = Parts(control, gaps, values, b"".join(literals[::-1] if down else literals))
-    return parts, State(plan.index + 1, diagonal, home)
+    parts = Parts(told, control, gaps, values, b"".join(literals[::-1] if down else literals))
+    return parts, State(plan.index + 1, diagonal, home, down)

@@ -86,8 +86,8 @@ class Decoder:
                 raise Refused("chunk")
 
     def _restart(self, index=0):
-        self.index, self.diagonal, self.home = index, 0, 0
-        self.last = index - 1
+        self.diagonal = self.home = 0
+        self.last, self.step = index - 1, 1
 
     def _table(self, stream):
         count, length = struct.unpack("<HH", stream.take(4))
@@ -132,6 +132,8 @@ class Decoder:
             head += stream.take(1)
         numbers = Numbers(head)
         lengths = [numbers.next() for _ in range(3)]
+        if self.ordered:
+            lengths[0], self.named = divmod(lengths[0], 2)
         if sum(lengths) > self.room:
             raise Refused("patch")
         return [stream.take(n) for n in lengths]
@@ -139,17 +141,16 @@ class Decoder:
     def _block(self, stream):
         control, gaps, values = self._head(stream)
         control = Numbers(control)
-        if self.ordered:
-            self.index += control.signed()
-        index = self.index
+        index = self.last + self.step
+        if self.ordered and self.named:
+            index = self.last + 1 + control.signed()
         if not 0 <= index < self.count:
             raise Refused("patch")
         if self.ordered and index in self.written:
             raise Refused("order")
         # Below the block before, this one is described from its end on.
         backwards = index < self.last
-        self.last = index
-        self.index += 1
+        self.last, self.step = index, -1 if backwards else 1
         start = index * self.block
         size = min(self.block, self.image - start)
         out = b""

@@ -149,6 +149,7 @@ class Maker:
         todo = self._order(-(-image // block))
         parts = []
         self.next = self.diagonal = self.home = 0
+        self.down = False
         while todo:
             fresh = not parts or c.rarely(3)
             if self.wreck(40):
@@ -157,6 +158,7 @@ class Maker:
             group, todo = todo[:number], todo[number:]
             if fresh:
                 self.next, self.diagonal, self.home = group[0] if not ordered else 0, 0, 0
+                self.down = False
             body = head if fresh else b""
             body += first if not parts else b""
             body += b"".join([self._block(i) for i in group])
@@ -216,12 +218,13 @@ class Maker:
         start = index * self.block
         length = max(0, min(self.block, self.image - start))
         control = literals = b""
-        if self.ordered:
+        told = self.ordered and (index != self.next - 2 * self.down or c.rarely(8))
+        if told:
             to = index
             if self.wreck(25):
                 to = c.pick((-1, -(-self.image // self.block), 1 << 30, -(1 << 31), index - 1))
             control += self.signed(max(-(1 << 31), min(to - self.next, (1 << 31) - 1)))
-        down = self.ordered and index + 1 < self.next  # from its end on
+        down = self.down = self.ordered and index + 1 < self.next  # from its end on
         self.next = index + 1
         left = length
         while left:
@@ -249,10 +252,14 @@ class Maker:
         gaps, values = self._corrections(length)
         self.meta = max(self.meta, min(4096, len(control) + len(gaps) + len(values)))
         self.written.add(index)
-        return self._head(control, gaps, values) + control + gaps + values + literals
+        return self._head(control, gaps, values, told) + control + gaps + values + literals
 
-    def _head(self, control, gaps, values):
+    def _head(self, control, gaps, values, told):
         lengths = [len(control), len(gaps), len(values)]
+        if self.ordered:
+            lengths[0] = lengths[0] << 1 | told
+            if self.wreck(30):
+                lengths[0] ^= 1
         if self.wreck(25):
             i = self.c.below(3)
             lengths[i] = self.c.pick(
@@ -284,6 +291,7 @@ class Maker:
             lambda: self.size - n - new,
             lambda: -new,
             lambda: (c.pick(self.ranges)[0] if self.ranges else 0) - new,
+            lambda: (c.pick(self.ranges)[1] if self.ranges else 0) - n + c.below(2) - new,
         )
         if c.rarely(4):
             return None

@@ -3,7 +3,7 @@
 import unittest
 
 import vector_files
-from delta_stream import Base, Noise, Plain, block, copy, home, index, literal, varint
+from delta_stream import Base, Noise, Plain, block, copy, home, literal, placed, varint
 from ota.codec import Inflater
 from ota.delta.add import add
 from ota.delta.full import Full
@@ -271,91 +271,113 @@ class TestOrdered(unittest.TestCase):
 
     def test_index_counts_from_the_block_after_the_last(self):
         steps = (2, -2, 1, -4)
-        stream = b"".join(
-            [block(index(s) + literal(), bytes([i] * 16)) for i, s in enumerate(steps)]
-        )
+        stream = b"".join([placed(s, literal(), bytes([i] * 16)) for i, s in enumerate(steps)])
         got = run(patch(64, True, bytearray(1)), stream, 4)
         self.assertEqual([i for i, _ in got], [2, 1, 3, 0])
 
     def test_a_block_below_the_last_one_comes_from_its_end_on(self):
         # Block 1 copies its last 5 bytes, then come literals, in front of them what is missing.
-        first = block(index(2) + copy(3, -4) + copy(0, -2))
+        first = placed(2, copy(3, -4) + copy(0, -2))
         below = copy(5) + literal(4) + literal(3) + copy(0, 3)
-        stream = first + block(index(-2) + below, b"abcdxyz")
+        stream = first + placed(-2, below, b"abcdxyz")
         got = run(patch(64, True, bytearray(1)), stream, 2)
         self.assertEqual(got[0], (2, BASE[28:31] + BASE[29:42]))
         self.assertEqual(got[1], (1, BASE[13:17] + b"xyzabcd" + BASE[21:26]))
 
     def test_what_is_missing_of_a_block_below_is_at_its_start(self):
         # Corrections count from the start of a block, whichever way its operations go.
-        first = block(index(1) + literal(), b"q" * 16)
-        stream = first + block(index(-2) + literal(6), b"behind", b"\x02", b"\x05")
+        first = placed(1, literal(), b"q" * 16)
+        stream = first + placed(-2, literal(6), b"behind", b"\x02", b"\x05")
         got = run(patch(64, True, bytearray(1)), stream, 2)
         self.assertEqual(got[1], (0, BASE[:1] + bytes((BASE[1] + 5,)) + BASE[2:10] + b"behind"))
 
     def test_a_short_last_block_goes_either_way(self):
-        first = block(index(3) + literal(2) + copy(0, -8), b"zz")
-        got = run(patch(54, True, bytearray(1)), first + block(index(-2) + copy(2) + literal(),
+        first = placed(3, literal(2) + copy(0, -8), b"zz")
+        got = run(patch(54, True, bytearray(1)), first + placed(-2, copy(2) + literal(),
                   b"fourteen bytes"), 2)  # fmt: skip
         self.assertEqual(got[0], (3, b"zz" + BASE[42:46]))
         self.assertEqual(got[1], (2, b"fourteen bytes" + BASE[38:40]))
         # A restart forgets what the last block was.
-        got = run(patch(54, True, bytearray(1)), block(index(2) + literal(2) + copy(0), b"zz"))
+        got = run(patch(54, True, bytearray(1)), placed(2, literal(2) + copy(0), b"zz"))
         self.assertEqual(got, [(2, b"zz" + BASE[34:48])])
 
     def test_restart_counts_from_the_start_whatever_the_step(self):
-        got = run(patch(64, True), block(index(3) + copy(0, 0)), 1, 17)
+        got = run(patch(64, True), placed(3, copy(0, 0)), 1, 17)
         self.assertEqual(got, [(3, BASE[48:])])
 
     def test_change_of_diagonal_leaves_a_bit(self):
-        stream = block(index(0) + copy(4, 9) + copy(0, -4))
+        stream = placed(0, copy(4, 9) + copy(0, -4))
         self.assertEqual(run(patch(64, True), stream), [(0, BASE[9:13] + BASE[9:21])])
 
     def test_block_outside_the_image(self):
         for step in (-1, 4, 1 << 30, -(1 << 30)):
-            self.refused(block(index(step) + literal(), bytes(16)))
+            self.refused(placed(step, literal(), bytes(16)))
 
     def test_reserved_bits(self):
-        self.refused(block(b"\x01" + literal(), bytes(16)))
-        self.refused(block(index(0) + b"\x01" + b"\x01"))
+        self.refused(placed(None, b"\x01" + literal(), bytes(16)))
+        self.refused(placed(0, b"\x01" + b"\x01"))
 
-    def test_no_index(self):
-        self.refused(block(b"", bytes(16)))
+    def test_without_an_index_blocks_go_on_as_they_went(self):
+        stream = placed(None, copy(0, 1)) + placed(None)
+        self.assertEqual(run(patch(64, True), stream, 2), [(0, BASE[1:17]), (1, BASE[17:33])])
+        # Down from a block below the last one; up again from one above.
+        steps = (4, -3, None, 1, None, None)
+        stream = b"".join([placed(s, literal(), bytes([i] * 16)) for i, s in enumerate(steps)])
+        got = run(patch(96, True), stream, 6)
+        self.assertEqual([i for i, _ in got], [4, 2, 1, 3, 4, 5])
+
+    def test_nothing_before_the_first_and_behind_the_last(self):
+        self.refused(placed(1, literal(), bytes(16)) + placed(-2, literal(), bytes(16))
+                     + placed(None, literal(), bytes(16)), "patch", 3)  # fmt: skip
+        self.refused(placed(3, literal(), bytes(16)) + placed(None, literal(), bytes(16)),
+                     "patch", 2)  # fmt: skip
+
+    def test_restart_forgets_which_way_blocks_went(self):
+        decoder = patch(64, True)
+        out = bytearray(SIZE)
+        decoder.restart(0)
+        inflater = Plain(placed(3, copy(0)) + placed(-2))
+        self.assertEqual([decoder.block(inflater, memoryview(out))[0] for _ in "ab"], [3, 2])
+        decoder.restart(2)
+        self.assertEqual(decoder.block(Plain(placed(None)), memoryview(out)), (0, 16))
+
+    def test_index_without_a_byte(self):
+        self.refused(block(b"", lengths=(1, 0, 0)))
 
     def test_block_twice(self):
-        twice = block(index(1) + literal(), bytes(16)) + block(index(-1) + literal(), bytes(16))
+        twice = placed(1, literal(), bytes(16)) + placed(-1, literal(), bytes(16))
         self.refused(twice, "order", 2, bytearray(1))
 
     def test_copy_out_of_an_overwritten_block(self):
-        first = block(index(1) + literal(), bytes(16))
+        first = placed(1, literal(), bytes(16))
         for change in (17 - 32, 1 - 32, 31 - 32, 16 - 32):
             with self.subTest(change=change):
-                stream = first + block(index(0) + copy(0, change))
+                stream = first + placed(0, copy(0, change))
                 self.refused(stream, "order", 2, bytearray(1))
 
     def test_copy_beside_an_overwritten_block(self):
-        first = block(index(1) + literal(), bytes(16))
+        first = placed(1, literal(), bytes(16))
         for change in (-32, 0, 16):
-            stream = first + block(index(0) + copy(0, change))
+            stream = first + placed(0, copy(0, change))
             got = run(patch(64, True, bytearray(1)), stream, 2)
             self.assertEqual(got[1], (2, BASE[32 + change : 48 + change]))
 
     def test_block_reads_its_own_old_bytes(self):
-        got = run(patch(64, True, bytearray(1)), block(index(2) + copy(0, 0)))
+        got = run(patch(64, True, bytearray(1)), placed(2, copy(0, 0)))
         self.assertEqual(got, [(2, BASE[32:48])])
 
     def test_done_is_kept_and_obeyed(self):
         done = bytearray(1)
-        run(patch(64, True, done), block(index(2) + literal(), bytes(16)))
+        run(patch(64, True, done), placed(2, literal(), bytes(16)))
         self.assertEqual(done, bytearray(b"\x04"))
-        stream = block(index(0) + copy(0, 40))
+        stream = placed(0, copy(0, 40))
         self.refused(stream, "order", 1, bytearray(done))
-        self.refused(block(index(2) + literal(), bytes(16)), "order", 1, done)
+        self.refused(placed(2, literal(), bytes(16)), "order", 1, done)
 
     def test_old_bytes_behind_the_image_stay(self):
         # Image of two blocks, base of four: blocks 2 and 3 are nobody's place.
         decoder = patch(32, True, bytearray(b"\xfc"))
-        stream = block(index(0) + copy(0, 40))
+        stream = placed(0, copy(0, 40))
         self.assertEqual(run(decoder, stream), [(0, BASE[40:56])])
 
     def test_short_done_is_a_mistake(self):
@@ -364,18 +386,19 @@ class TestOrdered(unittest.TestCase):
 
     def test_refused_block_is_not_done(self):
         done = bytearray(1)
-        self.refused(block(index(1) + copy(0, 100)), "patch", 1, done)
+        self.refused(placed(1, copy(0, 100)), "patch", 1, done)
         self.assertEqual(done, bytearray(1))
 
 
 class TestSkip(unittest.TestCase):
     def test_skip_keeps_the_state_and_leaves_the_base_alone(self):
-        stream = block(
-            index(1) + copy(4, 5) + literal(7) + copy(0, -2),
+        stream = placed(
+            1,
+            copy(4, 5) + literal(7) + copy(0, -2),
             b"literal",
             varint(2),
             b"\x01",
-        ) + block(index(0) + literal(2) + copy(0, 0), b"ab")
+        ) + placed(0, literal(2) + copy(0, 0), b"ab")
         done = bytearray(1)
         decoder = patch(64, True, done)
         decoder.restart(0)
@@ -392,7 +415,7 @@ class TestSkip(unittest.TestCase):
         done = bytearray(b"\x02")
         decoder = patch(64, True, done)
         decoder.restart(0)
-        self.assertEqual(decoder.skip(Plain(block(index(1) + copy(0, 0)))), (1, 16))
+        self.assertEqual(decoder.skip(Plain(placed(1, copy(0, 0)))), (1, 16))
 
     def test_skip_refuses_what_is_malformed(self):
         for stream in (block(copy(0, 49)), block(copy(17)), block(copy(0) + b"\x00")):

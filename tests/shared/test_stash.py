@@ -3,7 +3,7 @@
 import struct
 import unittest
 
-from delta_stream import Base, Plain, block, copy, index, literal, varint
+from delta_stream import Base, Plain, copy, literal, placed, varint
 from ota import package as fmt
 from ota.delta.patch import Patch
 from ota.delta.stash import Stash
@@ -91,8 +91,8 @@ class TestPatch(unittest.TestCase):
         s = Stash(10, 1, 64, Base(OLD[start : start + 10]))
         decoder = Patch(Base(old), 64, 64, 16, 64, True, bytearray(1), None, s)
         decoder.restart(0)
-        stream = table(ranges) + block(index(1) + literal(), b"x" * 16)
-        inflater = Plain(stream + block(index(-2) + second, b"y" * 16))
+        stream = table(ranges) + placed(1, literal(), b"x" * 16)
+        inflater = Plain(stream + placed(-2, second, b"y" * 16))
         out = bytearray(16)
         decoder.block(inflater, memoryview(out))
         old[16:32] = out
@@ -115,7 +115,7 @@ class TestPatch(unittest.TestCase):
         s = Stash(10, 1, 64, Base(OLD[20:30]))
         decoder = Patch(Base(OLD), 64, 64, 16, 64, True, bytearray(1), None, s)
         out = bytearray(16)
-        for step, stream in ((0, table(((20, 10),)) + block(index(0))), (1, block(index(1)))):
+        for step, stream in ((0, table(((20, 10),)) + placed(0)), (1, placed(1))):
             decoder.restart(step)
             inflater = Plain(stream)
             self.assertEqual(decoder.block(inflater, memoryview(out))[0], step)

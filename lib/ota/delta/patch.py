@@ -60,6 +60,7 @@ class Patch:
         self._next = 0 if self._ordered else step
         # Tables come before the next block, that of the stash only before the very first.
         self._fresh = 1 if step else 2
+        self._down = False
         self._diagonal = self._home = 0
 
     def block(self, inflater, out):
@@ -69,8 +70,7 @@ class Patch:
         Raises VerifyError "patch" (malformed), "order" (a copy out of a block that is
         overwritten already, or a block that comes twice), "inflate"; FlashError of base.
         """
-        control, gaps, values = self._begin(inflater)
-        index, length, at = self._place(control)
+        index, length, at, control, gaps, values = self._begin(inflater)
         if self._is_done(index):
             raise VerifyError("order", index)
         self._compose(inflater, out, index, length, at, control)
@@ -86,14 +86,14 @@ class Patch:
         The base is not touched; the block is marked in done. Raises VerifyError "patch",
         "inflate".
         """
-        control, _, _ = self._begin(inflater)
-        index, length, at = self._place(control)
+        index, length, at, control, _, _ = self._begin(inflater)
         self._compose(inflater, None, index, length, at, control)
         self._mark(index)
         return index, length
 
     def _begin(self, inflater):
-        """Read tables and metadata; return where control, gaps and values end in it."""
+        """Read tables and metadata; return index and length of the block, where its operations
+        begin, and where control, gaps and values end."""
         if self._fresh:
             if self._pointers:
                 self._pointers.load(inflater, self._view)
@@ -116,27 +116,30 @@ class Patch:
         at, control = varint(head, 0, got)
         at, gaps = varint(head, at, got)
         at, values = varint(head, at, got)
+        told = 0
+        if self._ordered:
+            told = control & 1
+            control >>= 1
         gaps += control
         values += gaps
         if values > len(self._meta):
             raise VerifyError("patch", values)
         if values:
             inflater.readinto(self._view[:values])
-        return control, gaps, values
-
-    def _place(self, control):
-        """Index and length of the block, and where its operations begin."""
         index = self._next
         at = 0
-        if self._ordered:
+        if told:
             at, step = varint(self._meta, 0, control)
             index += signed(step)
+        elif self._down:
+            index -= 2
         # Below the last block a block is described from its end on: as the last one began.
         self._down = index + 1 < self._next
         if not 0 <= index < self._count:
             raise VerifyError("patch", index)
         self._next = index + 1
-        return index, min(self._block_size, self._image_size - index * self._block_size), at
+        length = min(self._block_size, self._image_size - index * self._block_size)
+        return index, length, at, control, gaps, values
 
     def _compose(self, inflater, out, index, length, at, end):
         """Run the operations in meta[at:end]; without out only follow them."""
