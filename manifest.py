@@ -65,7 +65,10 @@ GROUPS = {
         ("core",),
         ("adopt.py", "boot.py", "flash/mount.py", "settle.py", "trial.py", "verdict.py"),
     ),
-    "update": (("boot",), ("aio.py", "manifest.py", "transport/stream.py", "update.py")),
+    "update": (
+        ("boot",),
+        ("aio.py", "manifest.py", "schedule.py", "transport/stream.py", "update.py"),
+    ),
     "delta": (
         ("core",),
         (
@@ -100,6 +103,7 @@ GROUPS = {
     "http": (
         ("update",),
         (
+            "mirrors.py",
             "source/static.py",
             "transport/body.py",
             "transport/download.py",

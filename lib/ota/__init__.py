@@ -24,20 +24,32 @@ def check_and_update(progress=None, reset=False, url=None):
     """Ask the server for an update and install it; the next boot runs it.
 
     progress(stage, done, total): called on the way, bytes. reset: restart when ready.
-    url: of the manifest, by default config "url". Returns {"result": "none" or "ready", ...}.
+    url: of the manifest, or a list of mirrors, by default config "url". Returns {"result":
+    "none" or "ready", ...}.
     """
     from . import device, update
 
     return update.finish(device.get(), steps(url), progress, reset)
 
 
-def steps(url=None):
-    """The generator under check_and_update(), for a loop of your own (or ota.aio)."""
+def steps(url=None, **options):
+    """The generator under check_and_update(), for a loop of your own (or ota.aio).
+
+    options: of transport.http.get, besides those of config "http".
+    """
     from . import device, update
     from .source.static import Static
 
     d = device.get()
-    return update.run(d, Static(url or d.config["url"], update.options(d)), update.now())
+    url = url or d.config["url"]
+    for name, value in update.options(d).items():
+        options.setdefault(name, value)
+    if isinstance(url, str):
+        return update.run(d, Static(url, options), update.now())
+    from . import mirrors
+
+    spread = d.config.get("spread_mirrors") and d.device_id
+    return mirrors.run(d, mirrors.sources(url, options, spread), update.now())
 
 
 def install_url(url=None, reset=False, progress=None):

@@ -2,17 +2,60 @@
 
 import asyncio
 
-from . import steps
+from . import device, schedule, steps, update
+from .compat import const, random_bytes
+from .errors import OtaError
+
+_LONGEST_S = const(3600)  # of one sleep: the ticks of MicroPython go round in days
 
 
 async def check_and_update(progress=None, url=None, pause_ms=5):
     """As ota.check_and_update(), giving way at each step; pause_ms while there is nothing."""
-    work = steps(url)
+    feed = device.get().feed
+    # The loop waits for the network, not the steps.
+    work = steps(url, poll_ms=0)
+    try:
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as e:
+                return e.value
+            feed()
+            if step is not None and progress:
+                progress(*step)
+            await asyncio.sleep(0 if step is not None else pause_ms / 1000)
+    finally:
+        work.close()  # a task that is cancelled gives its connection back now
+
+
+async def watch(progress=None, url=None, failed=None):
+    """Ask for an update whenever config "poll" says, until one waits for a restart.
+
+    Returns what check_and_update() does then; the application restarts when it suits it.
+    failed(error): called with every OtaError; the next try comes after a growing pause.
+    """
+    poll = device.get().config.get("poll", {})
+    failures = 0
+    await _sleep(schedule.first_s(poll, random_bytes))
     while True:
+        closed = schedule.closed_s(poll, update.now(), random_bytes)
+        if closed:
+            await _sleep(closed)
+            continue
         try:
-            step = next(work)
-        except StopIteration as e:
-            return e.value
-        if step is not None and progress:
-            progress(*step)
-        await asyncio.sleep(0 if step is not None else pause_ms / 1000)
+            done = await check_and_update(progress, url)
+            if done["result"] == "ready":
+                return done
+            failures = 0
+        except OtaError as e:
+            failures += 1
+            if failed:
+                failed(e)
+        await _sleep(schedule.next_s(poll, random_bytes, failures))
+
+
+async def _sleep(seconds):
+    while seconds > 0:
+        part = min(seconds, _LONGEST_S)
+        await asyncio.sleep(part)
+        seconds -= part

@@ -64,6 +64,20 @@ class Device:
         return self.partitions.get(names[number])
 
     @property
+    def device_id(self) -> bytes:
+        """What tells this board from all others: config "device_id", or the chip's own; b"" if
+        it has neither."""
+        given = self.config.get("device_id")
+        if given:
+            return given.encode()
+        try:
+            import machine
+
+            return machine.unique_id()
+        except (ImportError, AttributeError):
+            return b""
+
+    @property
     def keys(self):
         """The trusted keys (crypto.Keys). Raises ValueError if one is malformed."""
         if self._keys is None:

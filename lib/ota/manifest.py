@@ -7,6 +7,7 @@ The signed bytes are everything before the first line that starts with "sig ". T
 re-serialised, and not parsed before a signature fits. docs/format.md section 2.
 """
 
+import hashlib
 import json
 from binascii import a2b_base64, b2a_base64, hexlify, unhexlify
 
@@ -19,6 +20,7 @@ _FORMAT = const(1)
 _MARK = b"\nsig "
 _SIGNATURES = const(4)
 _LIST = const(32)
+_EVERYONE = const(10000)
 _KNOWN = ("format", "product", "channel", "sequence", "issued", "expires", "critical", "releases")
 
 
@@ -76,9 +78,10 @@ def parse(data, keys) -> dict:
 def decide(m, device, record, now: int = 0):
     """The package this device takes, or None when there is nothing to do.
 
-    m: from parse(). device: has product, component, strategy. record: slots.Record.
+    m: from parse(). device: has product, component, strategy, device_id. record: slots.Record.
     now: seconds since 1970, 0 where the clock is not trusted. A patch that fits the running
-    image comes before a full package. Raises PolicyError "product", "sequence", "expired".
+    image comes before a full package. A release that rolls out to a share of the fleet is not
+    there for the others. Raises PolicyError "product", "sequence", "expired", "base".
     """
     if m["product"] != device.product:
         raise PolicyError("product")
@@ -93,7 +96,7 @@ def decide(m, device, record, now: int = 0):
         if v <= running or release["floor"] < record.floor:
             continue
         image = _find(release["images"], device.component)
-        if image and (best is None or v > best[0]):
+        if image and (best is None or v > best[0]) and takes_part(device.device_id, release):
             best = v, release, image
     if best is None:
         return None
@@ -123,6 +126,20 @@ def decide(m, device, record, now: int = 0):
     c.digest = chosen["digest"]
     c.delta = chosen["base"] is not None
     return c
+
+
+def takes_part(device_id: bytes, release) -> bool:
+    """True if a board is among those that a release rolls out to.
+
+    release: has version and rollout, the share of the fleet in ten-thousandths. Every version
+    draws anew, and a larger share has all of a smaller one. A board without a device_id (b"")
+    waits for the whole.
+    """
+    share = release["rollout"]
+    if share >= _EVERYONE or not device_id:
+        return share >= _EVERYONE
+    drawn = hashlib.sha256(release["version"].encode() + b"\0" + device_id).digest()
+    return int.from_bytes(drawn[:4], "big") * _EVERYONE >> 32 < share
 
 
 def _check(body, lines, keys):
@@ -159,6 +176,9 @@ def _release(r):
         raise ManifestError("field", "releases")
     version(_text(r, "version"))
     _integer(r, "floor")
+    r["rollout"] = _integer(r, "rollout", _EVERYONE)
+    if r["rollout"] > _EVERYONE:
+        raise ManifestError("field", "rollout")
     for image in _list(r, "images"):
         _sized(image, "images")
         _text(image, "target")

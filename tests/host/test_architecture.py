@@ -19,6 +19,8 @@ _MAX_HOST_LINES = 450
 LAYERS = (
     ("asyncio", ("aio",)),
     ("face", ("",)),
+    ("when to ask", ("schedule",)),
+    ("the way from several servers", ("mirrors",)),
     ("the way", ("update", "trial")),
     ("boot stage", ("boot",)),
     ("settling", ("settle",)),

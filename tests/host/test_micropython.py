@@ -21,6 +21,7 @@ _TIMEOUT_S = 600
 
 # Modules that the 32-bit build cannot run, and what it lacks.
 NOT_ON_WASM = {
+    "test_aio": "asyncio.run: that build has the loop of its browser",
     "test_flash": "os.getenv: the file driver is tested in a folder of the host",
 }
 

@@ -276,8 +276,9 @@ class _Device:
     product = PRODUCT
     component = "app"
 
-    def __init__(self, strategy):
+    def __init__(self, strategy, device_id=b""):
         self.strategy = strategy
+        self.device_id = device_id
 
 
 def _record(version="1.9.0", base=_OLD, sequence=5, floor=0):
@@ -307,6 +308,51 @@ _ALL = [_E_FULL, _E_OTHER, _E_DELTA, _E_PLACE]
 
 def _r(version, packages=_ALL, floor=0, target="app"):
     return release(version, _NEW, packages, floor, target)
+
+
+class TestRollout(unittest.TestCase):
+    # Of SHA-256("1.10.0\0lamp-7") and so on, by sha256sum.
+    PLACES = (("1.10.0", b"lamp-7", 617), ("1.10.0", b"lamp-8", 4371), ("1.11", b"lamp-7", 3722))
+
+    def taken(self, device_id, releases):
+        m = manifest.parse(signed(content(releases, sequence=9)), _KEYS)
+        choice = manifest.decide(m, _Device("ab", device_id), _record())
+        return choice and choice.version
+
+    def test_a_share_of_the_fleet(self):
+        for version, device_id, place in self.PLACES:
+            for share, part in ((place, False), (place + 1, True), (0, False), (10000, True)):
+                with self.subTest(version=version, device_id=device_id, share=share):
+                    self.assertEqual(
+                        manifest.takes_part(device_id, {"version": version, "rollout": share}),
+                        part,
+                    )
+
+    def test_about_as_many_as_the_share_says(self):
+        for share in (100, 2500, 9900):
+            r = {"version": "2.0", "rollout": share}
+            n = sum(manifest.takes_part(b"device %d" % i, r) for i in range(2000))
+            self.assertTrue(abs(n - share / 5) < 60, n)
+
+    def test_others_take_the_release_before(self):
+        new = _r("1.11")
+        new["rollout"] = 3723
+        self.assertEqual(self.taken(b"lamp-7", [_r("1.10.0"), new]), "1.11")
+        new["rollout"] = 3722
+        self.assertEqual(self.taken(b"lamp-7", [_r("1.10.0"), new]), "1.10.0")
+        self.assertIsNone(self.taken(b"lamp-7", [new]))
+
+    def test_without_an_id_a_board_waits_for_the_whole(self):
+        new = _r("1.11")
+        for share, want in ((9999, None), (10000, "1.11")):
+            new["rollout"] = share
+            self.assertEqual(self.taken(b"", [new]), want)
+
+    def test_bad_shares(self):
+        for share in (10001, -1, 1 << 32, "10", 0.5, True, None, [1]):
+            r = _r("1.10.0")
+            r["rollout"] = share
+            _refused(self, ManifestError, "field", signed(content([r])))
 
 
 class TestDecide(unittest.TestCase):

@@ -9,18 +9,20 @@ from ..transport.url import join, parse
 
 class Static:
     """url: of the manifest. options: keyword arguments of transport.http.get (tls, headers,
-    timeouts), for the manifest and the packages alike."""
+    timeouts), for the manifest and the packages alike. home: an address on the server that
+    headers are meant for, if that is not the one of url."""
 
-    def __init__(self, url: str, options=None):
+    def __init__(self, url: str, options=None, home=None):
         self._url = url
         self._options = options or {}
+        self._home = home or url
 
     def check(self):
         """Generator: the manifest's bytes. Yields while waiting.
 
         Raises TransportError; ManifestError "size" for one that is too long.
         """
-        reader = yield from http.get(self._url, **self._options)
+        reader = yield from http.get(self._url, **self._meant_for(self._url))
         try:
             # No more than it takes: a long piece in one is hard to get beside an application.
             length = MANIFEST_MAX if reader.length is None else reader.length
@@ -41,16 +43,16 @@ class Static:
         raise ManifestError("size", got)
 
     def open(self, url: str):
-        """open_at for the package at url, absolute or relative to the manifest.
-
-        On another host than the manifest's it is asked for without the user's headers:
-        a token is for one server.
-        """
+        """open_at for the package at url, absolute or relative to the manifest."""
         url = join(self._url, url)
+        return Resuming(url, **self._meant_for(url)).open
+
+    def _meant_for(self, url):
+        """The options; on another host without the user's headers: a token is for one server."""
         options = self._options
-        if parse(url)[:3] != parse(self._url)[:3]:
+        if parse(url)[:3] != parse(self._home)[:3]:
             options = {k: options[k] for k in options if k != "headers"}
-        return Resuming(url, **options).open
+        return options
 
     def report(self, stage: str, detail) -> None:
         """A static server is not told."""

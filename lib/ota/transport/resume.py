@@ -1,8 +1,6 @@
 """A download that survives drops: opened again where it stopped, with growing pauses."""
 
-import os
-
-from ..compat import const, sleep_ms, ticks_diff, ticks_ms
+from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
 
@@ -30,7 +28,7 @@ class Resuming:
         size=None,
         retries: int = 8,
         pause_ms: int = 1000,
-        rand=None,
+        rand=random_bytes,
         sleep=sleep_ms,
         clock=ticks_ms,
         get=http.get,
@@ -41,7 +39,7 @@ class Resuming:
         self.etag = None
         self.retries = retries
         self.pause_ms = pause_ms
-        self._rand = rand or getattr(os, "urandom", _clock_bits)
+        self._rand = rand
         self._sleep = sleep
         self._clock = clock
         self._get = get
@@ -250,8 +248,3 @@ class _Reader:
         # A name that does not exist seldom comes to be within a minute.
         retries = self._source.retries
         return min(_NAME_TRIES, retries) if e.args[:2] == ("dns", "name") else retries
-
-
-def _clock_bits(n):
-    # A port without a random source: the jitter then comes from when the failure came.
-    return bytes([ticks_ms() & 0xFF] * n)

@@ -1,0 +1,160 @@
+"""The update as a task: it gives way, may be cancelled, and asks when the schedule says."""
+
+import asyncio
+import unittest
+
+from ota import aio, device
+from ota.errors import TransportError
+
+
+class Steps:
+    """ota.steps() by script: lists of steps, an error or a result at the end of each."""
+
+    def __init__(self, *scripts):
+        self.scripts = list(scripts)
+        self.asked = []
+        self.closed = 0
+        self.ran = 0
+
+    def __call__(self, url=None, **options):
+        self.asked.append((url, options))
+        return self._run(self.scripts.pop(0))
+
+    def _run(self, script):
+        try:
+            for step in script[:-1]:
+                self.ran += 1
+                yield step
+            if isinstance(script[-1], Exception):
+                raise script[-1]
+            return script[-1]
+        finally:
+            self.closed += 1
+
+
+class Board:
+    def __init__(self, **poll):
+        self.config = {"poll": poll}
+        self.fed = 0
+
+    def feed(self):
+        self.fed += 1
+
+
+NONE, READY = {"result": "none"}, {"result": "ready"}
+
+
+class TestTask(unittest.TestCase):
+    def setUp(self):
+        self.before = aio.steps, device.current, aio._sleep
+        self.slept = []
+
+        async def sleep(seconds):
+            self.slept.append(seconds)
+
+        aio._sleep = sleep
+
+    def tearDown(self):
+        aio.steps, device.current, aio._sleep = self.before
+
+    def board(self, *scripts, **poll):
+        aio.steps = Steps(*scripts)
+        device.current = Board(**poll)
+        return aio.steps
+
+    def test_one_update(self):
+        steps = self.board([("ask", 0, 0), None, None, ("stream", 1, 2), READY])
+        seen = []
+        done = asyncio.run(aio.check_and_update(lambda *s: seen.append(s), "http://h/m", 1))
+        self.assertEqual((done, seen), (READY, [("ask", 0, 0), ("stream", 1, 2)]))
+        self.assertEqual(steps.asked, [("http://h/m", {"poll_ms": 0})])
+        self.assertEqual(device.current.fed, 4)
+
+    def test_others_run_between_the_steps(self):
+        self.board([("stream", i, 9) for i in range(9)] + [READY])
+        turns = []
+
+        async def other():
+            while True:
+                turns.append(aio.steps.ran)
+                await asyncio.sleep(0)
+
+        async def both():
+            task = asyncio.create_task(other())
+            await aio.check_and_update()
+            task.cancel()
+
+        asyncio.run(both())
+        self.assertTrue(set(range(1, 9)) <= set(turns), turns)
+
+    def test_cancelled_it_closes_what_is_open(self):
+        steps = self.board([("stream", i, 99) for i in range(99)] + [READY])
+
+        async def both():
+            task = asyncio.create_task(aio.check_and_update())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                return True
+
+        self.assertTrue(asyncio.run(both()))
+        self.assertEqual(steps.closed, 1)
+        self.assertTrue(0 < steps.ran < 20, steps.ran)
+
+    def test_error_comes_out(self):
+        steps = self.board([("ask", 0, 0), TransportError("dns")])
+        with self.assertRaises(TransportError):
+            asyncio.run(aio.check_and_update())
+        self.assertEqual(steps.closed, 1)
+
+    def test_watch_asks_until_an_image_waits(self):
+        failed = []
+        steps = self.board(
+            [NONE], [TransportError("dns")], [None, TransportError("reset")], [NONE], [READY],
+            every_s=1000, jitter=0, retry_s=60, spread_s=0,
+        )  # fmt: skip
+        done = asyncio.run(aio.watch(None, "u", lambda e: failed.append(e.reason)))
+        self.assertEqual(done, READY)
+        self.assertEqual(self.slept, [0, 1000, 60, 120, 1000])
+        self.assertEqual(failed, ["dns", "reset"])
+        self.assertEqual([a[0] for a in steps.asked], ["u"] * 5)
+
+    def test_watch_waits_for_the_window(self):
+        before = aio.update.now
+        clock = [1764504000]  # noon
+
+        async def sleep(seconds):
+            self.slept.append(seconds)
+            clock[0] += seconds
+
+        aio._sleep, aio.update.now = sleep, lambda: clock[0]
+        try:
+            self.board(
+                [NONE], [READY], window=["13:00", "14:00"], spread_s=0, jitter=0, every_s=7200
+            )
+            asyncio.run(aio.watch())
+        finally:
+            aio.update.now = before
+        # An hour until it opens; two hours to the next question, which waits for tomorrow's.
+        self.assertEqual(self.slept, [0, 3600, 7200, 22 * 3600])
+
+    def test_long_sleeps_come_in_pieces(self):
+        aio._sleep = self.before[2]
+        slept = []
+
+        async def sleep(seconds):
+            slept.append(seconds)
+
+        before, asyncio.sleep = asyncio.sleep, sleep
+        try:
+            asyncio.run(aio._sleep(8000))
+        finally:
+            asyncio.sleep = before
+        self.assertEqual(slept, [3600, 3600, 800])
+
+
+if __name__ == "__main__":
+    unittest.main()
