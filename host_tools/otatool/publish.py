@@ -1,11 +1,12 @@
 """A static folder that devices update from: packages named by digest, one signed manifest.
 
     manifest.ota            what devices ask for; replaced last, in one step
-    packages/NAME.ota       named by the digest of their header: they never change
+    packages/NAME.ota       named by the digest of their content: they never change
     .history/               what publish() needs for the next release: images and history.json
 
 A device that asks in the middle sees the old state or the new one: new packages are written
-first, packages of the manifest before stay.
+first, packages of the manifest before stay. The same goes for other places that get a copy.
+The history is as trusted as the key: who can change it gets his images into what is signed.
 """
 
 import base64
@@ -22,11 +23,15 @@ from ota.crypto import Keys
 from ota.errors import OtaError
 from ota.package import version as parse_version
 
-from . import build, files, search
+from . import build, search, upload
 from .errors import ToolError
 from .keys import SigningKey
+from .place import Folder, Place
+from .upload import MANIFEST as MANIFEST
 
-MANIFEST = "manifest.ota"
+_HISTORY = ".history"
+_INDEX = "history.json"
+_CACHE = "private, no-store"  # of the history, if somebody serves it
 
 
 @dataclass
@@ -53,11 +58,15 @@ class Release:
 
 @dataclass
 class Published:
-    """One row per package: kind ("full", "delta", "in place"), base version, bytes, URL."""
+    """One row per package: kind ("full", "delta", "in place"), base version, bytes, URL.
+
+    done: what was written, or would be, the folder's first.
+    """
 
     sequence: int
     image_size: int
     rows: list[tuple[str, str, int, str]]
+    done: list[upload.Done]
 
 
 def publish(
@@ -66,12 +75,21 @@ def publish(
     release: Release,
     keys: Sequence[SigningKey],
     progress: Callable[[float], None] | None = None,
+    places: Sequence[Place] = (),
+    history: Place | None = None,
+    cache: str = upload.MANIFEST_CACHE,
+    dry_run: bool = False,
 ) -> Published:
     """Add a release to folder and replace its manifest.
 
-    progress: called with the part of the search for patches that is done, 0 to 1.
-    Raises ToolError: the version is not newer than the last one, nothing differs, or the
-    device's own code refuses the result.
+    The last version may be published once more with the same image: a run that failed, or a
+    manifest that expires.
+
+    progress: called with the part of the search for patches that is done, 0 to 1. places: get
+    a copy. history: of earlier releases, by default in the folder. cache: Cache-Control of
+    the manifest. dry_run: make everything, write nothing.
+    Raises ToolError: the version is not newer than the last one, nothing differs, the
+    device's own code refuses the result, or a place does not take it.
     """
     folder = Path(folder)
     if not keys:
@@ -80,24 +98,25 @@ def publish(
         number = parse_version(release.version)
     except OtaError as e:
         raise ToolError(f"version {release.version!r}: dotted integers, such as 1.2.3") from e
-    history = _History(folder, release.product)
-    older = [r for r in history.releases if r["target"] == release.target]
-    for r in older:
-        if parse_version(r["version"]) >= number:
-            raise ToolError(f"version {release.version} is not newer than {r['version']}")
-    sequence = history.sequence + 1
+    past = _History(history or history_of(folder), release.product)
+    older = [r for r in past.releases if r["target"] == release.target]
+    if older and parse_version(older[-1]["version"]) == number and past.image(older[-1]) == image:
+        older.pop()
+    if older and parse_version(older[-1]["version"]) >= number:
+        raise ToolError(f"version {release.version} is not newer than {older[-1]['version']}")
+    sequence = past.sequence + 1
+    for place in places:
+        upload.refuse_older(place, release.product, sequence)
     meta = build.Meta(
         release.product, release.version, release.target, release.floor, sequence, mpy=release.mpy
     )
+    packages: dict[str, bytes] = {}
     entries: list[dict] = []
     rows: list[tuple[str, str, int, str]] = []
 
     def add(kind: str, base: str, built: build.Built, old: bytes | None) -> None:
-        url = f"packages/{built.digest.hex()[:24]}.ota"
-        path = folder / url
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            files.write(path, built.data)
+        url = upload.package_name(built.data)
+        packages[url] = built.data
         entry: dict = {"url": url, "size": len(built.data), "digest": built.digest.hex()}
         if old is not None:
             entry["base"] = _sized(old)
@@ -107,9 +126,7 @@ def publish(
         rows.append((kind, base, len(built.data), url))
 
     add("full", "", build.full(image, meta, keys, release.block), None)
-    bases = [
-        (r, history.image(r)) for r in (older[: -release.last - 1 : -1] if release.last else [])
-    ]
+    bases = [(r, past.image(r)) for r in (older[: -release.last - 1 : -1] if release.last else [])]
     ways = (False, True) if release.in_place else (False,)
     wanted = [
         build.searches(old, image, release.block, way, way, release.quick, release.spare)
@@ -147,19 +164,31 @@ def publish(
         },
         keys,
     )
-    history.add(release, image, sequence)
+    new = upload.Content(data, packages)
+    everywhere = [Folder(folder), *places]
+    done = [upload.put_packages(place, new, dry_run) for place in everywhere]
+    for place in places:  # again: the search took its time, and somebody else may publish
+        upload.refuse_older(place, release.product, sequence)
+    if not dry_run:
+        past.add(release, image, sequence)
     # Packages are all there: from here on devices are told about them.
-    files.write(folder / MANIFEST, data)
-    return Published(sequence, len(image), rows)
+    for place, d in zip(everywhere, done, strict=True):
+        upload.put_manifest(place, new, d, cache, dry_run)
+    return Published(sequence, len(image), rows, done)
 
 
-def latest(folder: str | Path, target: str = "app") -> bytes:
-    """Image of the newest release of target in folder. Raises ToolError if there is none."""
-    history = _History(Path(folder))
-    for release in reversed(history.releases):
+def latest(history: Place, target: str = "app") -> bytes:
+    """Image of the newest release of target. Raises ToolError if there is none."""
+    past = _History(history)
+    for release in reversed(past.releases):
         if release["target"] == target:
-            return history.image(release)
-    raise ToolError(f"{folder}: no image of {target!r} was published there")
+            return past.image(release)
+    raise ToolError(f"{history.label}: no image of {target!r} was published there")
+
+
+def history_of(folder: str | Path) -> Place:
+    """Where publish() keeps the history unless told otherwise."""
+    return Folder(Path(folder) / _HISTORY)
 
 
 def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
@@ -184,38 +213,43 @@ def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
 class _History:
     """Releases published before, with their images. product: whose they must be."""
 
-    def __init__(self, folder: Path, product: str = ""):
-        self._folder = folder / ".history"
+    def __init__(self, place: Place, product: str = ""):
+        self._place = place
         self.product = product
         self.sequence = 0
         self.releases: list[dict] = []
-        index = self._folder / "history.json"
-        if index.exists():
-            content = json.loads(files.read(index))
-            if product and content["product"] != product:
-                raise ToolError(f"{folder} belongs to product {content['product']!r}")
-            self.sequence = content["sequence"]
-            self.releases = content["releases"]
+        if place.size(_INDEX) is not None:
+            try:
+                content = json.loads(place.read(_INDEX))
+                owner, self.sequence = content["product"], content["sequence"]
+                self.releases = content["releases"]
+            except (ValueError, KeyError, TypeError) as e:
+                raise ToolError(f"{place.label}: {_INDEX} is damaged") from e
+            if product and owner != product:
+                raise ToolError(f"{place.label} belongs to product {owner!r}")
 
     def image(self, release: dict) -> bytes:
         """Image of an earlier release."""
-        return files.read(self._folder / release["image"])
+        return self._place.read(release["image"])
 
     def add(self, release: Release, image: bytes, sequence: int) -> None:
-        """Keep a release for the deltas of later ones."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Keep a release for the deltas of later ones; the same once more takes its place."""
         name = f"{release.target}-{release.version}.img"
-        files.write(self._folder / name, image)
-        self.releases.append(
-            {
-                "target": release.target,
-                "version": release.version,
-                "floor": release.floor,
-                "image": name,
-            }
-        )
-        content = {"product": self.product, "sequence": sequence, "releases": self.releases}
-        files.write(self._folder / "history.json", json.dumps(content, indent=1))
+        row = {
+            "target": release.target,
+            "version": release.version,
+            "floor": release.floor,
+            "image": name,
+        }
+        number = parse_version(release.version)
+        others = [
+            r
+            for r in self.releases
+            if r["target"] != release.target or parse_version(r["version"]) != number
+        ]
+        self._place.put(name, image, _CACHE)
+        content = {"product": self.product, "sequence": sequence, "releases": [*others, row]}
+        self._place.put(_INDEX, json.dumps(content, indent=1).encode(), _CACHE)
 
 
 def _sized(image: bytes) -> dict:

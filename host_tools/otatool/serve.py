@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import ToolError
+from .upload import PACKAGE_CACHE, PACKAGES
 
-PACKAGES = "packages"  # files in it are named by digest: they never change
 _PIECE = 16384
 _TIMEOUT_S = 30
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
@@ -286,7 +286,7 @@ def _digest(file: BinaryIO) -> str:
 
 def _cache(target: str) -> str:
     if target.startswith(f"/{PACKAGES}/"):
-        return "public, max-age=31536000, immutable"
+        return PACKAGE_CACHE
     return "no-cache"  # the manifest: kept by caches, but asked about each time
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from .. import files, picture, show
 from ..errors import ToolError
 from ..report import Report
+from ..upload import MANIFEST_CACHE, Done
 
 
 def put(console: Console, s: show.Section) -> None:
@@ -38,6 +39,29 @@ def add_quick(p) -> None:
         action="store_true",
         help="patches some percent larger, several times as fast; without it 1 MB takes some 20 s",
     )
+
+
+def add_upload(p) -> None:
+    """Declare the options of a command that writes to where devices get updates."""
+    p.add_argument(
+        "--cache-control",
+        default=MANIFEST_CACHE,
+        metavar="TEXT",
+        help="of the manifest, in object stores (%(default)s)",
+    )
+    p.add_argument("--dry-run", action="store_true", help="only say what would be written")
+
+
+def put_done(done: Done, dry_run: bool) -> None:
+    """Print what was written at a place, or would be."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(done.place, style="bold", markup=False)
+    for rows, word in (
+        (done.kept, "there already"),
+        (done.written, "would be written" if dry_run else "written"),
+    ):
+        for name, size in rows:
+            console.print(f"  {word:16} {size:9} {name}", markup=False)
 
 
 @contextlib.contextmanager

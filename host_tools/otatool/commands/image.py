@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .. import files, image, publish
+from .. import files, image, place, publish
 from ..errors import ToolError
 
 
@@ -39,8 +39,9 @@ def add(sub) -> None:
     layout.add_argument(
         "--previous",
         metavar="IMAGE",
-        help="ROMFS of the release before, or the folder it was published in: unchanged files "
-        "stay at their places, so that an update in place writes fewer sectors",
+        help="ROMFS of the release before, or the folder it was published in, or the URL of its "
+        "--history: unchanged files stay at their places, so that an update in place writes fewer "
+        "sectors",
     )
     layout.add_argument(
         "--room",
@@ -73,7 +74,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _previous(path: str) -> bytes:
-    return publish.latest(path) if Path(path).is_dir() else files.read(path)
+    if place.remote(path):
+        return publish.latest(place.locate(path))
+    if Path(path).is_dir():
+        return publish.latest(publish.history_of(path))
+    return files.read(path)
 
 
 def _bytes(text: str) -> int:

@@ -1,12 +1,13 @@
-"""otatool publish: add a release to the folder that devices update from."""
+"""otatool publish: add a release to the folder that devices update from, and to its copies."""
 
 import argparse
 
 from rich.console import Console
 from rich.table import Table
 
-from .. import build, diff, files, keys, publish
-from . import add_quick, searching
+from .. import build, diff, files, keys, place, publish
+from ..errors import ToolError
+from . import add_quick, add_upload, put_done, searching
 
 
 def add(sub) -> None:
@@ -37,6 +38,21 @@ def add(sub) -> None:
         "(as many as processors)",
     )
     p.add_argument("--expires", type=int, default=0, help="seconds since 1970")
+    p.add_argument(
+        "--to",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="copy packages and manifest there: s3://bucket/prefix, gs://, sftp://, a folder; may "
+        "be repeated",
+    )
+    p.add_argument(
+        "--history",
+        metavar="PLACE",
+        help="where images of earlier releases are kept, a folder or a private URL "
+        "(FOLDER/.history)",
+    )
+    add_upload(p)
     p.set_defaults(run=run)
 
 
@@ -48,12 +64,23 @@ def run(args: argparse.Namespace) -> None:
         not args.no_in_place, args.block, args.expires, diff.parse_size(args.spare),
         quick=args.quick, jobs=args.jobs,
     )  # fmt: skip
+    if place.remote(args.folder):
+        raise ToolError(f"{args.folder}: the folder is a local one, give the URL with --to")
+    history = place.locate(args.history) if args.history else None
+    to = [place.locate(url) for url in args.to]
+    if history and any(f"{history.label}/".startswith(f"{p.label}/") for p in to):
+        raise ToolError("--history lies in what devices are served: choose a private place")
     signing = [keys.load(k) for k in args.key]
     with searching("looking for the smallest patches") as progress:
-        done = publish.publish(args.folder, files.read(args.image), release, signing, progress)
+        done = publish.publish(
+            args.folder, files.read(args.image), release, signing, progress, to, history,
+            args.cache_control, args.dry_run,
+        )  # fmt: skip
     table = Table(title=f"{args.product} {args.version}, manifest {done.sequence}")
     for name in ("package", "from", "bytes", "% of image", "file"):
         table.add_column(name, justify="right" if name in ("bytes", "% of image") else "left")
     for kind, base, size, url in done.rows:
         table.add_row(kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
     out.print(table)
+    for d in done.done:
+        put_done(d, args.dry_run)

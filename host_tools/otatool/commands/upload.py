@@ -1,0 +1,33 @@
+"""otatool upload: copy a published folder to where devices get it."""
+
+import argparse
+
+from .. import place, upload
+from . import add_upload, put_done
+
+
+def add(sub) -> None:
+    """Declare the arguments."""
+    p = sub.add_parser(
+        "upload",
+        help="copy a published folder to where devices get it",
+        description="Copy the packages that the manifest in FOLDER names, then the manifest. "
+        "Run again after a failure, it goes on. Nothing is deleted.",
+    )
+    p.add_argument("folder", help="folder that otatool publish writes")
+    p.add_argument("to", metavar="URL", help="s3://bucket/prefix, gs://, sftp://, a folder, ...")
+    p.add_argument("--force", action="store_true", help="replace whatever manifest is there")
+    add_upload(p)
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Upload and print what was written."""
+    done = upload.upload(
+        place.locate(args.to),
+        upload.content(args.folder),
+        args.cache_control,
+        args.dry_run,
+        args.force,
+    )
+    put_done(done, args.dry_run)

@@ -1,0 +1,111 @@
+"""What the tests of publishing share: releases, a place that fails, a line that is cut, a board
+that updates."""
+
+import contextlib
+import socket
+import threading
+
+import ota
+from images import KEY, PRODUCT, image
+from otatool import publish
+from otatool.keys import SigningKey
+from rig import Rig
+
+SIZE = 60_000
+SIGNING = SigningKey(bytes.fromhex(KEY["secret"]))
+
+
+def release(folder, n, **options):
+    """Publish image n of the rig as version 0.n."""
+    fields = {k: options.pop(k) for k in ("last", "in_place", "version") if k in options}
+    fields = {"version": f"0.{n}", "quick": True, **fields}
+    return publish.publish(
+        folder, image(n, SIZE), publish.Release(PRODUCT, **fields), [SIGNING], **options
+    )
+
+
+class Broken(Exception):
+    """The connection to a place is gone, or the process is."""
+
+
+class Watched:
+    """A place that notes what is put there, and is gone before put number fails_at."""
+
+    def __init__(self, place, fails_at=None):
+        self.label = place.label
+        self.size = place.size
+        self.read = place.read
+        self.puts = []
+        self._place = place
+        self._left = fails_at
+
+    def put(self, name, data, cache):
+        if self._left == 0:
+            raise Broken
+        if self._left:
+            self._left -= 1
+        self._place.put(name, data, cache)
+        self.puts.append(name)
+
+
+class Cut:
+    """A line to a port that lets the first answer through only up to some bytes.
+
+    Only answers to paths with `what` in them count. heads: of all answers, as the server sent
+    them; sent: bytes of all of them.
+    """
+
+    def __init__(self, port, after, what):
+        self.heads = []
+        self.sent = 0
+        self._target = port
+        self._left = after
+        self._what = what.encode()
+        self._cut = False
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(
+                    target=self._serve, args=self._socket.accept()[:1], daemon=True
+                ).start()
+
+    def _serve(self, near):
+        # The client sends one request per connection, and little enough for one piece.
+        with near, socket.create_connection(("127.0.0.1", self._target)) as far:
+            request = b""
+            while not request.endswith(b"\r\n\r\n"):
+                request += near.recv(4096)
+            far.sendall(request)
+            cut = not self._cut and self._what in request.partition(b"\r\n")[0]
+            self._cut = self._cut or cut
+            data = b""
+            while piece := far.recv(1000):
+                data += piece
+                self.sent += len(piece)
+                near.sendall(piece)
+                if cut and len(data) > self._left:
+                    break
+            self.heads.append(data.partition(b"\r\n\r\n")[0].decode())
+
+
+def updated(url, strategy="ab"):
+    """A board with image 1 that asks at url, installs, boots and confirms; its rig."""
+    rig = Rig(strategy, SIZE)
+    rig.boot()
+    assert ota.check_and_update(url=url)["result"] == "ready"
+    assert rig.boot() is not None
+    assert rig.runs(image(2, SIZE))
+    assert ota.confirm()
+    return rig
