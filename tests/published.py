@@ -49,10 +49,10 @@ class Watched:
 
 
 class Cut:
-    """A line to a port that lets the first answer through only up to some bytes.
+    """A line to a port that lets only some bytes of the first body through.
 
     Only answers to paths with `what` in them count. heads: of all answers, as the server sent
-    them; sent: bytes of all of them.
+    them; sent: bytes of all bodies.
     """
 
     def __init__(self, port, after, what):
@@ -90,14 +90,18 @@ class Cut:
             far.sendall(request)
             cut = not self._cut and self._what in request.partition(b"\r\n")[0]
             self._cut = self._cut or cut
-            data = b""
-            while piece := far.recv(1000):
-                data += piece
+            answer = far.makefile("rb")
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += answer.readline()
+            self.heads.append(head.decode())
+            near.sendall(head)
+            left = self._left if cut else None
+            while left != 0 and (piece := answer.read1(1000 if left is None else left)):
                 self.sent += len(piece)
+                if left is not None:
+                    left -= len(piece)
                 near.sendall(piece)
-                if cut and len(data) > self._left:
-                    break
-            self.heads.append(data.partition(b"\r\n\r\n")[0].decode())
 
 
 def updated(url, strategy="ab"):

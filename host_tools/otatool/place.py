@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from . import files
 from .errors import ToolError
@@ -53,7 +54,7 @@ def locate(where: str | Path) -> Place:
     if "://" not in text:
         return Folder(where)
     if text.startswith("file://"):
-        return Folder(unquote(urlsplit(text).path))
+        return Folder(url2pathname(urlsplit(text).path))
     return Remote(text)
 
 
@@ -112,7 +113,8 @@ class Remote:
 
     def read(self, name, start=0, end=None):
         with self._words(name):
-            return self._fs.cat_file(f"{self._root}/{name}", start=start, end=end)
+            # A range from 0 on would be refused for an empty file.
+            return self._fs.cat_file(f"{self._root}/{name}", start=start or None, end=end)
 
     def put(self, name, data, cache):
         path = f"{self._root}/{name}"

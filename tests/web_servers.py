@@ -1,0 +1,100 @@
+"""Real web servers for the tests of publishing, and what one asks of them."""
+
+import contextlib
+import http.client
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+DOC = Path(__file__).parents[1] / "docs" / "publish.md"
+_NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+
+
+def documented(language, number=0):
+    """A block of docs/publish.md: what it shows is what the tests run."""
+    return re.findall(rf"```{language}\n(.*?)```", DOC.read_text(), re.DOTALL)[number]
+
+
+def replaced(text, **values):
+    """A server's configuration with the arguments of some directives replaced, each once."""
+    for name, value in values.items():
+        text, n = re.subn(rf"\b{name} [^ ;]+", f"{name} {value}", text)
+        assert n == 1, name
+    return text
+
+
+@contextlib.contextmanager
+def nginx(folder, config, **values):
+    """A real nginx with a block of configuration, its files in folder; gives its port."""
+    if not _NGINX:
+        if os.environ.get("CI"):
+            pytest.fail("nginx is missing: apt install nginx-light")
+        pytest.skip("nginx is not installed here (apt install nginx-light)")
+    port = _free_port()
+    block = replaced(config, listen=f"127.0.0.1:{port}", **values)
+    places = "".join(
+        f'{kind}_temp_path "{folder / kind}";\n'
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    conf = folder / "nginx.conf"
+    # One process: the workers of a root's nginx would be somebody who may not read the folder.
+    conf.write_text(
+        "daemon off;\nmaster_process off;\n"
+        f'pid "{folder}/nginx.pid";\nerror_log "{folder}/error.log";\n'
+        f"events {{}}\nhttp {{\naccess_log off;\n{places}{block}}}\n"
+    )
+    with _running([_NGINX, "-c", conf, "-p", folder, "-e", folder / "error.log"], port):
+        yield port
+
+
+@contextlib.contextmanager
+def plain(folder):
+    """`python -m http.server` over a folder: HTTP/1.0, no Range, no ETag; gives its port."""
+    port = _free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    with _running(command, port, cwd=folder, stdout=subprocess.DEVNULL):
+        yield port
+
+
+def ask(port, path, **fields):
+    """(status, header fields, body) of a GET."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        headers = {name.replace("_", "-"): value for name, value in fields.items()}
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _running(command, port, **options):
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **options)
+    try:
+        end = time.monotonic() + 10
+        while not _listens(port):
+            assert process.poll() is None and time.monotonic() < end, f"{command[0]} is not up"
+            time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _listens(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
