@@ -11,6 +11,7 @@ import asyncssh
 import fsspec.core  # noqa: F401
 import pytest
 from images import KEY, PRODUCT, image
+from otatool import image as app_image
 from otatool import place, publish, upload
 from otatool.cli import main
 from otatool.errors import ToolError
@@ -262,6 +263,29 @@ def test_a_damaged_folder_is_not_uploaded(tmp_path):
         upload.content(tmp_path)
 
 
+def test_a_write_that_breaks_off_over_sftp_leaves_the_old_file_whole(tmp_path, sftp, monkeypatch):
+    release(tmp_path / "www", 1, places=[place.locate(f"{sftp}/{tmp_path.name}")])
+    there = place.locate(f"{sftp}/{tmp_path.name}")
+    old = there.read(upload.MANIFEST)
+    whole = there._fs.pipe_file
+
+    def half(path, data):
+        whole(path, data[: len(data) // 2])
+        raise OSError("the line is dead")
+
+    monkeypatch.setattr(there._fs, "pipe_file", half)
+    with pytest.raises(ToolError, match="manifest.ota: the line is dead"):
+        there.put(upload.MANIFEST, b"new" * 100, "")
+    assert there.read(upload.MANIFEST) == old
+    monkeypatch.undo()
+    there.put(upload.MANIFEST, b"new" * 100, "")
+    assert there.read(upload.MANIFEST) == b"new" * 100
+    assert there._fs.ls(f"/{tmp_path.name}") == [
+        f"/{tmp_path.name}/manifest.ota",
+        f"/{tmp_path.name}/packages",
+    ]
+
+
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """publish of image n by the command line: status."""
@@ -296,6 +320,26 @@ def test_a_dry_run_writes_nothing_and_tells_what_it_would(tmp_path, command, url
     assert same(url, tmp_path / "www")
     assert main(["upload", "www", url]) == 0
     assert capsys.readouterr().out.count("there already") == 4
+
+
+def test_commands_take_a_history_by_its_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key.json").write_text(json.dumps(KEY))
+    history = "memory:/" + str(tmp_path)
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "text.txt").write_bytes(image(1, 9000))
+    for n in (1, 2):
+        (app / "main.py").write_text("".join(f"V{i} = {i}\n" for i in range(100 * n)))
+        previous = ["--previous", history] if n > 1 else ["--room"]
+        assert main(["image", "app", f"{n}.img", *previous]) == 0
+        assert main(
+            ["publish", f"www{n}", f"{n}.img", "--product", "lamp", "--version", f"0.{n}",
+             "--key", "key.json", "--quick", "--history", history]
+        ) == 0  # fmt: skip
+    old, new = ((tmp_path / f"{n}.img").read_bytes() for n in (1, 2))
+    assert new == app_image.build(app, previous=old) != app_image.build(app)
+    assert b'"sequence":2,' in (tmp_path / "www2" / upload.MANIFEST).read_bytes()
 
 
 def test_what_the_command_refuses(tmp_path, command, capsys):

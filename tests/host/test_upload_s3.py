@@ -121,6 +121,17 @@ def test_what_the_store_refuses_is_said(tmp_path, bucket):
         release(tmp_path, 1, places=[there])
 
 
+def test_the_store_is_asked_and_not_what_the_driver_remembers(tmp_path, bucket):
+    release(tmp_path, 1)
+    there, new = place.locate(bucket), upload.content(tmp_path)
+    done = upload.put_packages(there, new)
+    assert there._fs.find(BUCKET) == [f"{PREFIX}/{name}" for name in new.packages]
+    for name in new.packages:  # as somebody else would, who tells this driver nothing
+        there._fs.call_s3("delete_object", Bucket=BUCKET, Key=f"lamp/{name}")
+    with pytest.raises(ToolError, match="is not there"):
+        upload.put_manifest(there, new, done)
+
+
 @pytest.mark.parametrize("strategy", ["ab", "inplace"])
 def test_a_device_updates_from_the_bucket(tmp_path, bucket, port, strategy):
     for n in (1, 2):
