@@ -9,8 +9,8 @@ from ota.version import VERSION
 
 from .errors import ToolError
 
-COMMANDS = ("ptbl", "diff", "patch", "image", "keygen", "build", "publish", "upload",
-            "serve", "provision", "push", "show", "sim", "demo")  # fmt: skip
+COMMANDS = ("ptbl", "diff", "patch", "image", "keygen", "build", "publish", "upload", "serve",
+            "fleet", "provision", "push", "show", "sim", "demo")  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:

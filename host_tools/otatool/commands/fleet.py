@@ -1,0 +1,205 @@
+"""otatool fleet: many simulated devices update from a server; how does the rollout go?"""
+
+import argparse
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from ota import slots
+from ota.crypto import Keys
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .. import files
+from ..errors import ToolError
+from ..fleet.link import PROFILES
+from . import searching
+
+
+def add(sub) -> None:
+    """Declare the arguments."""
+    p = sub.add_parser("fleet", help="simulate many devices that update from a server")
+    p.add_argument("url", help="of the manifest")
+    p.add_argument("--devices", type=int, default=1000, metavar="N", help="how many (1000)")
+    p.add_argument(
+        "--profile", choices=PROFILES, default="perfect", help="link of each device (perfect)"
+    )
+    p.add_argument("--latency", type=float, metavar="MS", help="one way, instead of the profile's")
+    p.add_argument("--bandwidth", type=float, metavar="KBIT", help="kbit/s down, 0: no limit")
+    p.add_argument("--loss", type=float, metavar="PERCENT", help="of the segments")
+    p.add_argument("--cuts-per-mb", type=float, metavar="N", help="the link breaks, on average")
+    p.add_argument("--cuts-per-hour", type=float, metavar="N", help="the same, of connected time")
+    p.add_argument(
+        "--poll", type=float, default=3600, metavar="SECONDS", help="between two polls (3600)"
+    )
+    p.add_argument(
+        "--spread",
+        type=float,
+        metavar="SECONDS",
+        help="first polls come at random within this time (that of --poll); 0: all at once",
+    )
+    p.add_argument("--percent", type=float, default=100, metavar="P", help="who takes it (100)")
+    p.add_argument("--seed", type=int, default=0, help="same seed, same devices (0)")
+    p.add_argument(
+        "--speed-up",
+        type=float,
+        default=60,
+        metavar="X",
+        help="all waiting takes 1/X of its time; bytes and requests are real (60)",
+    )
+    p.add_argument(
+        "--limit", type=float, metavar="SECONDS", help="then it ends anyhow (spread + 10 polls)"
+    )
+    p.add_argument("--target", default="app", help="component that devices update (app)")
+    p.add_argument("--strategy", choices=("ab", "pingpong", "inplace"), default="ab")
+    running = p.add_mutually_exclusive_group()
+    running.add_argument(
+        "--running", metavar="IMAGE", help="what devices run (what the first patch is made for)"
+    )
+    running.add_argument("--full", action="store_true", help="devices run what no patch fits")
+    p.add_argument(
+        "--unconditional", action="store_true", help="polls always fetch the whole manifest"
+    )
+    p.add_argument(
+        "--key", action="append", metavar="PUB.json", help="trusted key; none: all are trusted"
+    )
+    p.add_argument("--json", metavar="FILE", help="write all figures there")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the fleet; status 1 if not every device that should has the update."""
+    try:
+        from ..fleet.simulate import Settings, simulate
+    except ModuleNotFoundError as e:
+        if e.name != "aiohttp":
+            raise
+        raise ToolError(
+            "otatool fleet needs aiohttp: pip install 'micropython-ota-tool[fleet]'"
+        ) from e
+    settings = Settings(
+        args.devices,
+        _profile(args),
+        args.poll,
+        args.spread,
+        args.limit,
+        args.percent,
+        args.seed,
+        args.speed_up,
+        args.target,
+        args.strategy,
+        not args.unconditional,
+        _running(args),
+        _keys(args.key),
+    )
+    with searching(f"{args.devices} devices") as progress:
+        figures = simulate(args.url, settings, progress)
+    if args.json:
+        files.write(args.json, json.dumps(figures, indent=1) + "\n")
+    _print(Console(highlight=False), figures)
+    return 0 if figures["release"] and figures["updated"] == figures["wanted"] else 1
+
+
+def _profile(args: argparse.Namespace):
+    own = {
+        "latency_ms": args.latency,
+        "rate": None if args.bandwidth is None else args.bandwidth * 125,
+        "loss": None if args.loss is None else args.loss / 100,
+        "cuts_per_mb": args.cuts_per_mb,
+        "cuts_per_hour": args.cuts_per_hour,
+    }
+    return replace(PROFILES[args.profile], **{k: v for k, v in own.items() if v is not None})
+
+
+def _running(args: argparse.Namespace) -> slots.Image | None:
+    if args.full:
+        return slots.Image()
+    if args.running:
+        image = files.read(args.running)
+        return slots.Image("", 0, len(image), hashlib.sha256(image).digest())
+    return None
+
+
+def _keys(names: list[str] | None) -> Keys | None:
+    if not names:
+        return None
+    try:
+        return Keys([json.loads(files.read(name)) for name in names])
+    except ValueError as e:
+        raise ToolError(f"{', '.join(names)}: {e}; give NAME.pub.json of otatool keygen") from e
+
+
+def _print(out: Console, f: dict) -> None:
+    release = f["release"]
+    table = Table(
+        title=f"{f['devices']} devices, {escape(Path(f['url']).name)}", show_header=False
+    )
+    table.add_column()
+    table.add_column(justify="right")
+
+    def rows(*pairs: tuple[str, str]) -> None:
+        for name, value in pairs:
+            table.add_row(name, escape(value))
+        table.add_section()
+
+    if release:
+        kind = "patch" if release["delta"] else "full package"
+        rows(("release", f"{release['version']}, {kind}, {release['package_size']:,} bytes"))
+    rows(
+        ("devices it is for", f"{f['wanted']:,}"),
+        ("have it", f"{f['updated']:,}"),
+        *((f"{share} % after", _time(s)) for share, s in f["until_s"].items()),
+    )
+    b, r = f["bytes"], f["requests"]
+    rows(
+        ("bytes", f"{b['total']:,}"),
+        *((f"  {name}", f"{b[key]:,}") for name, key in _BYTES),
+        ("bytes per device", f"{b['per_device']:,}"),
+    )
+    rows(
+        ("requests", f"{r['total']:,}"),
+        *((f"  {name}", f"{r[key]:,}") for name, key in _REQUESTS if r[key] or key != "redirect"),
+        ("requests in the busiest second", f"{f['peak_requests_per_s']:,}"),
+        ("connections at a time, most", f"{f['peak_connections']:,}"),
+    )
+    rows(
+        ("failures", f"{sum(f['failures'].values()):,}"),
+        *((f"  {name}", f"{count:,}") for name, count in f["failures"].items()),
+        ("left until the next poll", f"{f['given_up']:,}"),
+    )
+    m = f["machine"]
+    rows(
+        ("simulated, real time", f"{_time(f['seconds'])}, {_time(f['real_seconds'])}"),
+        ("99 % of waits late by at most", f"{m['late_s_99']:.2f} s simulated"),
+        (
+            "50 %, 99 % of answers within",
+            f"{m['answer_ms_50']:.1f}, {m['answer_ms_99']:.1f} ms real",
+        ),
+    )
+    out.print(table)
+    if not f["signature_checked"]:
+        out.print("signatures were not checked: give --key", markup=False)
+    if not release:
+        out.print("no release was found for these devices", markup=False)
+
+
+_BYTES = (("manifests", "manifest"), ("packages", "package"), ("heads of answers", "heads"))
+_REQUESTS = (
+    ("manifest", "manifest"),
+    ("manifest, 304", "unchanged"),
+    ("package", "package"),
+    ("package, resumed", "resumed"),
+    ("redirected", "redirect"),
+)
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "not reached"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02} min"

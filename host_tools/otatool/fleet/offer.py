@@ -1,0 +1,108 @@
+"""What devices work out of bytes that all of them get: by the device's code, once for all."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from ota import manifest, package, slots
+from ota.crypto import Keys
+from ota.errors import VerifyError
+from ota.package import chunks
+from ota.transport.memory import Memory
+
+
+class _Anyone:
+    """In place of keys: whoever signed is trusted."""
+
+    def __contains__(self, ident) -> bool:
+        return True
+
+    def verify(self, ident, message, signature) -> None:
+        """Nothing is refused."""
+
+
+@dataclass
+class _Facts:
+    """What manifest.decide() wants to know of a device."""
+
+    product: str
+    component: str
+    strategy: str
+
+
+@dataclass
+class Offer:
+    """What a server offers to the devices of one fleet.
+
+    target, strategy: of all devices. running: the image they run; None: the one that the first
+    patch of the manifest is made for, so that all take this patch. keys: None trusts whoever
+    signed. newest: the choice of the highest sequence so far.
+    """
+
+    target: str = "app"
+    strategy: str = "ab"
+    running: slots.Image | None = None
+    keys: Keys | None = None
+    newest: manifest.Choice | None = None
+    _parsed: dict[bytes, dict] = field(default_factory=dict)
+    _genuine: set[tuple[bytes, bytes]] = field(default_factory=set)
+
+    def parse(self, data: bytes) -> dict:
+        """manifest.parse(). Raises as it does."""
+        if data not in self._parsed:
+            self._parsed[data] = manifest.parse(
+                data, _Anyone() if self.keys is None else self.keys
+            )
+        return self._parsed[data]
+
+    def decide(self, found: dict, record: slots.Record) -> manifest.Choice | None:
+        """manifest.decide() for one device; sets the image that it runs if it has none yet."""
+        if not record.image.digest:
+            record.image = self._image(found)
+        facts = _Facts(found["product"], self.target, self.strategy)
+        choice = manifest.decide(found, facts, record)
+        if choice and (self.newest is None or choice.sequence > self.newest.sequence):
+            self.newest = choice
+        return choice
+
+    def check(self, data: bytes, choice: manifest.Choice) -> str:
+        """SHA-256 of a package, as hex, if it is the chosen one down to its last byte.
+
+        Raises VerifyError "digest", "chunk", "chain"; ManifestError; TransportError "short".
+        """
+        digest = hashlib.sha256(data)
+        if (choice.digest, digest.digest()) not in self._genuine:
+            _walk(data, choice.size, choice.digest)
+            self._genuine.add((choice.digest, digest.digest()))
+        return digest.hexdigest()
+
+    def _image(self, found: dict) -> slots.Image:
+        if self.running is None:
+            self.running = slots.Image()
+            for entry in _packages(found, self.target):
+                if entry["base"] and entry["in_place"] == (self.strategy == "inplace"):
+                    self.running = slots.Image(
+                        "", 0, entry["base"]["size"], entry["base"]["digest"]
+                    )
+                    break
+        return self.running
+
+
+def _packages(found: dict, target: str) -> list[dict]:
+    releases = sorted(found["releases"], key=lambda r: package.version(r["version"]), reverse=True)
+    images = [i for r in releases for i in r["images"] if i["target"] == target]
+    return images[0]["packages"] if images else []
+
+
+def _walk(data: bytes, size: int, digest: bytes) -> None:
+    # The signed digest is the header's; header and chain fix every byte behind it.
+    length = sum(package.lengths(data))
+    h = package.parse(data[:length])
+    if h.digest != digest or size != len(data) or size != h.size + h.reverse_size:
+        raise VerifyError("digest", len(data))
+    walk = chunks.Chunks(h)
+    reader = Memory(data, h.length)
+    while not walk.done:
+        for _ in walk.load(reader, len):
+            pass
+    if h.reverse_size:
+        _walk(data[h.size :], h.reverse_size, h.reverse_digest)

@@ -1,0 +1,191 @@
+"""Run a fleet against a server until its rollout is over, and say how it went."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from ota import slots
+from ota.crypto import Keys
+from ota.manifest import Choice
+
+from ..errors import ToolError
+from ..rollout import WHOLE
+from .client import Client, session
+from .clock import Clock
+from .device import Device, Schedule
+from .link import Link, Profile
+from .offer import Offer
+from .tally import Tally, quantile, until
+
+_LOOK_S = 0.1  # how often the run looks whether it is over
+_FILES = 64  # open files beside the connections
+_POLLS = 10  # after so many intervals a rollout is not waited for any longer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A fleet. poll_s, spread_s, limit_s: simulated seconds; None: spread over one poll interval,
+    and an end after ten of them. percent: of the devices that take the release. speed_up:
+    simulated seconds in a real one. running: image of the devices, None for one that a patch
+    fits. keys: None trusts whoever signed."""
+
+    devices: int = 1000
+    profile: Profile = Profile()
+    poll_s: float = 3600.0
+    spread_s: float | None = None
+    limit_s: float | None = None
+    percent: float = 100.0
+    seed: int = 0
+    speed_up: float = 60.0
+    target: str = "app"
+    strategy: str = "ab"
+    conditional: bool = True
+    running: slots.Image | None = None
+    keys: Keys | None = None
+
+
+def simulate(
+    url: str, settings: Settings, progress: Callable[[float], None] | None = None
+) -> dict:
+    """Let a fleet update from the manifest at url; returns the figures of docs/fleet.md.
+
+    progress: called with the part of the devices that is done, 0 to 1. Raises ToolError: a
+    setting makes no sense, or this machine cannot hold so many connections.
+    """
+    s = settings
+    for name, wrong in (
+        ("devices: at least 1", s.devices < 1),
+        ("percent: 0 to 100", not 0 <= s.percent <= 100),
+        ("poll: more than 0 seconds", not s.poll_s > 0),
+        ("spread: at least 0 seconds", s.spread_s is not None and not s.spread_s >= 0),
+        ("limit: more than 0 seconds", s.limit_s is not None and not s.limit_s > 0),
+        ("speed-up: more than 0", not s.speed_up > 0),
+        ("loss: 0 to less than 1", not 0 <= s.profile.loss < 1),
+        ("latency, bandwidth and cuts: at least 0", min(asdict(s.profile).values()) < 0),
+    ):
+        if wrong:
+            raise ToolError(name)
+    _allow(s.devices + _FILES)
+    return asyncio.run(_Fleet(url, s).run(progress or (lambda part: None)))
+
+
+class _Fleet:
+    def __init__(self, url: str, s: Settings):
+        self.settings = s
+        spread_s = s.poll_s if s.spread_s is None else s.spread_s
+        self.schedule = Schedule(
+            url, s.poll_s, spread_s, round(s.percent * WHOLE / 100), s.conditional
+        )
+        self.limit_s = s.limit_s or spread_s + _POLLS * s.poll_s
+        self.offer = Offer(s.target, s.strategy, s.running, s.keys)
+        self.tally = Tally()
+        self.devices: list[Device] = []
+        self._wanted: tuple[Choice | None, list[Device]] = None, []
+
+    async def run(self, progress: Callable[[float], None]) -> dict:
+        began = time.monotonic()
+        self.clock = Clock(self.settings.speed_up)
+        async with session(self.clock, self.tally) as http:
+            self.devices = [self._device(number, http) for number in range(self.settings.devices)]
+            tasks = [asyncio.create_task(d.run()) for d in self.devices]
+            try:
+                while not self._over(progress) and self.clock.now() < self.limit_s:
+                    ended, _ = await asyncio.wait(
+                        tasks, timeout=_LOOK_S, return_when=asyncio.FIRST_EXCEPTION
+                    )
+                    for task in ended:
+                        task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return self._figures(self.clock.now(), time.monotonic() - began)
+
+    def _device(self, number: int, http) -> Device:
+        # What a device is and does must not depend on what happens on its link.
+        own = random.Random(f"{self.settings.seed}/{number}/device")
+        link = Link(
+            self.settings.profile,
+            self.clock,
+            random.Random(f"{self.settings.seed}/{number}/link"),
+        )
+        client = Client(http, link, self.tally)
+        ident = own.randbytes(8)
+        return Device(ident, self.schedule, self.offer, client, self.clock, self.tally, own)
+
+    def _over(self, progress: Callable[[float], None]) -> bool:
+        wanted, done = self._split(self.offer.newest)
+        asked = sum(d.polls > 0 for d in self.devices)
+        progress(min(asked / len(self.devices), len(done) / (len(wanted) or 1)))
+        return asked == len(self.devices) and len(done) == len(wanted)
+
+    def _split(self, choice: Choice | None) -> tuple[list[Device], list[Device]]:
+        """The devices that a release is for, and those of them that have it."""
+        if choice is None:
+            return [], []
+        if self._wanted[0] is not choice:  # a new release, for other devices
+            self._wanted = choice, [d for d in self.devices if d.takes(choice)]
+        wanted = self._wanted[1]
+        return wanted, [d for d in wanted if d.record.image.digest == choice.image_digest]
+
+    def _figures(self, seconds: float, real_seconds: float) -> dict:
+        s, t, choice = self.settings, self.tally, self.offer.newest
+        wanted, done = self._split(choice)
+        body = sum(t.body.values())
+        return {
+            "url": self.schedule.url,
+            "devices": s.devices,
+            "profile": asdict(s.profile),
+            "poll_s": s.poll_s,
+            "spread_s": self.schedule.spread_s,
+            "limit_s": self.limit_s,
+            "percent": s.percent,
+            "seed": s.seed,
+            "speed_up": s.speed_up,
+            "strategy": s.strategy,
+            "conditional": s.conditional,
+            "signature_checked": s.keys is not None,
+            "release": choice
+            and {
+                "version": choice.version,
+                "sequence": choice.sequence,
+                "image_size": choice.image_size,
+                "package_size": choice.size,
+                "delta": choice.delta,
+            },
+            "wanted": len(wanted),
+            "updated": len(done),
+            "packages": sorted({d.package for d in done}),
+            "until_s": until([d.updated_s or 0.0 for d in done], len(wanted)),
+            "seconds": round(seconds, 3),
+            "real_seconds": round(real_seconds, 3),
+            "bytes": {
+                **t.body,
+                "heads": t.heads,
+                "total": body + t.heads,
+                "per_device": round((body + t.heads) / s.devices, 1),
+            },
+            "requests": {**t.requests, "total": t.requests.total()},
+            "peak_requests_per_s": t.peak_requests,
+            "peak_connections": t.peak_connections,
+            "failures": dict(t.failures.most_common()),
+            "given_up": t.given_up,
+            "machine": {
+                "late_s_99": round(quantile(self.clock.late, 0.99), 3),
+                "answer_ms_50": round(1000 * quantile(t.answered, 0.5), 3),
+                "answer_ms_99": round(1000 * quantile(t.answered, 0.99), 3),
+            },
+        }
+
+
+def _allow(files: int) -> None:
+    try:
+        import resource
+    except ImportError:
+        return  # Windows has no such limit
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < files:
+        wish = files if hard == resource.RLIM_INFINITY else min(files, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wish), hard))
