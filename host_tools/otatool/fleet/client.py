@@ -87,8 +87,8 @@ class Answer:
     async def body(self, take: Callable[[bytes], object]) -> None:
         """Give the body to take() as it comes down. Raises TransportError."""
         while piece := await self._response.content.read(self._link.room()):
-            take(piece)
             await self._link.carry(len(piece))
+            take(piece)
         await self._link.settle()
 
 

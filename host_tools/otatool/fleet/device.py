@@ -39,7 +39,8 @@ class Schedule:
 
 
 class Device:
-    """ident: its id, bytes. polls: finished ones. record: what it runs. updated_s: when it had the
+    """ident: its id, bytes. polls: finished ones. resting: it waits, and no request is under way.
+    record: what it runs. updated_s: when it had the
     newest image it has; package: SHA-256 of what it downloaded for that, as hex."""
 
     def __init__(
@@ -54,6 +55,7 @@ class Device:
     ):
         self.ident = ident
         self.polls = 0
+        self.resting = False
         self.record = slots.Record()
         self.updated_s: float | None = None
         self.package = ""
@@ -73,7 +75,7 @@ class Device:
 
     async def run(self) -> None:
         """Live until cancelled."""
-        await self._clock.sleep(self._rng.random() * self._schedule.spread_s)
+        await self._rest(self._rng.random() * self._schedule.spread_s)
         while True:
             try:
                 await self._poll()
@@ -84,7 +86,7 @@ class Device:
                 self._tally.given_up += 1
             self.polls += 1
             jitter = self._rng.uniform(-JITTER, JITTER)
-            await self._clock.sleep(self._schedule.poll_s * (1 + jitter))
+            await self._rest(self._schedule.poll_s * (1 + jitter))
 
     def takes(self, choice: Choice) -> bool:
         """True if the part of the devices that gets this release has this one in it."""
@@ -178,7 +180,12 @@ class Device:
                 if failures > self._retry.retries:
                     raise
                 pause_s = self._retry.pause(failures, e) / 1000
-            await self._clock.sleep(pause_s)
+            await self._rest(pause_s)
+
+    async def _rest(self, seconds: float) -> None:
+        self.resting = True
+        await self._clock.sleep(seconds)
+        self.resting = False
 
 
 def _reason(e: TransportError) -> str:

@@ -60,21 +60,24 @@ class Link:
         self._segment_left = 0
 
     async def connect(self) -> None:
-        """The round trip that opens a connection. Raises Cut, as all of these do."""
+        """The round trip that opens a connection. Raises Cut."""
         self._cut_at = self._clock.now() + self._draw(self._profile.cuts_per_hour / 3600)
         self._owed, self._segment_left = 0.0, 0
         await self.turn()
 
     async def turn(self) -> None:
-        """One round trip: something small goes there, something small comes back."""
+        """One round trip: something small goes there, something small comes back. Raises Cut."""
         await self._wait(self._round_trip + self._stall() + self._stall())
 
     def room(self) -> int:
-        """How many bytes may be read at a time, at least 1."""
+        """How many bytes may be read next, at least 1. Raises Cut behind those of before."""
+        if self._bytes_left < 1:
+            self._bytes_left = self._draw(self._profile.cuts_per_mb / 1e6)
+            raise Cut
         return max(1, int(min(self._segment_left or SEGMENT, self._bytes_left)))
 
     async def carry(self, length: int) -> None:
-        """Bytes of a body come down: not more than room() gave."""
+        """Bytes of a body come down: not more than room() gave. Raises Cut: they did not."""
         if not self._segment_left:
             self._segment_left = SEGMENT
             self._owed += self._stall()
@@ -84,12 +87,9 @@ class Link:
         if self._owed > self._clock.grain:
             await self.settle()
         self._bytes_left -= length
-        if self._bytes_left < 1:
-            self._bytes_left = self._draw(self._profile.cuts_per_mb / 1e6)
-            raise Cut
 
     async def settle(self) -> None:
-        """Wait for what bytes have taken so far."""
+        """Wait for what bytes have taken so far. Raises Cut."""
         owed, self._owed = self._owed, 0.0
         began = self._clock.now()
         await self._wait(owed)

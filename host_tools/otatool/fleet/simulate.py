@@ -20,7 +20,9 @@ from .offer import Offer
 from .tally import Tally, quantile, until
 
 _LOOK_S = 0.1  # how often the run looks whether it is over
+_FINISH_S = 20  # real ones, for requests under way at the end
 _FILES = 64  # open files beside the connections
+_LONG_S = 1e8
 _POLLS = 10  # after so many intervals a rollout is not waited for any longer
 
 
@@ -55,18 +57,7 @@ def simulate(
     setting makes no sense, or this machine cannot hold so many connections.
     """
     s = settings
-    for name, wrong in (
-        ("devices: at least 1", s.devices < 1),
-        ("percent: 0 to 100", not 0 <= s.percent <= 100),
-        ("poll: more than 0 seconds", not s.poll_s > 0),
-        ("spread: at least 0 seconds", s.spread_s is not None and not s.spread_s >= 0),
-        ("limit: more than 0 seconds", s.limit_s is not None and not s.limit_s > 0),
-        ("speed-up: more than 0", not s.speed_up > 0),
-        ("loss: 0 to less than 1", not 0 <= s.profile.loss < 1),
-        ("latency, bandwidth and cuts: at least 0", min(asdict(s.profile).values()) < 0),
-    ):
-        if wrong:
-            raise ToolError(name)
+    _check(s)
     _allow(s.devices + _FILES)
     return asyncio.run(_Fleet(url, s).run(progress or (lambda part: None)))
 
@@ -92,16 +83,22 @@ class _Fleet:
             tasks = [asyncio.create_task(d.run()) for d in self.devices]
             try:
                 while not self._over(progress) and self.clock.now() < self.limit_s:
-                    ended, _ = await asyncio.wait(
-                        tasks, timeout=_LOOK_S, return_when=asyncio.FIRST_EXCEPTION
-                    )
-                    for task in ended:
-                        task.result()
+                    await _look(tasks)
+                await self._finish(tasks)
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
         return self._figures(self.clock.now(), time.monotonic() - began)
+
+    async def _finish(self, tasks: list[asyncio.Task]) -> None:
+        # What the server was asked is waited for: it counts it, and so it has a kind here.
+        deadline = time.monotonic() + _FINISH_S
+        while not all(d.resting for d in self.devices) and time.monotonic() < deadline:
+            for device, task in zip(self.devices, tasks, strict=True):
+                if device.resting:
+                    task.cancel()
+            await _look([task for task in tasks if not task.cancelled()])
 
     def _device(self, number: int, http) -> Device:
         # What a device is and does must not depend on what happens on its link.
@@ -178,6 +175,32 @@ class _Fleet:
                 "answer_ms_99": round(1000 * quantile(t.answered, 0.99), 3),
             },
         }
+
+
+async def _look(tasks: list[asyncio.Task]) -> None:
+    # Let devices live for a while; what stopped one of them stops the run.
+    ended, _ = await asyncio.wait(tasks, timeout=_LOOK_S, return_when=asyncio.FIRST_EXCEPTION)
+    for task in ended:
+        if not task.cancelled():
+            task.result()
+
+
+def _check(s: Settings) -> None:
+    for name, value, least, most in (
+        ("devices", s.devices, 1, 1_000_000),
+        ("percent", s.percent, 0, 100),
+        ("poll, seconds", s.poll_s, 0.1, _LONG_S),
+        ("spread, seconds", s.spread_s or 0, 0, _LONG_S),
+        ("limit, seconds", s.limit_s or 1, 1, _LONG_S),
+        ("speed-up", s.speed_up, 0.1, 100_000),
+        ("latency, ms", s.profile.latency_ms, 0, 60_000),
+        ("bandwidth, bytes per second", s.profile.rate, 0, 1e10),
+        ("loss, of 1", s.profile.loss, 0, 0.9),
+        ("cuts per mb", s.profile.cuts_per_mb, 0, 1e5),
+        ("cuts per hour", s.profile.cuts_per_hour, 0, 1e5),
+    ):
+        if not least <= value <= most:  # nan is not either
+            raise ToolError(f"{name}: {value:g} is not within {least:g} and {most:g}")
 
 
 def _allow(files: int) -> None:

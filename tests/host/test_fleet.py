@@ -1,0 +1,583 @@
+"""Small fleets against real servers: what the fleet counts is what the server saw, and everyone
+ends with the right package, whatever breaks on the way."""
+
+import asyncio
+import contextlib
+import functools
+import getpass
+import hashlib
+import http.server
+import json
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import images
+import pytest
+from ota import slots
+from ota.crypto import Keys
+from ota.transport import resume
+from otatool import cli, keys, publish, rollout, serve
+from otatool.errors import ToolError
+from otatool.fleet import device
+from otatool.fleet.clock import Clock
+from otatool.fleet.link import PROFILES, SEGMENT, Cut, Link, Profile
+from otatool.fleet.simulate import Settings, simulate
+from otatool.fleet.tally import quantile, until
+
+ROOT = Path(__file__).parents[2]
+KEYS = Keys([images.KEY])
+SIGNING = keys.SigningKey(bytes.fromhex(images.KEY["secret"]))
+OLD, NEW = images.image(1, 90_000), images.image(2, 90_000)
+FULL = slots.Image()  # what no patch fits
+N = 30
+QUICK = {"devices": N, "poll_s": 600.0, "spread_s": 60.0, "speed_up": 120.0}
+CUTS = Profile(latency_ms=20, rate=200_000, cuts_per_mb=60)
+
+
+@pytest.fixture(scope="module")
+def www(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fleet") / "www"
+    for version, image in (("1", OLD), ("2", NEW)):
+        publish.publish(folder, image, publish.Release("rig", version, quick=True), [SIGNING])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packages(www):
+    """(URL, bytes) of full package, patch and patch in place."""
+    content = json.loads((www / publish.MANIFEST).read_bytes().split(b"\nsig ")[0])
+    found = content["releases"][0]["images"][0]["packages"]
+    return [(p["url"], (www / p["url"]).read_bytes()) for p in found]
+
+
+@pytest.fixture
+def server(www):
+    with serve.start(www) as s:
+        yield s
+
+
+def roll(server, **changes):
+    """Figures of a small fleet."""
+    return simulate(server.url + publish.MANIFEST, Settings(**{**QUICK, **changes}))
+
+
+def seen(server, figures):
+    """Requests that the server counted, by the fleet's kinds, once all have been read."""
+    deadline = time.monotonic() + 5
+    while len(server.requests) < figures["requests"]["total"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    kinds = Counter()
+    for request in server.requests:
+        kind = "manifest" if request.path.endswith(publish.MANIFEST) else "package"
+        if request.status == 304:
+            kind = "unchanged"
+        elif request.range:
+            kind = "resumed"
+        kinds[kind] += 1
+    return dict(kinds)
+
+
+def counted(figures):
+    """Requests that the fleet counted, by kind."""
+    return {k: n for k, n in figures["requests"].items() if n and k != "total"}
+
+
+def agree(server, figures):
+    assert counted(figures) == seen(server, figures)
+    assert figures["requests"]["total"] == len(server.requests)
+
+
+def complete(figures, package, devices=N):
+    """All devices ended with this very package."""
+    assert figures["wanted"] == figures["updated"] == devices
+    assert figures["packages"] == [hashlib.sha256(package).hexdigest()]
+
+
+# -- whole fleets --------------------------------------------------------------------------
+
+
+def test_an_undisturbed_fleet_takes_the_patch_and_every_figure_is_the_servers(
+    www, server, packages
+):
+    f = roll(server)
+    complete(f, packages[1][1])
+    agree(server, f)
+    manifest = (www / publish.MANIFEST).stat().st_size
+    assert (f["requests"]["package"], f["requests"]["resumed"]) == (N, 0)
+    assert f["bytes"]["manifest"] == f["requests"]["manifest"] * manifest
+    assert f["bytes"]["package"] == N * len(packages[1][1])
+    assert f["bytes"]["manifest"] + f["bytes"]["package"] == server.sent
+    assert f["bytes"]["total"] == server.sent + f["bytes"]["heads"]
+    assert f["failures"] == {} and f["given_up"] == 0
+    times = [f["until_s"][share] for share in ("50", "90", "99", "100")]
+    assert times == sorted(times) and 0 < times[0] and times[-1] <= f["seconds"]
+
+
+@pytest.mark.parametrize("strategy, number", [("ab", 0), ("ab", 1), ("inplace", 2)])
+def test_links_that_break_cost_no_byte_twice_and_change_no_digest(
+    server, packages, strategy, number
+):
+    url, package = packages[number]
+    running = FULL if number == 0 else slots.Image("1", 0, len(OLD), hashlib.sha256(OLD).digest())
+    # Of packages this small a link that breaks seldom would let all through.
+    profile = CUTS if number == 0 else replace(CUTS, cuts_per_mb=400)
+    f = roll(server, strategy=strategy, running=running, profile=profile, keys=KEYS)
+    complete(f, package)
+    agree(server, f)
+    assert f["failures"].keys() == {"cut"}
+    assert f["failures"]["cut"] > 3
+    assert f["bytes"]["package"] == N * len(package)
+    assert f["release"]["delta"] == (number > 0)
+    if number == 0:
+        assert f["requests"]["resumed"] >= N // 2
+
+
+def test_bodies_that_the_server_drops_are_resumed(www, packages):
+    size = len(packages[0][1])
+    with serve.start(www, drop_after=size // 2 + 1) as server:
+        f = roll(server, running=FULL)
+        complete(f, packages[0][1])
+        agree(server, f)
+    assert f["requests"]["resumed"] >= N
+    assert f["failures"].keys() <= {"reset", "short"}
+
+
+def test_only_the_percentage_asks_for_the_package(server):
+    f = roll(server, devices=50, percent=30, poll_s=100.0)
+    assert 0 < f["wanted"] == f["updated"] == f["requests"]["package"] < 50
+    agree(server, f)
+    drawn = sum(
+        rollout.chosen(_ident(number), hashlib.sha256(NEW).digest(), 3000) for number in range(50)
+    )
+    assert f["wanted"] == drawn
+
+
+def _ident(number, seed=0):
+    return random.Random(f"{seed}/{number}/device").randbytes(8)
+
+
+def test_same_seed_same_decisions(server):
+    def decisions(seed):
+        f = roll(server, seed=seed, percent=60, running=FULL, profile=CUTS, poll_s=6000.0)
+        kinds = {k: f["requests"][k] for k in ("package", "resumed")}
+        return f["wanted"], f["updated"], kinds, f["failures"], f["bytes"]["package"]
+
+    first = decisions(1)
+    assert decisions(1) == first
+    assert decisions(2) != first
+
+
+def test_a_manifest_that_is_known_is_asked_for_with_its_tag(server):
+    # Those whose percentage it is not go on asking until the last of the others has it.
+    f = roll(server, devices=20, percent=50, poll_s=5.0, spread_s=100.0)
+    agree(server, f)
+    assert f["requests"]["manifest"] == 20
+    assert f["requests"]["unchanged"] > 20
+    server.requests.clear()
+    f = roll(server, devices=20, percent=50, poll_s=5.0, spread_s=100.0, conditional=False)
+    agree(server, f)
+    assert f["requests"]["unchanged"] == 0
+    assert f["requests"]["manifest"] > 40
+
+
+# -- servers with faults -------------------------------------------------------------------
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Python's own file server: it knows no ranges and no entity tags."""
+
+    def do_GET(self):
+        self.server.requests.append((self.path, time.monotonic()))
+        if not self.server.fault(self):
+            super().do_GET()
+
+    def answer(self, status, **fields):
+        self.send_response(status)
+        for name, value in fields.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def log_message(self, *args):
+        """Not on the terminal."""
+
+
+@contextlib.contextmanager
+def faulty(folder, fault):
+    """A server that answers as fault(handler) does where it returns True."""
+    handler = functools.partial(_Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as s:
+        s.requests, s.fault = [], fault
+        s.url = f"http://127.0.0.1:{s.server_address[1]}/"
+        threading.Thread(target=s.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            yield s
+        finally:
+            s.shutdown()
+
+
+def test_a_server_without_ranges_sends_all_of_it_again(www, packages):
+    with faulty(www, lambda h: False) as server:
+        f = roll(server, running=FULL, profile=CUTS)
+        complete(f, packages[0][1])
+        assert f["requests"]["total"] == len(server.requests)
+    assert f["requests"]["resumed"] > N // 2
+    assert f["bytes"]["package"] > N * len(packages[0][1])
+
+
+def test_a_server_that_is_busy_is_left_alone_as_long_as_it_wants(www, packages):
+    busy = []
+
+    def fault(h):
+        if h.path.endswith(publish.MANIFEST) and len(busy) < 2:
+            busy.append(1)
+            h.answer(503, Retry_After="120")
+            return True
+
+    with faulty(www, fault) as server:
+        f = roll(server, devices=1, spread_s=0.0)
+        complete(f, packages[1][1], 1)
+        assert f["requests"]["total"] == len(server.requests) == 4
+        gaps = [b[1] - a[1] for a, b in zip(server.requests, server.requests[1:3], strict=False)]
+        assert min(gaps) >= 120 / QUICK["speed_up"]
+    assert f["failures"] == {"status 503": 2}
+    assert f["until_s"]["100"] >= 240
+
+
+def test_a_server_that_is_always_busy_ends_with_the_limit(www):
+    def fault(h):
+        h.answer(503, Retry_After="1")
+        return True
+
+    with faulty(www, fault) as server:
+        f = roll(server, devices=20, poll_s=60.0, spread_s=10.0, limit_s=120.0)
+        assert f["requests"]["total"] == f["requests"]["manifest"] == f["failures"]["status 503"]
+        assert f["requests"]["total"] == len(server.requests)
+    assert (f["release"], f["wanted"], f["updated"]) == (None, 0, 0)
+    assert f["until_s"]["50"] is None
+    # Nine tries, then a device waits for its next poll.
+    assert f["given_up"] >= 1 and f["requests"]["total"] >= 9 * f["given_up"]
+
+
+def test_a_package_that_was_changed_is_taken_by_nobody(www, packages):
+    url, package = packages[1]
+    broken = package[:-1] + bytes([package[-1] ^ 1])
+
+    def fault(h):
+        if h.path == "/" + url:
+            h.answer(200, Content_Length=str(len(broken)))
+            h.wfile.write(broken)
+            return True
+
+    with faulty(www, fault) as server:
+        f = roll(server, poll_s=60.0, spread_s=10.0, limit_s=150.0)
+    assert (f["wanted"], f["updated"], f["packages"]) == (N, 0, [])
+    assert f["failures"].keys() == {"chain"}
+    assert f["failures"]["chain"] == f["given_up"] >= N
+
+
+def test_a_file_that_changes_under_a_download_is_begun_again(www, packages):
+    url, package = packages[0]
+    tags = iter(range(1000))
+
+    def fault(h):
+        if h.path == "/" + url:
+            h.answer(200, Content_Length=str(len(package)), ETag=f'"{next(tags)}"')
+            h.wfile.write(package)
+            return True
+
+    profile = Profile(cuts_per_mb=30)
+    with faulty(www, fault) as server:
+        f = roll(server, running=FULL, profile=profile, poll_s=20.0, limit_s=6000.0)
+        complete(f, package)
+        assert f["requests"]["total"] == len(server.requests)
+    assert f["failures"]["changed"] > 0
+    assert f["bytes"]["package"] > N * len(package)
+
+
+def test_redirects_are_requests_too(www, packages):
+    def fault(h):
+        if not h.path.startswith("/cdn/"):
+            h.answer(302, Location="/cdn" + h.path, Content_Length="0")
+            return True
+        h.path = h.path[4:]
+
+    with faulty(www, fault) as server:
+        f = roll(server)
+        assert f["requests"]["total"] == len(server.requests)
+    assert f["updated"] == N
+    # Where a manifest comes from does not change where its packages are.
+    assert f["requests"]["redirect"] == f["requests"]["manifest"] + N
+
+
+def test_without_a_server_nothing_counts_as_a_request(www):
+    with serve.start(www) as server:
+        url = server.url
+    f = simulate(url + publish.MANIFEST, Settings(devices=3, poll_s=60, limit_s=100, spread_s=0))
+    assert f["requests"]["total"] == 0
+    assert f["failures"]["connect"] >= 3 and f["failures"].keys() == {"connect"}
+    assert f["given_up"] == 0  # with pauses up to a minute they are still at it
+
+
+def test_who_did_not_sign_is_refused(server):
+    other = keys.SigningKey(bytes(32))
+    f = roll(server, devices=3, keys=Keys([other.public]), limit_s=100.0)
+    assert f["failures"] == {"key": 3}
+    assert (f["updated"], f["requests"]["package"]) == (0, 0)
+
+
+def test_nginx_logs_what_the_fleet_counts(www, packages, tmp_path):
+    nginx = Path("/usr/sbin/nginx")
+    if not nginx.exists():
+        pytest.skip("no nginx on this machine")
+    port = _free_port()
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(f"""
+        pid {tmp_path}/pid; error_log {tmp_path}/error.log; daemon off;
+        events {{ worker_connections 256; }}
+        http {{
+          log_format f '$status "$http_range" $uri $body_bytes_sent';
+          access_log {tmp_path}/access.log f;
+          server {{ listen 127.0.0.1:{port}; root {tmp_path}/www; }}
+        }}""")
+    # Its workers run as another user, to whom the folder of the test is closed.
+    (tmp_path / "www").symlink_to(www)
+    conf.write_text(_as_this_user(conf.read_text()))
+    with subprocess.Popen([nginx, "-p", tmp_path, "-c", conf], stderr=subprocess.PIPE) as run:
+        try:
+            _listens(port)
+            url = f"http://127.0.0.1:{port}/{publish.MANIFEST}"
+            f = simulate(
+                url, Settings(**{**QUICK, "percent": 90.0, "running": FULL, "profile": CUTS})
+            )
+        finally:
+            run.terminate()
+            run.wait(10)
+    lines = (tmp_path / "access.log").read_text().splitlines()
+    kinds = Counter()
+    for line in lines:
+        status, asked, path, _ = line.split()
+        kind = "manifest" if path.endswith(publish.MANIFEST) else "package"
+        kinds["unchanged" if status == "304" else "resumed" if "=" in asked else kind] += 1
+    assert dict(kinds) == counted(f)
+    assert f["packages"] == [hashlib.sha256(packages[0][1]).hexdigest()]
+    assert f["bytes"]["package"] == f["updated"] * len(packages[0][1])
+
+
+def _as_this_user(conf):
+    return f"user {getpass.getuser()};" + conf if getpass.getuser() == "root" else conf
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+def _listens(port):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError("nginx does not listen")
+
+
+# -- parts ---------------------------------------------------------------------------------
+
+
+def test_the_device_and_the_fleet_try_the_same_again():
+    assert device.AGAIN == resume._AGAIN
+    assert device.AGAIN_STATUS == resume._AGAIN_STATUS
+    assert device.PROGRESS == resume._PROGRESS
+
+
+def test_rollout_is_the_digest_taken_as_one_number():
+    for number in range(200):
+        ident = number.to_bytes(6, "big")
+        digest = hashlib.sha256(ident + b"salt").digest()
+        place = int.from_bytes(digest, "big") % 10000
+        assert not rollout.chosen(ident, b"salt", place)
+        assert rollout.chosen(ident, b"salt", place + 1)
+        assert rollout.chosen(ident, b"salt", 10000) and not rollout.chosen(ident, b"salt", 0)
+
+
+def test_rollout_takes_about_its_share_and_others_for_another_release():
+    idents = [number.to_bytes(6, "big") for number in range(10000)]
+    for share in (100, 2500, 9000):
+        took = {
+            salt: {i for i in idents if rollout.chosen(i, salt, share)} for salt in (b"1", b"2")
+        }
+        expected = share / 10000
+        deviation = (expected * (1 - expected) * 10000) ** 0.5
+        for ones in took.values():
+            assert abs(len(ones) - share) < 5 * deviation
+        assert took[b"1"] != took[b"2"]
+
+
+def test_rollout_runs_on_micropython():
+    code = "import rollout\nprint([rollout.chosen(bytes([n]), b'salt', 5000) for n in range(64)])"
+    here = [rollout.chosen(bytes([n]), b"salt", 5000) for n in range(64)]
+    found = subprocess.run(
+        [Path(sys.executable).parent / "micropython", "-c", code],
+        cwd=ROOT / "host_tools" / "otatool",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.stdout == f"{here}\n", found.stderr
+
+
+class _Waits:
+    """A clock on which waiting takes no time."""
+
+    grain = 0.01
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def now(self):
+        return self.seconds
+
+    async def sleep(self, seconds):
+        self.seconds += seconds
+
+
+def carried(profile, length, seed=0):
+    """(seconds, cuts) of so many bytes in one connection after the other."""
+    clock = _Waits()
+    way = Link(profile, clock, random.Random(seed))
+
+    async def run():
+        left, cuts = length, 0
+        while left:
+            try:
+                await way.connect()
+                while left:
+                    n = min(left, way.room())
+                    await way.carry(n)
+                    left -= n
+                await way.settle()
+            except Cut:
+                cuts += 1
+        return cuts
+
+    cuts = asyncio.run(run())
+    return clock.seconds, cuts
+
+
+def test_a_link_takes_its_latency_and_its_rate():
+    assert carried(Profile(), 10**6) == (0.0, 0)
+    seconds, cuts = carried(Profile(latency_ms=100, rate=50_000), 10**6)
+    assert (round(seconds, 6), cuts) == (20.2, 0)
+
+
+def test_a_lost_segment_costs_a_round_trip_and_more():
+    segments = 20_000
+    seconds, _ = carried(Profile(latency_ms=100, loss=0.01), segments * SEGMENT)
+    # 1 % of them once more after 0.4 s, 1 % of these after another 0.8 s, and so on.
+    expected = 0.2 + segments * (0.01 * 0.4 + 0.0001 * 0.8 + 0.000001 * 1.6)
+    assert abs(seconds - expected) < 0.25 * expected
+
+
+def test_a_link_breaks_as_often_as_it_says():
+    _, cuts = carried(Profile(cuts_per_mb=200), 5 * 10**6)
+    assert abs(cuts - 1000) < 150
+    seconds, cuts = carried(Profile(rate=1000, cuts_per_hour=600), 5 * 10**6)
+    assert abs(cuts - seconds / 6) < 150
+    # Each time some of a segment was under way for nothing.
+    assert 5000 < seconds < 5000 + 2 * cuts
+
+
+def test_a_break_comes_at_the_same_bytes_for_the_same_seed():
+    profile = Profile(loss=0.05, cuts_per_mb=50)
+    assert carried(profile, 10**6, 3) == carried(profile, 10**6, 3)
+    assert carried(profile, 10**6, 3) != carried(profile, 10**6, 4)
+
+
+def test_the_clock_shortens_waits_and_tells_how_late_they_were():
+    clock = Clock(100)
+    began = time.monotonic()
+    asyncio.run(clock.sleep(10))
+    assert 0.1 <= time.monotonic() - began < 5
+    assert clock.now() >= 10 and len(clock.late) == 1 and clock.late[0] >= 0
+
+
+def test_shares_are_counted_of_all_who_should_have_it():
+    assert until(range(1, 101), 100) == {"50": 50, "90": 90, "99": 99, "100": 100}
+    assert until([3, 1, 2], 4) == {"50": 2, "90": None, "99": None, "100": None}
+    assert until([], 0) == {"50": None, "90": None, "99": None, "100": None}
+    assert (quantile([], 0.5), quantile([1, 2, 3], 0.5), quantile([1, 2], 0.99)) == (0, 2, 2)
+
+
+# -- the command ---------------------------------------------------------------------------
+
+
+def test_the_command_prints_and_writes_its_figures(server, packages, tmp_path, capsys):
+    out, pub = tmp_path / "f.json", tmp_path / "rig.pub.json"
+    pub.write_bytes(SIGNING.public_file())
+    (tmp_path / "old.img").write_bytes(OLD)
+    words = ["fleet", server.url + publish.MANIFEST, "--devices", "20", "--spread", "30"]
+    words += ["--speed-up", "100", "--profile", "wifi", "--loss", "1", "--bandwidth", "800"]
+    words += ["--key", str(pub), "--running", str(tmp_path / "old.img"), "--json", str(out)]
+    assert cli.main(words) == 0
+    printed = capsys.readouterr().out
+    f = json.loads(out.read_text())
+    agree(server, f)
+    complete(f, packages[1][1], 20)
+    assert f["profile"] == {
+        **vars(PROFILES["wifi"]),
+        "loss": 0.01,
+        "rate": 100_000,
+    }
+    assert f["signature_checked"] and "not checked" not in printed
+    for text in ("100 % after", f"{f['bytes']['total']:,}", f"{len(packages[1][1]):,} bytes"):
+        assert text in printed
+
+
+def test_the_command_says_who_did_not_get_it(www, tmp_path, capsys):
+    with faulty(www, lambda h: h.answer(404) or True) as server:
+        words = ["fleet", server.url, "--devices", "2", "--spread", "0", "--limit", "30"]
+        assert cli.main(words) == 1
+    printed = capsys.readouterr().out
+    assert "no release was found" in printed and "status 404" in printed
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("--devices", "0"),
+        ("--percent", "101"),
+        ("--percent", "nan"),
+        ("--poll", "0"),
+        ("--spread", "-1"),
+        ("--limit", "-1"),
+        ("--speed-up", "nan"),
+        ("--loss", "100"),
+        ("--latency", "-1"),
+        ("--bandwidth", "nan"),
+        ("--cuts-per-mb", "inf"),
+        ("--key", "no such file"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(option, value, capsys):
+    assert cli.main(["fleet", "http://127.0.0.1:9/", option, value]) == 1
+    said = "no such file" if option == "--key" else option.strip("-").split("-")[0]
+    assert f"otatool fleet: {said}" in capsys.readouterr().err
+
+
+def test_without_aiohttp_the_command_says_what_to_install():
+    code = (
+        "import sys; sys.modules['aiohttp'] = None; from otatool import cli;"
+        "sys.exit(cli.main(['fleet', 'http://127.0.0.1:9/']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install 'micropython-ota-tool[fleet]'" in done.stderr
+    with pytest.raises(ToolError):
+        simulate("http://127.0.0.1:9/", Settings(devices=-1))
