@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
+from urllib.parse import urlsplit
 
 from ota import slots
 from ota.crypto import Keys
@@ -134,7 +134,7 @@ def _keys(names: list[str] | None) -> Keys | None:
 def _print(out: Console, f: dict) -> None:
     release = f["release"]
     table = Table(
-        title=f"{f['devices']} devices, {escape(Path(f['url']).name)}", show_header=False
+        title=f"{f['devices']} devices, {escape(urlsplit(f['url']).netloc)}", show_header=False
     )
     table.add_column()
     table.add_column(justify="right")
@@ -179,12 +179,19 @@ def _print(out: Console, f: dict) -> None:
         ),
     )
     out.print(table)
+    if m["late_s_99"] > _LATE_S:
+        out.print(
+            "this machine was late: times and peaks are its own as much as the server's; give "
+            "less --speed-up, more --spread or fewer devices",
+            markup=False,
+        )
     if not f["signature_checked"]:
         out.print("signatures were not checked: give --key", markup=False)
     if not release:
         out.print("no release was found for these devices", markup=False)
 
 
+_LATE_S = 1.0  # a second is what requests are counted in
 _BYTES = (("manifests", "manifest"), ("packages", "package"), ("heads of answers", "heads"))
 _REQUESTS = (
     ("manifest", "manifest"),

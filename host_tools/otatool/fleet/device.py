@@ -11,7 +11,6 @@ from ota.manifest import MANIFEST_MAX, Choice
 from ota.transport.resume import Resuming
 from ota.transport.url import join
 
-from .. import rollout
 from .client import Client
 from .clock import Clock
 from .link import Cut
@@ -28,13 +27,12 @@ PROGRESS = 16384
 @dataclass(frozen=True)
 class Schedule:
     """When devices ask, the same for all. url: of the manifest. poll_s: between two polls;
-    spread_s: the first comes at random within it. share: of the devices that take a release,
-    in 1/100 %. conditional: ask with the entity tag of the manifest that is known."""
+    spread_s: the first comes at random within it. conditional: ask with the entity tag of the
+    manifest that is known."""
 
     url: str
     poll_s: float
     spread_s: float
-    share: int = rollout.WHOLE
     conditional: bool = True
 
 
@@ -90,14 +88,14 @@ class Device:
 
     def takes(self, choice: Choice) -> bool:
         """True if the part of the devices that gets this release has this one in it."""
-        return rollout.chosen(self.ident, choice.image_digest, self._schedule.share)
+        return self._offer.takes_part(self.ident, choice)
 
     async def _poll(self) -> None:
         await self._trying(self._ask)
         if self._manifest is None:
             return
-        choice = self._offer.decide(self._manifest, self.record)
-        if choice is None or not self.takes(choice):
+        choice = self._offer.decide(self._manifest, self.record, self.ident)
+        if choice is None:
             return
         if self._wanted != choice.digest:
             self._wanted, self._got, self._etag = choice.digest, bytearray(), ""

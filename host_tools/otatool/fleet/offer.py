@@ -9,6 +9,8 @@ from ota.errors import VerifyError
 from ota.package import chunks
 from ota.transport.memory import Memory
 
+WHOLE = 10000  # of a fleet, in ten-thousandths
+
 
 class _Anyone:
     """In place of keys: whoever signed is trusted."""
@@ -27,6 +29,7 @@ class _Facts:
     product: str
     component: str
     strategy: str
+    device_id: bytes
 
 
 @dataclass
@@ -35,30 +38,41 @@ class Offer:
 
     target, strategy: of all devices. running: the image they run; None: the one that the first
     patch of the manifest is made for, so that all take this patch. keys: None trusts whoever
-    signed. newest: the choice of the highest sequence so far.
+    signed. share: the part of the fleet, in ten-thousandths, that gets a release at the most.
+    newest: the choice of the highest sequence so far.
     """
 
     target: str = "app"
     strategy: str = "ab"
     running: slots.Image | None = None
     keys: Keys | None = None
+    share: int = WHOLE
     newest: manifest.Choice | None = None
     _parsed: dict[bytes, dict] = field(default_factory=dict)
+    _releases: dict[str, dict] = field(default_factory=dict)  # by version
     _genuine: set[tuple[bytes, bytes]] = field(default_factory=set)
 
     def parse(self, data: bytes) -> dict:
         """manifest.parse(). Raises as it does."""
         if data not in self._parsed:
-            self._parsed[data] = manifest.parse(
-                data, _Anyone() if self.keys is None else self.keys
-            )
+            found = manifest.parse(data, _Anyone() if self.keys is None else self.keys)
+            for release in found["releases"]:
+                release["rollout"] = min(release["rollout"], self.share)
+                self._releases[release["version"]] = release
+            self._parsed[data] = found
         return self._parsed[data]
 
-    def decide(self, found: dict, record: slots.Record) -> manifest.Choice | None:
+    def takes_part(self, device_id: bytes, choice: manifest.Choice) -> bool:
+        """True if the device is among those that this release is for."""
+        return manifest.takes_part(device_id, self._releases[choice.version])
+
+    def decide(
+        self, found: dict, record: slots.Record, device_id: bytes
+    ) -> manifest.Choice | None:
         """manifest.decide() for one device; sets the image that it runs if it has none yet."""
         if not record.image.digest:
             record.image = self._image(found)
-        facts = _Facts(found["product"], self.target, self.strategy)
+        facts = _Facts(found["product"], self.target, self.strategy, device_id)
         choice = manifest.decide(found, facts, record)
         if choice and (self.newest is None or choice.sequence > self.newest.sequence):
             self.newest = choice

@@ -11,12 +11,11 @@ from ota.crypto import Keys
 from ota.manifest import Choice
 
 from ..errors import ToolError
-from ..rollout import WHOLE
 from .client import Client, session
 from .clock import Clock
 from .device import Device, Schedule
 from .link import Link, Profile
-from .offer import Offer
+from .offer import WHOLE, Offer
 from .tally import Tally, quantile, until
 
 _LOOK_S = 0.1  # how often the run looks whether it is over
@@ -66,11 +65,10 @@ class _Fleet:
     def __init__(self, url: str, s: Settings):
         self.settings = s
         spread_s = s.poll_s if s.spread_s is None else s.spread_s
-        self.schedule = Schedule(
-            url, s.poll_s, spread_s, round(s.percent * WHOLE / 100), s.conditional
-        )
+        self.schedule = Schedule(url, s.poll_s, spread_s, s.conditional)
         self.limit_s = s.limit_s or spread_s + _POLLS * s.poll_s
-        self.offer = Offer(s.target, s.strategy, s.running, s.keys)
+        share = round(s.percent * WHOLE / 100)
+        self.offer = Offer(s.target, s.strategy, s.running, s.keys, share)
         self.tally = Tally()
         self.devices: list[Device] = []
         self._wanted: tuple[Choice | None, list[Device]] = None, []
