@@ -3,6 +3,7 @@ ends with the right package, whatever breaks on the way."""
 
 import asyncio
 import contextlib
+import errno
 import functools
 import getpass
 import hashlib
@@ -18,6 +19,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import images
 import pytest
 from ota import manifest, slots
@@ -25,7 +27,7 @@ from ota.crypto import Keys
 from ota.transport import resume
 from otatool import cli, keys, publish, serve
 from otatool.errors import ToolError
-from otatool.fleet import device
+from otatool.fleet import client, device
 from otatool.fleet.clock import Clock
 from otatool.fleet.link import PROFILES, SEGMENT, Cut, Link, Profile
 from otatool.fleet.simulate import Settings, simulate
@@ -396,6 +398,28 @@ def test_the_device_and_the_fleet_try_the_same_again():
     assert device.AGAIN == resume._AGAIN
     assert device.AGAIN_STATUS == resume._AGAIN_STATUS
     assert device.PROGRESS == resume._PROGRESS
+
+
+@pytest.mark.parametrize(
+    "error, word",
+    [
+        (aiohttp.SocketTimeoutError(), "timeout"),
+        (aiohttp.ConnectionTimeoutError(), "connect"),
+        (aiohttp.ServerDisconnectedError(), "reset"),
+        (aiohttp.ClientOSError(errno.EPIPE, "pipe"), "reset"),
+        (ConnectionResetError(), "reset"),
+        (aiohttp.ClientPayloadError(), "short"),
+        (aiohttp.InvalidURL("x"), "url"),
+    ],
+)
+def test_errors_have_the_words_of_the_devices_own_client(error, word):
+    assert client._error(error).args == (word,)
+
+
+def test_a_machine_without_connections_to_give_is_not_the_servers_failure():
+    error = aiohttp.ClientOSError(errno.EADDRNOTAVAIL, "no address")
+    with pytest.raises(ToolError, match="no more connections"):
+        client._error(error)
 
 
 class _Waits:

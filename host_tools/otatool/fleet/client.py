@@ -30,7 +30,7 @@ _WORDS = (
     (aiohttp.ClientSSLError, "tls"),
     (aiohttp.ClientConnectorError, "connect"),
     (aiohttp.ConnectionTimeoutError, "connect"),
-    (TimeoutError, "timeout"),
+    (aiohttp.ServerTimeoutError, "timeout"),
     (aiohttp.InvalidURL, "url"),
     (aiohttp.TooManyRedirects, "redirect"),
     (aiohttp.ClientPayloadError, "short"),
@@ -122,7 +122,7 @@ class Client:
                 await self._link.turn()
                 _check(response)
                 yield Answer(response, self._link)
-        except (aiohttp.ClientError, TimeoutError, OSError) as e:
+        except (aiohttp.ClientError, OSError) as e:
             raise _error(e) from e
         finally:
             self._tally.closed()
