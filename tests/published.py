@@ -12,12 +12,13 @@ from otatool.keys import SigningKey
 from rig import Rig
 
 SIZE = 60_000
+_FIELDS = ("last", "in_place", "version", "rollout")
 SIGNING = SigningKey(bytes.fromhex(KEY["secret"]))
 
 
 def release(folder, n, **options):
     """Publish image n of the rig as version 0.n."""
-    fields = {k: options.pop(k) for k in ("last", "in_place", "version") if k in options}
+    fields = {k: options.pop(k) for k in _FIELDS if k in options}
     fields = {"version": f"0.{n}", "quick": True, **fields}
     return publish.publish(
         folder, image(n, SIZE), publish.Release(PRODUCT, **fields), [SIGNING], **options

@@ -29,6 +29,7 @@ from .keys import SigningKey
 from .place import Folder, Place
 from .upload import MANIFEST as MANIFEST
 
+WHOLE = 10000  # of the fleet, in ten-thousandths
 _HISTORY = ".history"
 _INDEX = "history.json"
 _CACHE = "private, no-store"  # of the history, if somebody serves it
@@ -38,8 +39,9 @@ _CACHE = "private, no-store"  # of the history, if somebody serves it
 class Release:
     """What is published. channel: devices of other channels ask elsewhere; last: how many
     older versions get deltas; in_place: also deltas for devices with one slot, which have spare
-    bytes of flash for a stash. quick: see delta.plan(); jobs: patches looked for at a time, see
-    search.run()."""
+    bytes of flash for a stash. rollout: the share of the fleet, in ten-thousandths; the others
+    are told of the last release that went to all. quick: see delta.plan(); jobs: patches looked
+    for at a time, see search.run()."""
 
     product: str
     version: str
@@ -52,6 +54,7 @@ class Release:
     expires: int = 0
     spare: int = 0
     mpy: int = 0
+    rollout: int = WHOLE
     quick: bool = False
     jobs: int | None = 1
 
@@ -82,8 +85,8 @@ def publish(
 ) -> Published:
     """Add a release to folder and replace its manifest.
 
-    The last version may be published once more with the same image: a run that failed, or a
-    manifest that expires.
+    The last version may be published once more with the same image: a run that failed, a
+    manifest that expires, or a rollout that goes on.
 
     progress: called with the part of the search for patches that is done, 0 to 1. places: get
     a copy. history: of earlier releases, by default in the folder. cache: Cache-Control of
@@ -146,6 +149,17 @@ def publish(
                 found=list(itertools.islice(found, 1 + in_place)),
             )  # fmt: skip
             add("in place" if in_place else "delta", r["version"], built, old)
+    entry = {
+        "version": release.version,
+        "floor": release.floor,
+        "images": [{"target": release.target, **_sized(image), "packages": entries}],
+    }
+    releases = [entry]
+    if release.rollout < WHOLE:
+        entry["rollout"] = release.rollout
+        releases += past.whole(release)
+        for place in places or [Folder(folder)]:
+            _refuse_gaps(place, releases[1:])
     data = sign_manifest(
         {
             "format": 1,
@@ -154,13 +168,7 @@ def publish(
             "sequence": sequence,
             "issued": int(time.time()),
             **({"expires": release.expires} if release.expires else {}),
-            "releases": [
-                {
-                    "version": release.version,
-                    "floor": release.floor,
-                    "images": [{"target": release.target, **_sized(image), "packages": entries}],
-                }
-            ],
+            "releases": releases,
         },
         keys,
     )
@@ -170,7 +178,7 @@ def publish(
     for place in places:  # again: the search took its time, and somebody else may publish
         upload.refuse_older(place, release.product, sequence)
     if not dry_run:
-        past.add(release, image, sequence)
+        past.add(release, image, sequence, entry)
     # Packages are all there: from here on devices are told about them.
     for place, d in zip(everywhere, done, strict=True):
         upload.put_manifest(place, new, d, cache, dry_run)
@@ -232,14 +240,27 @@ class _History:
         """Image of an earlier release."""
         return self._place.read(release["image"])
 
-    def add(self, release: Release, image: bytes, sequence: int) -> None:
-        """Keep a release for the deltas of later ones; the same once more takes its place."""
+    def whole(self, release: Release) -> list[dict]:
+        """The manifest's entry of the last release of the target before this one that went to
+        the whole fleet; empty if there is none."""
+        number = parse_version(release.version)
+        for r in reversed(self.releases):
+            if r["target"] == release.target and parse_version(r["version"]) < number:
+                entry = r.get("entry")
+                if entry and entry.get("rollout", WHOLE) == WHOLE:
+                    return [entry]
+        return []
+
+    def add(self, release: Release, image: bytes, sequence: int, entry: dict) -> None:
+        """Keep a release for the deltas of later ones, and its entry in the manifest; the same
+        once more takes its place."""
         name = f"{release.target}-{release.version}.img"
         row = {
             "target": release.target,
             "version": release.version,
             "floor": release.floor,
             "image": name,
+            "entry": entry,
         }
         number = parse_version(release.version)
         others = [
@@ -250,6 +271,17 @@ class _History:
         self._place.put(name, image, _CACHE)
         content = {"product": self.product, "sequence": sequence, "releases": [*others, row]}
         self._place.put(_INDEX, json.dumps(content, indent=1).encode(), _CACHE)
+
+
+def _refuse_gaps(place: Place, releases: list[dict]) -> None:
+    """Raises ToolError unless all packages of earlier releases are still there."""
+    for release in releases:
+        for package in (p for image in release["images"] for p in image["packages"]):
+            if place.size(package["url"]) != package["size"]:
+                raise ToolError(
+                    f"{place.label}: packages of {release['version']} are missing, which devices "
+                    f"outside of the rollout are told of"
+                )
 
 
 def _sized(image: bytes) -> dict:

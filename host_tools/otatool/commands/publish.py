@@ -37,6 +37,14 @@ def add(sub) -> None:
         help="patches looked for at a time, 400 bytes of memory for a byte of image each "
         "(as many as processors)",
     )
+    p.add_argument(
+        "--rollout",
+        type=float,
+        default=100,
+        metavar="PERCENT",
+        help="share of the devices that are told of this version; publish the same again with a "
+        "larger one to go on (100)",
+    )
     p.add_argument("--expires", type=int, default=0, help="seconds since 1970")
     p.add_argument(
         "--to",
@@ -59,10 +67,12 @@ def add(sub) -> None:
 def run(args: argparse.Namespace) -> None:
     """Publish and print what was written."""
     out = Console()
+    if not 0 <= args.rollout <= 100:
+        raise ToolError(f"--rollout {args.rollout:g}: a percentage, 0 to 100")
     release = publish.Release(
         args.product, args.version, args.target, args.floor, args.channel, args.last,
         not args.no_in_place, args.block, args.expires, diff.parse_size(args.spare),
-        quick=args.quick, jobs=args.jobs,
+        quick=args.quick, jobs=args.jobs, rollout=round(args.rollout * publish.WHOLE / 100),
     )  # fmt: skip
     if place.remote(args.folder):
         raise ToolError(f"{args.folder}: the folder is a local one, give the URL with --to")
