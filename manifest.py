@@ -67,7 +67,7 @@ GROUPS = {
     ),
     "update": (
         ("boot",),
-        ("aio.py", "manifest.py", "schedule.py", "transport/stream.py", "update.py"),
+        ("aio.py", "clock.py", "manifest.py", "schedule.py", "transport/stream.py", "update.py"),
     ),
     "delta": (
         ("core",),
@@ -109,6 +109,7 @@ GROUPS = {
             "transport/download.py",
             "transport/head.py",
             "transport/http.py",
+            "transport/pins.py",
             "transport/resume.py",
             "transport/sockets.py",
             "transport/tls.py",

@@ -37,7 +37,7 @@ def steps(url=None, **options):
 
     options: of transport.http.get, besides those of config "http".
     """
-    from . import device, update
+    from . import clock, device, update
     from .source.static import Static
 
     d = device.get()
@@ -45,11 +45,11 @@ def steps(url=None, **options):
     for name, value in update.options(d).items():
         options.setdefault(name, value)
     if isinstance(url, str):
-        return update.run(d, Static(url, options), update.now())
+        return update.run(d, Static(url, options), clock.now())
     from . import mirrors
 
     spread = d.config.get("spread_mirrors") and d.device_id
-    return mirrors.run(d, mirrors.sources(url, options, spread), update.now())
+    return mirrors.run(d, mirrors.sources(url, options, spread), clock.now())
 
 
 def install_url(url=None, reset=False, progress=None):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from . import device, schedule, steps, update
+from . import clock, device, schedule, steps
 from .compat import const, random_bytes
 from .errors import OtaError
 
@@ -38,7 +38,7 @@ async def watch(progress=None, url=None, failed=None):
     failures = 0
     await _sleep(schedule.first_s(poll, random_bytes))
     while True:
-        closed = schedule.closed_s(poll, update.now(), random_bytes)
+        closed = schedule.closed_s(poll, clock.now(), random_bytes)
         if closed:
             await _sleep(closed)
             continue

@@ -5,8 +5,6 @@ plain loop, an asyncio task or a test drives it and may stop anywhere. Everythin
 on is handed in.
 """
 
-import time
-
 from . import package, state
 from .compat import collect, const, sleep_ms
 from .device import load, unload
@@ -15,8 +13,6 @@ from .package import chunks
 from .slots import Image
 
 _PAUSE_MS = const(5)
-_EPOCH_2000 = const(946684800)
-_SET = const(1735689600)  # 2025: a clock that says less was not set
 _LATER = const(39)  # highest code of a TransportError
 
 
@@ -132,14 +128,6 @@ def drive(steps, progress=None, wait=None, feed=None):
 def options(device) -> dict:
     """Keyword arguments of transport.http.get from the configuration."""
     return device.config.get("http", {})
-
-
-def now() -> int:
-    """Seconds since 1970, 0 on a board whose clock was not set: it says 2000 or 1970."""
-    seconds = time.time()
-    if time.gmtime(0)[0] == 2000:
-        seconds += _EPOCH_2000
-    return int(seconds) if seconds > _SET else 0
 
 
 def _pause():

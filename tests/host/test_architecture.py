@@ -54,6 +54,7 @@ LAYERS = (
         ("codec", "flash", "flash.*", "partition", "partition.*", "transport", "transport.*"),
     ),
     ("states", ("state",)),
+    ("time", ("clock",)),
     ("ground", ("errors", "compat", "version")),
     ("below the ground", ("cpython",)),
 )
@@ -82,11 +83,13 @@ SIBLINGS = {
     ("delta", "package"): "the encodings are fields of the header",
     ("package.chunks", "package"): "the header is the base file of its folder",
     ("manifest", "package"): "versions are written alike in both",
+    ("transport.tls", "transport.pins"): "few boards have pins, so they have a file of their own",
     ("strategy.staging", "strategy"): "the base file of its folder",
 }
 
 # (module, imported module): why this import sits inside a function.
 LATE = {
+    ("clock", "ntptime"): "of micropython-lib: a port without a network has none",
     ("*", "esp32"): "chip module",
     ("*", "rp2"): "chip module",
     ("*", "machine"): "chip module",
@@ -105,6 +108,7 @@ LATE = {
     ("delta.pointers", "delta.xtensa_viper"): "a patch has one kind of pointers",
     ("device", "kvstore"): "after the partitions were made, into the memory of that code",
     ("device", "slots"): "after the partitions were made, into the memory of that code",
+    ("transport.tls", "transport.pins"): "few boards have pins",
     ("transport.http", "transport.tls"): "only for https: TLS takes a large part of a small heap",
 }
 
@@ -121,7 +125,7 @@ SYSTEM = {
     *("array", "asyncio", "binascii", "collections", "errno", "gc", "hashlib", "io", "json", "os"),
     *("random", "re", "select", "socket", "struct", "sys", "time"),
     *("cryptolib", "deflate", "machine", "micropython", "uctypes", "vfs"),
-    *("esp32", "network", "pyb", "rp2", "ssl", "tls", "zlib"),
+    *("esp32", "network", "ntptime", "pyb", "rp2", "ssl", "tls", "zlib"),
 }
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import certificates
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fault_server import FaultServer, closed_port
 
 _TESTS = Path(__file__).parents[1]
@@ -425,6 +427,44 @@ def test_tls(pki, tmp_path):
         error("http to a TLS port", "", "reset", url=f"http://localhost:{server.port}/length")
         check(cases.run(tmp_path))
         assert all(r.path != "/end" for r in plain.requests)
+
+
+def pins_of(path):
+    """(SHA-256 of the public key, of the certificate) of a PEM file, as hex texts."""
+    made = x509.load_pem_x509_certificate(path.read_bytes())
+    key = made.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return digest(key), digest(made.public_bytes(Encoding.DER))
+
+
+@pytest.mark.parametrize("name", ["good", "wrong_host", "expired", "future", "self_signed"])
+def test_pins(pki, tmp_path, name):
+    path = getattr(pki, name)
+    key, whole = pins_of(path)
+    other, _ = pins_of(pki.other_ca)
+    with FaultServer({"/": file(DATA)}, certificate=path) as server:
+        cases = Cases(server)
+        url = server.url + "/"
+        for pins in ([key], [whole], [other, key], [key.upper()]):
+            # A key that is known needs no names, dates and signatures.
+            cases.body("pinned", None, DATA, tls={"pins": pins}, url=url)
+        check(cases.run(tmp_path))
+        server.requests.clear()
+        cases = Cases(server)
+        for pins in ([other], [], ["x"], [key[:-2]], ["0" * 64, other], 7, None):
+            cases.error("not pinned", None, "tls", tls={"pins": pins}, url=url)
+        cases.error(
+            "CA, other pin", None, "tls", tls={"ca": str(pki.ca), "pins": [other]}, url=url
+        )
+        cases.error("other CA", None, "tls", tls={"ca": str(pki.other_ca), "pins": [key]}, url=url)
+        if name != "good":
+            cases.error("pin, bad", None, "tls", tls={"ca": str(pki.ca), "pins": [key]}, url=url)
+        check(cases.run(tmp_path))
+        # Nobody else learns even what is asked for.
+        assert not server.requests
+        if name == "good":
+            cases = Cases(server)
+            cases.body("both", None, DATA, tls={"ca": str(pki.ca), "pins": [key]}, url=url)
+            check(cases.run(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["wrong_host", "expired", "future", "self_signed"])

@@ -123,21 +123,21 @@ class TestTask(unittest.TestCase):
         self.assertEqual([a[0] for a in steps.asked], ["u"] * 5)
 
     def test_watch_waits_for_the_window(self):
-        before = aio.update.now
-        clock = [1764504000]  # noon
+        before = aio.clock.now
+        now = [1764504000]  # noon
 
         async def sleep(seconds):
             self.slept.append(seconds)
-            clock[0] += seconds
+            now[0] += seconds
 
-        aio._sleep, aio.update.now = sleep, lambda: clock[0]
+        aio._sleep, aio.clock.now = sleep, lambda: now[0]
         try:
             self.board(
                 [NONE], [READY], window=["13:00", "14:00"], spread_s=0, jitter=0, every_s=7200
             )
             asyncio.run(aio.watch())
         finally:
-            aio.update.now = before
+            aio.clock.now = before
         # An hour until it opens; two hours to the next question, which waits for tomorrow's.
         self.assertEqual(self.slept, [0, 3600, 7200, 22 * 3600])
 

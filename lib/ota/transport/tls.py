@@ -7,6 +7,7 @@ told to, so a context without a CA is refused here instead of being quietly open
 import binascii
 import sys
 
+from .. import clock
 from ..errors import TransportError
 
 _CPYTHON = sys.implementation.name == "cpython"
@@ -14,6 +15,8 @@ _CPYTHON = sys.implementation.name == "cpython"
 try:
     if _CPYTHON:
         import ssl as _tls
+
+        from ..cpython import Pinned
     else:
         import tls as _tls  # type: ignore[no-redef]
 except ImportError:
@@ -27,12 +30,15 @@ def context(config=None):
     """An SSLContext for a client from configuration, a dict or None.
 
     "ca": certificates that may sign the server's: PEM, or bytes in DER, or a file's name;
-    "verify": only False switches verification off. CPython without "ca" trusts what the
-    system trusts. Raises TransportError "tls" if there is nothing to verify with.
+    "pins": the server's key must be one of these (pins.Pins), beside "ca" or alone: then
+    neither dates nor names matter; "ntp": a time server, asked where the clock is not set or
+    says less than "built" (seconds since 1970), because certificates have dates; "verify": only
+    False switches verification off. CPython without "ca" and "pins" trusts what the system
+    trusts. Raises TransportError "tls" if there is nothing to verify with, "tls", "clock".
     """
     config = config or {}
     try:
-        c = _tls.SSLContext(_tls.PROTOCOL_TLS_CLIENT)
+        c = (Pinned if _CPYTHON else _tls.SSLContext)(_tls.PROTOCOL_TLS_CLIENT)
         if config.get("verify", True) is False:
             if _CPYTHON:
                 c.check_hostname = False
@@ -40,9 +46,22 @@ def context(config=None):
             return c
         c.verify_mode = _tls.CERT_REQUIRED
         ca = config.get("ca")
+        if "pins" in config:
+            # Late: few boards have pins.
+            from .pins import Pins
+
+            c.verify_callback = Pins(config["pins"]).check
+            if ca is None:
+                # With "optional" the callback alone decides; it is asked of every chain.
+                if _CPYTHON:
+                    c.check_hostname = False
+                c.verify_mode = _tls.CERT_NONE if _CPYTHON else _tls.CERT_OPTIONAL
+                return c
         if ca is None and _CPYTHON:
             c.load_default_certs()
             return c
+        if "ntp" in config and not clock.ensure(config.get("built", 0), config["ntp"]):
+            raise TransportError("tls", "clock")
         certificates = _certificates(ca)
         if not certificates:
             raise TransportError("tls", "ca")
