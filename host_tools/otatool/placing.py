@@ -14,7 +14,7 @@ from .payload import PatchWriter, deflated_size
 from .pointers import Filter
 from .stream import BlockPlan, Source, State, cut, serialise
 
-META_BOUND = 3072  # bytes of metadata in a block: what a device keeps for it
+META_BOUND = 2816  # bytes of metadata in a block, which a device keeps: 12 KB for a patch in all
 _SECTOR = 4  # bytes of payload that a block of stash must save: it is erased and programmed
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from ..covers import Segment
 from ..varints import varint, zigzag
 
-TABLE_MAX = 512  # entries: 8 bytes of RAM each on the device
+TABLE_MAX = 368  # entries, 8 bytes of RAM each on the device: with them it needs 15 KB at most
 # Bits, by the sizes of patches of firmware pairs. An entry takes some 30, but helps copies that
 # are only found with the table; where there are few the higher figure gives smaller patches.
 ENTRY, DEAR_ENTRY = 16.0, 34.0
