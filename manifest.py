@@ -106,6 +106,7 @@ GROUPS = {
             "mirrors.py",
             "source/static.py",
             "transport/body.py",
+            "transport/date.py",
             "transport/download.py",
             "transport/head.py",
             "transport/http.py",

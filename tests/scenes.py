@@ -44,13 +44,15 @@ class Source:
         self.data = data
         self.packages = packages or {}
         self.opened = []
+        self.sizes = []
 
     def check(self):
         yield None
         return self.data
 
-    def open(self, url):
+    def open(self, url, size):
         self.opened.append(url)
+        self.sizes.append(size)
         return opener(self.packages[url])
 
     def report(self, stage, detail):

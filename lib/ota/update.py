@@ -45,7 +45,7 @@ def run(device, source, now: int = 0):
         # keeps why it was.
         raise PolicyError("seen")
     yield "decide", 0, choice.size
-    return (yield from install(device, source.open(choice.url), choice))
+    return (yield from install(device, source.open(choice.url, choice.size), choice))
 
 
 def _decide(device, data, record, now):

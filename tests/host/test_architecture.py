@@ -84,6 +84,7 @@ SIBLINGS = {
     ("package.chunks", "package"): "the header is the base file of its folder",
     ("manifest", "package"): "versions are written alike in both",
     ("transport.tls", "transport.pins"): "few boards have pins, so they have a file of their own",
+    ("transport.head", "transport.date"): "a server says in a date when to ask again",
     ("strategy.staging", "strategy"): "the base file of its folder",
 }
 
@@ -109,6 +110,7 @@ LATE = {
     ("device", "kvstore"): "after the partitions were made, into the memory of that code",
     ("device", "slots"): "after the partitions were made, into the memory of that code",
     ("transport.tls", "transport.pins"): "few boards have pins",
+    ("transport.head", "transport.date"): "few servers say in a date when to ask again",
     ("transport.http", "transport.tls"): "only for https: TLS takes a large part of a small heap",
 }
 

@@ -189,6 +189,26 @@ class TestHead(Case):
             with self.subTest(value):
                 self.assertEqual(self.fields(b"Retry-After: " + value).retry_after_s, seconds)
 
+    def test_retry_after_may_be_a_date_of_the_server_s_clock(self):
+        for date, value, seconds in (
+            (b"Fri, 31 Dec 1999 23:59:59 GMT", b"Sat, 01 Jan 2000 00:00:09 GMT", 10),
+            (b"Mon, 28 Feb 2000 23:59:00 GMT", b"Wed, 01 Mar 2000 00:00:00 GMT", 3600),
+            (b"Tue, 29 Feb 2000 23:59:58 GMT", b"Wed, 01 Mar 2000 00:00:00 GMT", 2),
+            (b"Sun, 28 Feb 2100 23:59:58 GMT", b"Mon, 01 Mar 2100 00:00:00 GMT", 2),
+            (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 08:49:37 GMT", 0),
+            (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 08:49:36 GMT", 0),
+            (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Fri, 31 Dec 9999 23:59:59 GMT", 3600),
+            (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", None),
+            (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sun, 06 anF 1994 08:49:37 GMT", None),
+            (b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sun, 06 Nov 199x 08:49:37 GMT", None),
+            (b"today", b"Sun, 06 Nov 1994 08:49:37 GMT", None),
+        ):
+            with self.subTest(value):
+                found = self.fields(b"Date: " + date, b"Retry-After: " + value)
+                self.assertEqual(found.retry_after_s, seconds)
+        # Two dates that differ are no reason to refuse an answer.
+        self.assertEqual(self.fields(b"Date: a", b"Date: b").status, 200)
+
     def test_interim_responses_are_skipped_up_to_eight(self):
         data = b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n"
         final = b"HTTP/1.1 200 OK\r\n\r\n"

@@ -41,7 +41,7 @@ class Mirror(Source):
             raise self.error
         return self.data
 
-    def open(self, url):
+    def open(self, url, size):
         self.opened.append(url)
         data = self.packages.get(url) or {"delta": DELTA, "place": PLACE}[url]
         self.server = Server(data, self.limit)

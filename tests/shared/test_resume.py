@@ -114,6 +114,20 @@ class TestResume(unittest.TestCase):
         self.assertEqual(args[2].args[0], "short")
         self.assertEqual(len(self.net.asked), 9)
 
+    def test_the_whole_has_a_limit_of_time(self):
+        # 1024 bytes at 64 per second, and two minutes.
+        args = self.refused(*[RESET] * 99, retries=99, size=len(DATA))
+        self.assertEqual(args, ("reset", 104))
+        self.assertLessEqual(self.net.clock.now, 136000 + 60000)
+        self.assertGreaterEqual(self.net.clock.now, 136000)
+        args = self.refused(whole(sent=100), *[part(100, sent=0)] * 99, retries=99, rate=1024)
+        self.assertEqual(args[:2], ("retries", 100))
+        self.assertLessEqual(self.net.clock.now, 121000 + 60000)
+        # What a server asks for is granted beside it; without a rate there is no limit.
+        busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 3600\r\n\r\n"
+        self.assertEqual(self.fetch(busy, RESET, busy, whole(), size=len(DATA)), DATA)
+        self.assertEqual(self.fetch(*[RESET] * 20, whole(), retries=99, rate=0), DATA)
+
     def test_progress_lets_failures_be_forgotten(self):
         data = bytes(200000)
         streams = []

@@ -251,7 +251,9 @@ class TestAsk(Case):
                 )
                 self.assertEqual(steps[:2], ["ask", "decide"])
                 self.assertEqual(steps[-1], "arm")
-                self.assertEqual(source.opened, ["place" if strategy == "inplace" else "delta"])
+                name = "place" if strategy == "inplace" else "delta"
+                self.assertEqual(source.opened, [name])
+                self.assertEqual(source.sizes, [len(source.packages[name])])
                 rig.boot()
                 self.rests(rig, "TRIAL", TWO, "0.2")
                 self.assertEqual(ota.status()["sequence"], 7)

@@ -42,10 +42,14 @@ class Static:
             reader.close()
         raise ManifestError("size", got)
 
-    def open(self, url: str):
-        """open_at for the package at url, absolute or relative to the manifest."""
+    def open(self, url: str, size=None):
+        """open_at for the package at url, absolute or relative to the manifest.
+
+        size: bytes the manifest promises; a server that speaks of another size is refused
+        before anything is written.
+        """
         url = join(self._url, url)
-        return Resuming(url, **self._meant_for(url)).open
+        return Resuming(url, size, **self._meant_for(url)).open
 
     def _meant_for(self, url):
         """The options; on another host without the user's headers: a token is for one server."""

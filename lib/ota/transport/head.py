@@ -15,6 +15,7 @@ _WANTED = (
     b"etag",
     b"location",
     b"retry-after",
+    b"date",
 )
 
 
@@ -36,7 +37,7 @@ class Head:
         name = name.lower()
         if name in _WANTED:
             value = value.strip()
-            if self.fields.get(name, value) != value:
+            if self.fields.get(name, value) != value and name != b"date":
                 raise TransportError("protocol", "twice")
             self.fields[name] = value
 
@@ -87,12 +88,21 @@ class Head:
 
     @property
     def retry_after_s(self):
-        """Retry-After in seconds, at most an hour; None if absent or a date."""
-        # A date is of no use: the device's clock may be anywhere.
+        """Retry-After in seconds, at most an hour; None if absent or of no known form."""
         value = self.fields.get(b"retry-after", b"")
-        if not value.isdigit():
+        if value.isdigit():
+            return _RETRY_MAX_S if len(value) > 4 else min(int(value), _RETRY_MAX_S)
+        # A date counts from the server's own Date: the device's clock may be anywhere.
+        date = self.fields.get(b"date")
+        if not value or not date:
             return None
-        return _RETRY_MAX_S if len(value) > 4 else min(int(value), _RETRY_MAX_S)
+        # Seldom needed, so imported then.
+        from .date import seconds
+
+        later, now = seconds(value), seconds(date)
+        if later is None or now is None:
+            return None
+        return min(max(later - now, 0), _RETRY_MAX_S)
 
 
 def number(value: bytes, word: str) -> int:

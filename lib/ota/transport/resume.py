@@ -3,9 +3,11 @@
 from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
+from .wire import Limits
 
 _PROGRESS = const(16384)  # bytes after which earlier failures are forgotten
 _PAUSE_MAX_MS = const(60000)
+_GRACE_MS = const(120000)  # beside what the file takes at the lowest rate
 _SKIP = const(512)
 _NAME_TRIES = const(2)
 _POLL_MS = const(20)
@@ -19,7 +21,9 @@ class Resuming:
     size: bytes the file must have, if known. retries: failures until 16 KB of progress
     let them be forgotten. pause_ms: the first pause; it doubles up to a minute, and rand(n)
     -> n bytes shortens it by up to a half. sleep(ms) is called for at most poll_ms.
-    options: further arguments of http.get (tls, headers, limits).
+    A failure is the last one after two minutes and as long as size takes at the lowest rate;
+    what a server asks to wait does not count. options: further arguments of http.get (tls,
+    headers, limits).
     """
 
     def __init__(
@@ -45,13 +49,18 @@ class Resuming:
         self._get = get
         self._options = options
         self._poll_ms = options.get("poll_ms", _POLL_MS)
+        self._rate = options.get("rate", Limits.rate)
         self._ranges = True
+        self._since = None
+        self._granted = 0  # ms that servers asked to wait
 
     def open(self, offset: int = 0):
         """Generator: a reader from byte offset on; yields None while waiting.
 
         Raises TransportError as the reader does.
         """
+        if self._since is None:
+            self._since = self._clock()
         reader = _Reader(self, offset)
         connected = False
         try:
@@ -94,9 +103,18 @@ class Resuming:
     def pause(self, failures: int, error) -> int:
         """Milliseconds before the next try: the server's wish, or doubling with jitter."""
         if error.reason == "status" and len(error.args) > 2:
-            return error.args[2] * 1000
+            ms = error.args[2] * 1000
+            self._granted += ms
+            return ms
         ms = min(self.pause_ms << min(failures - 1, 16), _PAUSE_MAX_MS)
         return ms - ms * self._rand(1)[0] // 512
+
+    def late(self) -> bool:
+        """True when even the lowest rate would have brought the whole file by now."""
+        if not self.total or not self._rate:
+            return False
+        limit = self.total * 1000 // self._rate + _GRACE_MS + self._granted
+        return ticks_diff(self._clock(), self._since) > limit
 
     def _identify(self, response):
         if response.total is not None:
@@ -145,7 +163,7 @@ class _Reader:
         """Bytes into buf: how many, 0 at the end, None for not yet (also while reconnecting).
 
         Raises TransportError as http.get and Response do when trying again does not help or
-        was tried often enough and nothing ever came; "retries" (args: bytes got, last
+        was tried often and long enough and nothing ever came; "retries" (args: bytes got, last
         failure) if something had come.
         """
         if self._closed:
@@ -238,7 +256,7 @@ class _Reader:
             self._failures = 0
             self._mark = self._at
         self._failures += 1
-        if self._failures > self._limit(e):
+        if self._failures > self._limit(e) or self._source.late():
             if self._at == self.offset:
                 raise e
             raise TransportError("retries", self._at - self.offset, e)
