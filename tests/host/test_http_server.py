@@ -15,6 +15,7 @@ import certificates
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fault_pages import chunked, file, head
 from fault_server import FaultServer, closed_port
 
 _TESTS = Path(__file__).parents[1]
@@ -29,59 +30,8 @@ QUICK = {"idle_ms": 300}
 RESUME = {"pause_ms": 1}
 
 
-def head(status="200 OK", *fields, length=None):
-    """Bytes of a response head; fields without line ends."""
-    lines = [f"HTTP/1.1 {status}", *fields]
-    if length is not None:
-        lines.append(f"Content-Length: {length}")
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
 def digest(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def chunked(data, size, extension=b""):
-    out = b""
-    for i in range(0, len(data), size):
-        piece = data[i : i + size]
-        out += b"%X%s\r\n%s\r\n" % (len(piece), extension, piece)
-    return out
-
-
-def file(data, etag='"v1"', ranges=True, drop=None, how=("reset",), times=1, body_max=None):
-    """A page that serves data as a good server does, but breaks off the first bodies.
-
-    drop: bytes of the body that are sent before; how: the step that follows; body_max:
-    longest part that is sent at once.
-    """
-    left = [times]
-
-    def page(request):
-        start = 0
-        asked = request.fields.get("range") if ranges else None
-        if request.fields.get("if-range", etag) != etag:
-            asked = None
-        if asked:
-            start = int(asked[6:-1])
-        if asked and start >= len(data):
-            return [head("416 No", f"Content-Range: bytes */{len(data)}", length=0)]
-        body = data[start : start + body_max] if body_max else data[start:]
-        if asked:
-            span = f"Content-Range: bytes {start}-{start + len(body) - 1}/{len(data)}"
-            script = [head("206 Part", span, f"ETag: {etag}", length=len(body))]
-        else:
-            script = [head("200 OK", f"ETag: {etag}", length=len(data))]
-        if drop is None or not left[0]:
-            return [*script, body]
-        left[0] -= 1
-        return [*script, body[:drop], how]
-
-    def again():
-        left[0] = times
-
-    page.again = again
-    return page
 
 
 class Cases:
@@ -187,7 +137,7 @@ def test_good_answers(cases, tmp_path):
         offset=1000, etag='"v1"')  # fmt: skip
     add("all there", file(DATA), {"status": 416, "got": 0, "total": 3000}, offset=3000)
     add("weak tag", [[head("200 OK", 'ETag: W/"x"')]], {"etag": None})
-    body("second address", [[whole + DATA]], DATA, dead=closed_port())
+    body("second address", [[whole + DATA]], DATA, names=[[closed_port(), 0]])
     check(cases.run(tmp_path))
 
 
@@ -504,7 +454,8 @@ def test_memory_stays_small(tmp_path):
     # Compiled, as a board freezes it: compiling takes more heap than running.
     for name in ("tests/net", "lib/ota/transport"):
         (tmp_path / name).mkdir(parents=True)
-    shutil.copy(_TESTS / "net" / "fetch.py", tmp_path / "tests" / "net")
+    for name in ("fetch.py", "names.py"):
+        shutil.copy(_TESTS / "net" / name, tmp_path / "tests" / "net")
     lib = _TESTS.parent / "lib"
     for source in [*lib.glob("ota/transport/*.py"), *(lib / f"ota/{n}.py" for n in _GROUND)]:
         target = tmp_path / "lib" / source.relative_to(lib).with_suffix(".mpy")

@@ -3,21 +3,21 @@
     micropython tests/net/fetch.py CASES.json
 
 A case is a dict: url; offset, etag, headers, tls, limits as transport.http.get takes them;
-"resume": arguments of Resuming, to use that; "dead": a port where nobody listens, as the
-name's first address. A result has what was read and the error's words and numbers.
+"resume": arguments of Resuming, to use that; "names": what a name server says, see names.py.
+A result has what was read and the error's words and numbers.
 """
 
 import gc
 import hashlib
 import json
-import os
 import sys
 
 _HERE = __file__.rpartition("/")[0] or "."
 _PIECE = 700
 
-sys.path.insert(0, _HERE + "/../../lib")
+sys.path[:0] = [_HERE, _HERE + "/../../lib"]
 
+from names import Names, open_files  # noqa: E402
 from ota.errors import TransportError  # noqa: E402
 from ota.transport import http, sockets  # noqa: E402
 from ota.transport.resume import Resuming  # noqa: E402
@@ -26,10 +26,10 @@ from ota.transport.resume import Resuming  # noqa: E402
 def run(case):
     """The result of one case, a dict of plain values."""
     result = {"name": case["name"], "error": None, "got": 0, "digest": None}
-    before = _open_files()
+    before = open_files()
     network = sockets.socket
-    if "dead" in case:
-        sockets.socket = _Names(network, case["dead"])
+    if "names" in case:
+        sockets.socket = Names(network, case["names"])
     try:
         _read(case, result)
     except TransportError as e:
@@ -37,7 +37,7 @@ def run(case):
     finally:
         sockets.socket = network
     gc.collect()
-    result["open"] = _open_files() - before
+    result["open"] = open_files() - before
     return result
 
 
@@ -89,28 +89,6 @@ def _finish(steps):
             next(steps)
         except StopIteration as e:
             return e.value
-
-
-class _Names:
-    """The socket module with a name service that puts a dead address first."""
-
-    def __init__(self, network, port):
-        self._network = network
-        self._port = port
-        self.SOCK_STREAM = network.SOCK_STREAM
-        self.socket = network.socket
-
-    def getaddrinfo(self, host, port, family, kind):
-        found = self._network.getaddrinfo(host, self._port, family, kind)[:1]
-        return found + self._network.getaddrinfo(host, port, family, kind)
-
-
-def _open_files():
-    # Linux only; elsewhere nothing is counted.
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0
 
 
 if __name__ == "__main__":
