@@ -16,6 +16,7 @@ and ends with an orderly close. A page is a list of scripts, one per request, of
 last is for all further ones, or a function of the request that gives a script.
 """
 
+import contextlib
 import os
 import socket
 import ssl
@@ -50,6 +51,7 @@ class FaultServer:
     def __init__(self, pages=None, first=None, certificate=None, old=False, ipv6=False):
         self.pages = pages or {}
         self.requests = []
+        self.connections = 0
         self._first = first
         self._counts = {}
         self._tls = None
@@ -88,6 +90,7 @@ class FaultServer:
                 s, _ = self._socket.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self._serve, args=(s,), daemon=True).start()
 
     def _serve(self, s):
@@ -168,6 +171,23 @@ class FaultServer:
 
     def _cut(self, s):
         """The last step: there is no goodbye after it."""
+
+
+@contextlib.contextmanager
+def full_port():
+    """A port on loopback that answers no further connection: its queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as s:
+        waiting = []
+        try:
+            for _ in range(4):
+                w = socket.socket()
+                w.setblocking(False)
+                w.connect_ex(s.getsockname())
+                waiting.append(w)
+            yield s.getsockname()[1]
+        finally:
+            for w in waiting:
+                w.close()
 
 
 def closed_port() -> int:

@@ -50,9 +50,8 @@ def run(device, source, now: int = 0):
 
 def _decide(device, data, record, now):
     manifest = load("manifest")
-    found = manifest.parse(data, device.keys)
     try:
-        return manifest.decide(found, device, record, now)
+        return manifest.decide(manifest.parse(data, device.keys), device, record, now)
     finally:
         unload("manifest")
 

@@ -1,0 +1,166 @@
+"""Every row of docs/network-faults.md as whole updates over real sockets, on both interpreters.
+
+tests/network_faults.py has the cases. Each ends with the expected code, wrote and erased what it
+may, left no socket and no memory behind, and the next update from a good server succeeds.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import network_faults
+import pytest
+from fault_server import FaultServer, closed_port, full_port
+from network_faults import ALL, CLEAN, MANIFEST, NONE, PACKAGE, SIZE, served
+from ota import errors
+
+_TESTS = Path(__file__).parents[1]
+_INTERPRETERS = {
+    "CPython": (sys.executable,),
+    "MicroPython": (str(Path(sys.executable).parent / "micropython"), "-X", "heapsize=8M"),
+}
+_ROWS = sorted({f.row for f in network_faults.faults()})
+_HEAP = 256  # bytes that may be in use afterwards beyond what was before
+_LIMIT_MS = 10000
+_BUFFER = 1024  # the client's read buffer
+_HEAD = 250  # bytes of the longest good head
+
+
+class _Net:
+    """Servers with the pages of some faults; the cases for tests/net/update.py."""
+
+    def __init__(self, server, other, full):
+        self.server, self.other = server, other
+        self._ports = {"refused": closed_port(), "full": full, "other": other.port}
+        self.cases, self.faults = [], []
+
+    def add(self, fault, strategy):
+        place = f"/{len(self.cases)}/"
+        pages = {"manifest": fault.manifest or served(MANIFEST),
+                 "package": fault.package or served(PACKAGE, 'ETag: "v1"'),
+                 "first": fault.first, **fault.more}  # fmt: skip
+        for name, page in pages.items():
+            self.server.pages[place + name] = self.other.pages[place + name] = (
+                page if callable(page) or page is None else [self._placed(s, place) for s in page]
+            )
+        case = {"name": f"{fault.row} {fault.name}, {strategy}", "strategy": strategy,
+                "url": self._url(fault.url, place), "clean": self.server.url + "/clean/manifest",
+                "names": [self._answer(a) for a in fault.names],
+                "http": {"tls": None, **fault.http}, "retries": fault.retries,
+                "now": fault.now, "erase_ms": fault.erase_ms}  # fmt: skip
+        if fault.first:
+            case["first"] = self.server.url + place + "first"
+        self.cases.append(case)
+        self.faults.append(fault)
+
+    def run(self, interpreter, folder):
+        """[(what a clean update does, fault, number of its folder, result)]"""
+        file = folder / "cases.json"
+        file.write_text(json.dumps(self.cases))
+        done = subprocess.run(
+            [*_INTERPRETERS[interpreter], _TESTS / "net" / "update.py", file],
+            capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-500:] + done.stderr
+        usual, out = {}, []
+        for result in map(json.loads, done.stdout.splitlines()):
+            if result["name"] in ("ab", "pingpong", "inplace"):
+                usual[result["name"]] = result
+            else:
+                n = len(out)
+                assert result["name"] == self.cases[n]["name"]
+                out.append((usual[self.cases[n]["strategy"]], self.faults[n], n, result))
+        assert len(out) == len(self.cases)
+        return out
+
+    def asked(self, n):
+        path = f"/{n}/package"
+        return sum(r.path == path for r in self.server.requests + self.other.requests)
+
+    def _placed(self, script, place):
+        there = (self.other.url + place).encode()
+        return [s.replace(b"{other}", there) if isinstance(s, bytes) else s for s in script]
+
+    def _url(self, url, place):
+        if url.startswith("user@"):
+            return self.server.url.replace("//", "//user@") + place + url[5:]
+        return self.server.url + place + url
+
+    def _answer(self, answer):
+        if isinstance(answer, list):
+            return [self._answer(a) for a in answer]
+        return self._ports.get(answer, answer)
+
+
+@contextlib.contextmanager
+def _net(**options):
+    with FaultServer(**options) as server, FaultServer(**options) as other, full_port() as full:
+        server.pages["/clean/manifest"] = served(CLEAN)
+        server.pages["/clean/package"] = served(PACKAGE)
+        yield _Net(server, other, full)
+
+
+def problems(usual, fault, result):
+    """What is not as it must be in the result of a case; usual: of a clean update."""
+    error = result["error"]
+    for i, word in enumerate(fault.words):
+        if not error or error[i] not in (word if isinstance(word, tuple) else (word,)):
+            yield f"error {error}, not {fault.words}"
+            break
+    if fault.words:
+        if error and result["code"] != errors.code(error[0]):
+            yield f"code {result['code']}"
+        if not result["old"] or result["state"] not in ("IDLE", "FETCH"):
+            yield f"the old image does not stay: {result['state']}"
+    elif error or result["result"] != fault.result:
+        yield f"{result['result']}, {error}"
+    elif fault.result == "ready" and (result["state"] != "TRIAL" or result["old"]):
+        yield f"not armed: {result['state']}"
+    for what in ("written", "erased"):
+        n, most = result[what], usual[what]
+        if fault.written == NONE and n or fault.written == ALL and n != most or n > most:
+            yield f"{what} {n}; a clean update: {most}"
+    if result["worn"]:
+        yield f"{result['worn']} erases of the KV"
+    if result["open"]:
+        yield f"{result['open']} sockets left open"
+    if result["heap"] > _HEAP:
+        yield f"{result['heap']} bytes left in use"
+    if result["ms"] > _LIMIT_MS:
+        yield f"{result['ms']} ms"
+    again = "none" if result["result"] == "ready" else "ready"
+    if not result["clean"] or result["again"] != again:
+        yield f"the next update: {result['again']}"
+
+
+def _check(net, done):
+    bad = []
+    for usual, fault, n, result in done:
+        found = list(problems(usual, fault, result))
+        if fault.asked is not None and net.asked(n) != fault.asked:
+            found.append(f"package asked for {net.asked(n)} times, not {fault.asked}")
+        if fault.row == 9 and not fault.words:
+            most = SIZE + len(MANIFEST) + (1 + fault.asked) * _HEAD
+            most += (fault.asked - 1) * _BUFFER
+            if result["got"] > most:
+                found.append(f"{result['got']} bytes received, more than {most}")
+        for name in fault.elsewhere:
+            if any(name in r.fields for r in net.other.requests):
+                found.append(f"{name} sent to another server")
+        bad += [f"{result['name']}: {what}" for what in found]
+    assert not bad, "\n".join(bad)
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+@pytest.mark.parametrize("row", _ROWS)
+def test_row(row, interpreter, tmp_path):
+    with _net() as net:
+        for strategy in ("ab", "pingpong"):
+            for fault in network_faults.faults():
+                if fault.row == row and strategy in fault.strategies:
+                    net.add(fault, strategy)
+        assert net.cases
+        _check(net, net.run(interpreter, tmp_path))
+        assert len(net.server.requests) <= net.server.connections

@@ -1,0 +1,215 @@
+"""Play whole updates over real sockets and print what each left behind, on either interpreter.
+
+    micropython -X heapsize=8M tests/net/update.py CASES.json
+
+A case is a dict: name; strategy; url, of the manifest; clean, of a manifest that is served
+well. Optional: http, arguments of Static; retries; now; names, see names.py; first, of a
+manifest that is asked for before; erase_ms, how long an erase takes; stop, after how many
+steps the update is given up; spare, bytes of heap that are left to it (MicroPython).
+The first result is of an update without faults, with the name of the strategy.
+"""
+
+import gc
+import json
+import sys
+
+_HERE = __file__.rpartition("/")[0] or "."
+_KB = 1024
+
+sys.path[:0] = [_HERE, _HERE + "/../mp", _HERE + "/..", _HERE + "/../../lib"]
+
+import scenes  # noqa: E402
+from names import Names, open_files  # noqa: E402
+from ota import device, state, trial, update  # noqa: E402
+from ota.compat import sleep_ms, ticks_diff, ticks_ms  # noqa: E402
+from ota.errors import OtaError  # noqa: E402
+from ota.source import static  # noqa: E402
+from ota.transport import resume, sockets  # noqa: E402
+
+_RETRIES = 3
+
+
+class Board:
+    """A rig whose flash is watched: written and erased outside the KV, worn inside it."""
+
+    def __init__(self, strategy, erase_ms=0):
+        self.rig = rig = scenes.blank(strategy)
+        self._kv = rig.config["partitions"]["kv"]["offset"]
+        self._erase_ms = erase_ms
+        self.rig.boot()
+        self._program = rig.nor.program
+        self._erase = rig.nor.erase
+        rig.nor.program, rig.nor.erase = self.program, self.erase
+        self.restart()
+
+    def restart(self):
+        """Count from zero."""
+        self.written = self.erased = self.worn = self.got = 0
+
+    def program(self, offset, data):
+        if offset < self._kv:
+            self.written += len(data)
+        self._program(offset, data)
+
+    def erase(self, offset, length):
+        if offset < self._kv:
+            self.erased += 1
+        else:
+            self.worn += 1
+        sleep_ms(self._erase_ms)
+        self._erase(offset, length)
+
+    def counted(self, host, port, context, limits, clock):
+        """sockets.connect, but what arrives is counted."""
+        stream = yield from sockets.connect(host, port, context, limits, clock)
+        readinto = stream.readinto
+
+        def counting(buf):
+            n = readinto(buf)
+            self.got += n or 0
+            return n
+
+        stream.readinto = counting
+        return stream
+
+    def update(self, url, http, now=0, stop=None):
+        """Ask and install; the result, or None if it was stopped. The device is gone after."""
+        self.rig.boot()
+        steps = update.run(self.rig.device, static.Static(url, http), now)
+        try:
+            if stop is None:
+                return update.drive(steps)
+            for _ in range(stop):
+                next(steps)
+        finally:
+            steps.close()
+            self.forget()
+
+    def forget(self):
+        """Nothing is left of the device but its flash; nor is code that waits for further use."""
+        self.rig.device.unload_kv()
+        self.rig.device.unload_keys()
+        self.rig.device = device.current = None
+
+    def close(self):
+        """The rig is another board's again."""
+        del self.rig.nor.program, self.rig.nor.erase
+
+
+def run(case):
+    """The result of one case, a dict of plain values."""
+    board = Board(case["strategy"], case.get("erase_ms", 0))
+    board.forget()
+    http = dict(case.get("http", {}))
+    if "first" in case:
+        try:
+            board.update(case["first"], http)
+        except OtaError:
+            pass
+        board.restart()
+    network = sockets.socket
+    sockets.socket = Names(network, case.get("names", ()))
+    static.Resuming = _quick(case.get("retries", _RETRIES))
+    ballast = _fill(case["spare"]) if "spare" in case else None
+    files, heap, start = open_files(), _heap(), ticks_ms()
+    try:
+        said = _said(board, case, dict(http))
+    finally:
+        sockets.socket = network
+        static.Resuming = resume.Resuming
+    heap = _heap() - heap
+    del ballast
+    result = json.loads(said)
+    result["ms"] = ticks_diff(ticks_ms(), start)
+    result["name"] = case["name"]
+    result["heap"] = heap
+    for name in ("written", "erased", "worn", "got"):
+        result[name] = getattr(board, name)
+    result["open"] = open_files() - files
+    _clean(board, case, result)
+    board.close()
+    return result
+
+
+def _said(board, case, http):
+    """What an update ended with, in one piece of memory: JSON."""
+    http["connect"] = board.counted
+    out = {"result": None, "error": None}
+    try:
+        done = board.update(case["url"], http, case.get("now", 0), case.get("stop"))
+        out["result"] = done and done["result"]
+    except OtaError as e:
+        out["error"] = [a for a in e.args if isinstance(a, (int, str))]
+        out["code"] = e.code
+    except MemoryError:
+        out["error"] = ["memory"]
+    return json.dumps(out)
+
+
+def _clean(board, case, result):
+    """Asked again, all is well: the next boot runs the new image, and until then the old one."""
+    rig = board.rig
+    record = rig.boot()
+    result["state"] = state.name(record.state)
+    result["old"] = rig.runs(scenes.ONE)
+    if record.state == state.TRIAL:
+        trial.confirm()
+    board.forget()
+    board.restart()
+    static.Resuming = _quick(0)
+    result["again"] = board.update(case["clean"], {})["result"]
+    static.Resuming = resume.Resuming
+    for name in ("written", "erased", "got"):
+        result["clean " + name] = getattr(board, name)
+    rig.boot()
+    result["clean"] = rig.runs(scenes.TWO)
+    board.forget()
+
+
+def _quick(retries):
+    def make(url, size=None, **options):
+        return resume.Resuming(url, size, retries, 1, **options)
+
+    return make
+
+
+def _heap():
+    """Bytes in use after a collection; 0 where nothing counts them."""
+    gc.collect()
+    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
+
+
+def _fill(spare):
+    """Pieces of memory that leave about so many bytes, in one piece and in holes."""
+    out = []
+    gc.collect()
+    try:
+        while True:
+            out.append(bytearray(_KB))
+    except MemoryError:
+        pass
+    for _ in range(spare // _KB):
+        out.pop()
+    gc.collect()
+    return out
+
+
+def main(path):
+    """Play the cases of a file."""
+    for name in ("transport.date", "delta.patch"):
+        device.load(name)  # once loaded, they stay
+    with open(path) as f:
+        cases = json.load(f)
+    seen = []
+    for case in cases:
+        if case["strategy"] not in seen:
+            seen.append(case["strategy"])
+            usual = {"name": case["strategy"], "url": case["clean"], "strategy": seen[-1]}
+            usual["clean"] = case["clean"]
+            run(usual)  # what is loaded once stays
+            print(json.dumps(run(usual)))
+        print(json.dumps(run(case)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
