@@ -2,7 +2,8 @@
 
     python tests/prove.py                     all of it, on all cores
     python tests/prove.py --quick             a sample of everything, under a minute
-    python tests/prove.py --part kv           one part: kv, update, twice, resets, contents, flips
+    python tests/prove.py --part kv           one part: kv, update, twice, network, bytes, resets,
+                                              contents, flips
     python tests/prove.py --replay CODE       one case again, as a failure printed it
     python tests/prove.py --driver mine:make  the KV on your own driver: mine.make() gives it
 
@@ -17,13 +18,14 @@ if __name__ == "__main__":
 
 import prove_driver
 import prove_flash
+import prove_network
 from explore import Failed
 from faults import EFFECTS
 from prove_kv import Geometry, Scenario, resets
 from prove_tries import Tries
 from prove_update import GEOMETRIES, KINDS, Update, name_of
 
-PARTS = ("kv", "update", "twice", "resets", "contents", "flips")
+PARTS = ("kv", "update", "twice", "network", "bytes", "resets", "contents", "flips")
 # Second cuts: what a recovery does is cut in these ways.
 _AGAIN = ("before", "prefix", "bits", "weak", "blank-weak", "ecc")
 _WEAK = ("before", "after", "prefix", "weak", "blank-weak")
@@ -73,7 +75,9 @@ def updates():
 
 
 def update(spec):
-    """The Update of one of updates()."""
+    """The Update of one of updates() or of prove_network.specs()."""
+    if spec[5] in prove_network.FAULTS:
+        return prove_network.Faulty(*spec[:6], **spec[6])
     if spec[5] == "t":
         return Tries(*spec[:5], **spec[6])
     return Update(*spec[:5], spec[5] == "b", **spec[6])
@@ -98,6 +102,15 @@ def jobs(part, quick):
         for i, spec in enumerate(updates()):
             if spec[2] == "24k" and i % (29 if quick else 4) == 0:
                 yield part, quick, -1 - i, 1
+    elif part == "network":
+        for i in range(len(list(prove_network.specs()))):
+            if not quick or i % 7 == 0:
+                yield part, quick, i, 1
+    elif part == "bytes":
+        for i, (_, _, size) in enumerate(prove_network.PACKAGES):
+            for first in range(0, size, 100):
+                if not quick or first % 1300 == 0:
+                    yield part, quick, i, first
     elif part == "resets":
         for first in range(0, 20 if quick else 1000, 10):
             yield part, quick, first, 10
@@ -133,6 +146,11 @@ def _work(part, quick, i, n):
             return Scenario(geometries()[i], n).twice(EFFECTS, _AGAIN, _each(every))
         spec = list(updates())[-1 - i]
         return update(spec).twice(EFFECTS, _AGAIN, _each(every), 2, n)
+    if part == "network":
+        spec = list(prove_network.specs())[i]
+        return update(spec).explore(EFFECTS, _each(60 if quick else 1), n)
+    if part == "bytes":
+        return prove_network.resets(*prove_network.PACKAGES[i][:2], n, 5 if quick else 100)
     if part == "resets":
         found = geometries()
         return sum(
@@ -162,12 +180,15 @@ def replay(code):
         geometry = [g for g in geometries() if g.name == parts[1]][0]
         resets(geometry, int(parts[2]), int(parts[3]) + 1, _WEAK)
         return
+    elif parts[0] == "bytes":
+        prove_network.resets(parts[1], parts[2], int(parts[3]), 1)
+        return
     elif parts[0] in ("contents", "flips"):
         getattr(prove_flash, parts[0])(int(parts[1]), 1, *[int(p) for p in parts[2:]])
         return
     else:
         name = "-".join(parts[:5])
-        for spec in updates():
+        for spec in list(updates()) + list(prove_network.specs()):
             if name_of(*spec) == name:
                 found = update(spec)
                 break

@@ -21,6 +21,7 @@ class Budget:
         block = max(4096, sector)
         self._more = block // sector  # sectors that a cut makes it write again
         self._again = update.factory  # begins all over after a cut
+        self._whole = update.whole
         parts = rig.config["partitions"]
         n = -(-max(len(update.old), len(update.new)) // sector)
         limits = {}
@@ -50,7 +51,8 @@ class Budget:
             allow("backup", none if update.back else image)
         self._limits = limits
         self._scratch = self._stash = ()
-        if rig.strategy == "inplace" and not update.factory:
+        # Where an earlier package was staged, scratch may lie later.
+        if rig.strategy == "inplace" and not update.factory and self._whole == 1:
             ota = rig.device.region("ota")
             header = staging.find(ota)[0]
             stash, spare = staging.Plan(rig.device, header).room(header)
@@ -64,7 +66,7 @@ class Budget:
         """Raise Failed if more was erased since the start of the run."""
         worn = self._nor.wear
         spent = [worn[i] - self._start[i] for i in range(len(worn))]
-        runs = cuts + 1 if self._again else 1
+        runs = (cuts + 1 if self._again else 1) * self._whole
         over = sum([max(0, spent[i] - runs * self._limits[i]) for i in self._limits])
         if over > cuts * self._more:
             raise Failed("erases beyond the budget", over)

@@ -39,6 +39,8 @@ class Update:
     strategy, kind: of KINDS. name: of SIZES. options: of nor.Nor.
     """
 
+    whole = 1  # how often a clean run writes the image
+
     def __init__(self, strategy, kind, name, sector, program, back=False, **options):
         what = "b" if back else ""
         self.name = name_of(strategy, kind, name, sector, program, what, options)

@@ -9,7 +9,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 MICROPYTHON = Path(sys.executable).parent / "micropython"
-PARTS = ("kv", "update", "twice", "resets", "contents", "flips")
+PARTS = ("kv", "update", "twice", "network", "bytes", "resets", "contents", "flips")
 
 sys.path.insert(0, str(TESTS / "shared"))
 
@@ -81,6 +81,9 @@ def test_a_failure_prints_a_code_that_replays(monkeypatch):
         "resets-2x512u1-1-5",
         "contents-3",
         "flips-100",
+        "ab-full-24k-4096-8ef9-1-10-prefix",
+        "inplace-place-24k-2048-256ef32-1-9-weak",
+        "bytes-pingpong-full-3000",
     ],
 )
 def test_codes_of_every_kind_replay(code):

@@ -1,0 +1,38 @@
+"""A sample of rows 9 and 79 of docs/network-faults.md, on every interpreter: see prove_network."""
+
+import sys
+import unittest
+
+import prove_network
+from faults import EFFECTS
+from prove_network import FAULTS, Faulty
+
+# The 32-bit build is slow with snapshots of flash: it gets a smaller sample.
+_SMALL = sys.platform == "webassembly"
+
+
+class TestNetworkCut(unittest.TestCase):
+    def test_power_cuts_while_the_network_fails(self):
+        done = 0
+        ways = (("ab", "full", 4096, 8), ("pingpong", "full", 2048, 256),
+                ("inplace", "place", 4096, 8))  # fmt: skip
+        for fault in FAULTS:
+            for strategy, kind, sector, program in ways[:1] if _SMALL else ways:
+                with self.subTest(fault=fault, strategy=strategy):
+                    u = Faulty(strategy, kind, "24k", sector, program, fault)
+                    every = len(u.run.log) * len(EFFECTS) // 10
+                    every += every % len(EFFECTS) == 0
+                    done += u.explore(
+                        EFFECTS,
+                        lambda n, effect, e=every: (
+                            (n * len(EFFECTS) + EFFECTS.index(effect)) % e == 0
+                        ),
+                    )
+        self.assertGreaterEqual(done, 40 if _SMALL else 110)
+
+    def test_resets_at_bytes_of_a_package(self):
+        # MicroPython: the first ones, and a few of a longer package.
+        count = 271 if sys.implementation.name == "cpython" else 10
+        self.assertEqual(prove_network.resets("ab", "delta", 0, count), count)
+        for at in (0, 699, 700, 701, 2611, 5220):
+            self.assertEqual(prove_network.resets("pingpong", "full", at, 1), 1)
