@@ -26,10 +26,15 @@ class Pki:
     expired: Path
     future: Path
     self_signed: Path
+    chain: Path
+    no_chain: Path
 
 
 def make(folder: Path) -> Pki:
-    """Make them all in folder: for localhost and 127.0.0.1, P-256, valid for some days."""
+    """Make them all in folder: for localhost and 127.0.0.1, P-256, valid for some days.
+
+    chain: signed by an intermediate CA that is in the file; no_chain: it is left out.
+    """
     ca, other = _Issuer("Test CA"), _Issuer("Another CA")
     pki = Pki(**{name: folder / f"{name}.pem" for name in Pki.__dataclass_fields__})
     pki.ca_der = folder / "ca.der"
@@ -41,14 +46,19 @@ def make(folder: Path) -> Pki:
     pki.expired.write_bytes(ca.issue(_NAME, -30, -2))
     pki.future.write_bytes(ca.issue(_NAME, 2, 30))
     pki.self_signed.write_bytes(_Issuer(_NAME).own())
+    between = _Issuer("Intermediate CA", ca)
+    leaf = between.issue(_NAME)
+    pki.no_chain.write_bytes(leaf)
+    pki.chain.write_bytes(leaf + between.certificate.public_bytes(serialization.Encoding.PEM))
     return pki
 
 
 class _Issuer:
-    def __init__(self, name):
+    def __init__(self, name, above=None):
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.subject = _subject(name)
-        self.certificate = self._sign(self.subject, self.key.public_key(), True, -2, 30, name)
+        sign = (above or self)._sign
+        self.certificate = sign(self.subject, self.key.public_key(), True, -2, 30, name)
 
     def issue(self, name, start=-2, end=30):
         """PEM of a server's certificate and key; start, end: days from now."""

@@ -29,7 +29,8 @@ class Fault:
     which one must come. written: ALL that a clean update writes, SOME or NONE of it. asked:
     requests for the package, if it matters. manifest, package: pages instead of the good ones;
     more: further pages by name. Lookups in names: "refused", "full", "other" for a port, or
-    numbers as names.py takes them. result: of an update without an error.
+    numbers as names.py takes them. result: of an update without an error, "" for any. stop,
+    spare: as tests/net/update.py takes them.
     """
 
     row: int
@@ -48,7 +49,9 @@ class Fault:
     first: object = None
     now: int = 0
     erase_ms: int = 0
-    scheme: str = "http"
+    stop: int | None = None
+    spare: int | None = None
+    scheme: str = ""
     strategies: tuple = ("ab", "pingpong")
     elsewhere: tuple = ()  # what the other server's requests must not carry
 
@@ -95,6 +98,51 @@ def faults():
     """All cases, with fresh pages."""
     for part in (_connecting, _bodies, _lengths, _ranges, _statuses, _heads, _trust, _others):
         yield from part()
+
+
+# Rows about TLS, and the server that each kind of it needs: a certificate of
+# certificates.Pki, or what is said instead of a handshake.
+TLS = (
+    (39, "good"), (40, "good"), (55, "other_ca"), (55, "self_signed"), (55, "expired"),
+    (55, "wrong_host"), (55, "no_chain"), (55, "chain"), (55, "old"), (55, "garbage"),
+    (55, "plain"), (55, "reset"), (55, "silence"), (56, "future"), (57, "good"), (58, "good"),
+)  # fmt: skip
+FIRST = {
+    "garbage": [b"garbage!" * 20],
+    "plain": [b"HTTP/1.0 400 Bad Request\r\n\r\n"],
+    "reset": [("reset",)],
+    "silence": [("hang",)],
+}
+
+
+def tls_faults(row, kind):
+    """The cases of one of TLS; "{plain}" is a server without it, scheme "http" to begin there."""
+    cut = [head(length=len(MANIFEST)) + MANIFEST, ("cut",)]
+    part = head("200 OK", TAG, length=SIZE) + PACKAGE[:3000]
+    if row == 39:
+        for page in ("manifest", "package"):
+            away = [[head("302 F", "Location: {plain}" + page)]]
+            yield Fault(39, page, ("downgrade",), elsewhere=("host",), **{page: away})
+    elif row == 40:
+        for page, good in (("manifest", MANIFEST), ("package", PACKAGE)):
+            away = [[head("302 F", "Location: {tls}there")]]
+            yield Fault(40, page, scheme="http", more={"there": served(good)}, **{page: away})
+    elif row == 57:
+        yield Fault(57, "manifest, at the end", manifest=[cut])
+        yield Fault(57, "manifest, before", ("short",), manifest=[[cut[0][:-9], ("cut",)]])
+        yield Fault(57, "package, at the end", package=[
+            [head(length=SIZE) + PACKAGE, ("cut",)]], asked=1)  # fmt: skip
+        yield Fault(57, "package, before", package=file(PACKAGE, drop=3000, how=("cut",)), asked=2)
+    elif row == 58:
+        record = ("raw", b"garbage!" * 9)
+        yield Fault(58, "manifest", ("reset",), manifest=[[cut[0][:99], record]])
+        yield Fault(58, "package", package=[[part, record], *served(PACKAGE, TAG)], asked=2)
+    elif kind == "chain":
+        yield Fault(55, kind)
+    else:
+        word = {"reset": ("reset", "connect"), "silence": "timeout"}.get(kind, "tls")
+        http = {"handshake_ms": 300} if kind == "silence" else {}
+        yield Fault(row, kind, (word,), http=http, asked=0)
 
 
 def _connecting():
@@ -433,6 +481,8 @@ def _patches():
 
 
 def _others():
+    for stop in (1, 2, 3, 5, 8, 13, 21, 34):
+        yield Fault(78, f"given up after {stop} steps", result="", stop=stop, written=SOME)
     for date in ("Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2099 23:59:59 GMT", "now"):
         yield from both(74, date, (), lambda d, t=date: served(d, "Date: " + t))
     yield Fault(75, "package", package=served(PACKAGE), erase_ms=20, asked=1)

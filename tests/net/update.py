@@ -81,6 +81,8 @@ class Board:
                 return update.drive(steps)
             for _ in range(stop):
                 next(steps)
+        except StopIteration as e:
+            return e.value
         finally:
             steps.close()
             self.forget()
@@ -196,7 +198,7 @@ def _fill(spare):
 
 def main(path):
     """Play the cases of a file."""
-    for name in ("transport.date", "delta.patch"):
+    for name in ("transport.date", "transport.tls", "delta.patch"):
         device.load(name)  # once loaded, they stay
     with open(path) as f:
         cases = json.load(f)

@@ -1,0 +1,315 @@
+"""Which tests cover each row of the network's faults: the list behind docs/network-faults.md.
+
+    python tests/network_rows.py      print the document's tables
+
+A test is named MODULE.function or MODULE.Class.method, of tests/shared or tests/host. The cases of
+network_faults.py are found by their rows and not named here. tests/host/test_network_rows.py
+checks all of it.
+"""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+_HERE = Path(__file__).parent
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(_HERE.parent / "lib"), str(_HERE / "shared"), str(_HERE)]
+
+import network_faults  # noqa: E402
+
+ROW = "test_network_faults.test_row"
+TLS = "test_network_faults.test_tls"
+MEMORY = "test_network_faults.test_memory_that_runs_out_leaves_all_as_it_was"
+
+
+class Row(NamedTuple):
+    """fault: what happens; answer: what the device does; words: of ota.errors that may come of
+    it; tests: beside those of network_faults; pending: why there is none yet."""
+
+    fault: str
+    answer: str
+    words: str = ""
+    tests: tuple = ()
+    pending: str = ""
+
+
+_G = "test_http_server.test_good_answers"
+_B = "test_http_server.test_bad_answers"
+_C = "test_http_server.test_broken_connections"
+_D = "test_http_server.test_drops_are_resumed"
+_R = "test_http_server.test_redirects"
+_T = "test_http_server.test_tls"
+_HTTP = "test_http.TestHttp.test_"
+_RES = "test_resume.TestResume.test_"
+_HEAD = "test_head.TestHead.test_"
+_BODY = "test_head.TestBody.test_"
+_PARSE = "test_manifest.TestParse.test_"
+_URL = "test_url.TestUrl.test_"
+_REFUSED = "test_refusals.TestRefusals.test_"
+_DECIDE = "test_manifest.TestDecide.test_"
+
+ROWS = {
+    1: Row("connection refused", "tries again; gives up after the last try", "connect", (
+        _C, _RES + "failures_to_connect_are_tried_again", _RES + "pauses_double_and_have_an_end",
+        _RES + "the_whole_has_a_limit_of_time")),
+    2: Row("no answer to a connection", "tries again within its limit", "connect"),
+    3: Row("name does not exist", "two more tries", "dns", (
+        _C, _RES + "a_name_that_does_not_exist_is_given_up_early")),
+    4: Row("name service fails for a while", "tries again", "dns", (
+        _RES + "failures_to_connect_are_tried_again",)),
+    5: Row("first of several addresses is dead", "takes the next one", "", (_G,)),
+    6: Row("name leads elsewhere on a retry", "accepted; the file must be the same", "changed"),
+    7: Row("reset before any reply", "tries again", "reset", (
+        _C, "test_http_server.test_resets_before_the_request")),
+    8: Row("reset inside the head", "tries again", "reset", (
+        _C, _RES + "a_drop_before_the_body_is_tried_again",
+        _HEAD + "an_end_inside_the_head_is_a_reset")),
+    9: Row("reset at every byte of a body", "resumes; at most one buffer is fetched again",
+           "reset short retries", (
+        _D, _RES + "a_drop_is_resumed_where_it_was",
+        "test_network_cut.TestNetworkCut.test_resets_at_bytes_of_a_package",
+        "test_prove.test_a_sample_of_everything")),
+    10: Row("closed before the announced length", "resumes with Range", "short", (
+        _C, _D, _RES + "an_early_close_of_an_expected_size_is_resumed")),
+    11: Row("half-closed behind the head", "tries again", "short", (_C,)),
+    12: Row("silence for ever", "idle limit, then tries again", "timeout", (
+        _C, _D, "test_head.TestPace.test_silence_is_a_timeout")),
+    13: Row("drip below the lowest rate", "given up", "slow", (
+        _C, "test_head.TestPace.test_a_slow_drip_is_refused",
+        _RES + "a_slow_server_is_left")),
+    14: Row("drip above the lowest rate", "accepted", "", (
+        _G, "test_head.TestPace.test_a_slow_drip_above_the_minimum_is_taken")),
+    15: Row("length below the manifest's size", "refused, nothing is written", "length", (
+        _RES + "another_size_than_expected_is_refused",)),
+    16: Row("length above the manifest's size", "refused, nothing is written", "length", (
+        _RES + "another_size_than_expected_is_refused",)),
+    17: Row("bytes behind the length", "not read", "", (
+        _G, _BODY + "a_length_ends_the_body")),
+    18: Row("no length, ended by the close", "accepted; the hash chain decides", "", (
+        _G, _BODY + "without_a_length_the_close_ends_it")),
+    19: Row("no length and no end", "not read beyond the manifest's size", "length chain chunk", (
+        _D, _RES + "another_size_than_expected_is_refused")),
+    20: Row("length that is no plain number below 2^31", "refused", "protocol", (
+        _B, _HEAD + "lengths_are_plain_numbers")),
+    21: Row("two lengths", "equal ones are one; others are refused", "protocol", (
+        _G, _B, _HEAD + "a_field_may_come_twice_only_with_the_same_value")),
+    22: Row("chunks and a length", "refused", "protocol", (
+        _B, _HEAD + "only_chunked_is_a_coding")),
+    23: Row("chunks of one byte, across reads, any case", "accepted", "", (
+        _G, _BODY + "chunks_are_joined")),
+    24: Row("chunk extensions, trailers", "passed over, within limits", "headers", (
+        _G, _B, _BODY + "chunks_are_joined", _BODY + "endless_trailers_are_refused")),
+    25: Row("malformed chunks", "refused", "protocol", (
+        _B, _BODY + "bad_chunks_are_refused")),
+    26: Row("no last chunk", "as a short body", "short", (
+        _C, _D, _BODY + "a_missing_last_chunk_is_short")),
+    27: Row("unknown transfer coding", "refused", "protocol", (
+        _B, _HEAD + "only_chunked_is_a_coding")),
+    28: Row("content encoding that was not asked for", "refused", "encoding", (
+        _B, _HTTP + "an_encoded_body_is_refused")),
+    29: Row("200 to a Range request", "reads over what is there; the chain compares", "", (
+        _D, _G, _RES + "a_server_without_ranges_is_read_over",
+        _RES + "a_drop_while_reading_over_is_survived")),
+    30: Row("206 of another range, malformed or multipart", "refused, none of it is written",
+            "range changed", (
+        _B, _HEAD + "content_range", _HTTP + "a_part_that_was_not_asked_for_is_refused")),
+    31: Row("206 that ends early", "taken, goes on behind it", "", (
+        _D, _RES + "parts_are_put_together_without_pause")),
+    32: Row("file changed while it is fetched",
+            "given up; the next run asks for the manifest anew", "changed", (
+        _B, _D, _RES + "another_file_is_noticed", _HTTP + "a_part_of_another_file_is_refused")),
+    33: Row("weak entity tag", "not sent back; the chain decides", "", (
+        _G, _RES + "without_a_strong_tag_the_range_goes_without",
+        _HEAD + "only_strong_and_harmless_entity_tags_count")),
+    34: Row("416 when all is there", "the end; what is there is verified", "", (
+        _G, _HTTP + "416_with_everything_there_is_an_empty_rest",
+        _RES + "416_at_the_end_is_the_end")),
+    35: Row("416 otherwise", "once from the beginning, then given up", "range status", (
+        _B, _RES + "416_is_got_around_once", _HTTP + "416_otherwise_is_an_error")),
+    36: Row("204, 205, 304", "refused", "status", (
+        _B, _HTTP + "other_statuses_are_errors")),
+    37: Row("301, 302, 303, 307, 308", "followed up to five times, the Range too", "", (
+        _R, _HTTP + "redirects_are_followed_with_their_range")),
+    38: Row("redirects in a circle, or six", "given up", "redirect", (
+        _R, _HTTP + "redirects_have_an_end")),
+    39: Row("https leads to http", "refused", "downgrade", (
+        _T, _HTTP + "https_does_not_become_http")),
+    40: Row("http leads to https", "followed", "", (_T,)),
+    41: Row("redirect to another server", "followed; no field of the caller goes there", "", (
+        _R, _HTTP + "a_redirect_may_leave_the_host_but_secrets_do_not",
+        _HTTP + "another_port_is_another_place")),
+    42: Row("redirect to nowhere, to a bad or strange URL", "refused", "redirect url", (
+        _R, _HTTP + "bad_redirects_are_refused", _URL + "parse_refuses_everything_else")),
+    43: Row("401, 403, 404, 410", "given up at once", "status", (
+        _B, _D, _HTTP + "other_statuses_are_errors")),
+    44: Row("408, 429, 503 with Retry-After",
+            "waits so long, seconds or a date, at most an hour; then tries again", "", (
+        _B, _D, _RES + "a_server_that_asks_for_patience_gets_it",
+        _HEAD + "retry_after_is_seconds_and_at_most_an_hour",
+        _HEAD + "retry_after_may_be_a_date_of_the_server_s_clock")),
+    45: Row("500, 502, 503, 504", "tries again, pauses grow", "status", (
+        _B, _D, _RES + "a_server_that_asks_for_patience_gets_it")),
+    46: Row("1xx before the answer", "up to eight are passed over", "protocol", (
+        _G, _B, _HEAD + "interim_responses_are_skipped_up_to_eight")),
+    47: Row("101", "refused", "status", (
+        _B, _HEAD + "switching_protocols_is_refused")),
+    48: Row("strange status lines", "HTTP/1.0 and 1.1, reason or not; others are refused",
+            "protocol reset", (
+        _G, _B, _HEAD + "status_lines_of_http_1_are_taken",
+        _HEAD + "other_status_lines_are_refused")),
+    49: Row("bare LF, folded fields, space before the colon, NUL",
+            "LF is accepted, the others are refused", "protocol", (
+        _G, _B, _HEAD + "bad_fields_are_refused",
+        _HEAD + "fields_are_read_whatever_their_case_ends_and_pieces")),
+    50: Row("head too large or without end", "refused, in one buffer of fixed size", "headers", (
+        _B, _HEAD + "too_much_is_refused", _HEAD + "endless_headers_end",
+        _HEAD + "just_enough_is_taken")),
+    51: Row("CR or LF in URL, field or entity tag", "refused before anything is sent",
+            "url headers", (
+        _HTTP + "nothing_can_be_smuggled_into_a_request",)),
+    52: Row("kept connection closed by the peer",
+            "no connection is kept: every one is used once"),
+    53: Row("stale bytes on a kept connection", "not read: the connection is closed"),
+    54: Row("Connection: close; Keep-Alive: max=1", "every connection is closed anyway"),
+    55: Row("TLS that cannot be trusted: CA, dates, name, chain, version, no TLS at all",
+            "refused, nothing is sent; no fallback to plain text", "tls timeout reset connect", (
+        _T, "test_http_server.test_bad_certificates", "test_http_server.test_bad_handshakes")),
+    56: Row("clock not set", "certificates that are not valid yet are refused", "tls", (
+        "test_http_server.test_bad_certificates",)),
+    57: Row("TLS ends without close_notify", "accepted where the length is there, else short",
+            "short", (_T,)),
+    58: Row("broken TLS record", "tries again", "reset", (_T,)),
+    59: Row("captive portal", "refused, nothing is written", "manifest length header", (
+        "test_update.TestAsk.test_manifest_that_is_none_of_ours",
+        _PARSE + "no_manifest_at_all")),
+    60: Row("empty body", "refused", "manifest length short", (_G,)),
+    61: Row("manifest cut at every byte", "refused, nothing is written",
+            "manifest key signature", (_PARSE + "every_truncation_is_refused",)),
+    62: Row("manifest that is malformed",
+            "refused; unknown members are passed over; a doubled one counts once",
+            "manifest field format", (
+        _PARSE + "signed_but_no_json_object", _PARSE + "each_member_missing_or_wrong",
+        _PARSE + "huge_numbers", _PARSE + "duplicate_member_counts_once",
+        _PARSE + "unknown_members_are_ignored")),
+    63: Row("manifest without end", "not read beyond 8 KB", "size", (_PARSE + "size_limit",)),
+    64: Row("manifest not signed by a key of ours", "refused", "manifest key signature", (
+        "test_manifest.TestSignatures.test_not_signed_or_by_others",
+        "test_manifest.TestSignatures.test_bad_signatures",
+        _PARSE + "every_flipped_bit_is_refused")),
+    65: Row("older manifest again", "refused, the counter stays", "sequence", (
+        _DECIDE + "manifest_older_than_the_one_before",
+        "test_update.TestAsk.test_asks_decides_and_installs")),
+    66: Row("version that runs already", "nothing to do, nothing is written", "", (
+        "test_update.TestAsk.test_asks_decides_and_installs", _DECIDE + "situations")),
+    67: Row("manifest past its date", "refused where the clock is set; else the sequence decides",
+            "expired", (_DECIDE + "expired",)),
+    68: Row("version out of bounds", "refused", "field", (
+        "test_package.TestVersion.test_forms", _PARSE + "each_member_missing_or_wrong")),
+    69: Row("package of another release or for another base", "refused, nothing is written",
+            "digest length base", (
+        _REFUSED + "manifest_and_package_must_belong_together", _DECIDE + "situations")),
+    70: Row("for another product, component or slot", "refused, nothing is written",
+            "product target", (
+        _REFUSED + "package_for_somebody_else", _DECIDE + "another_product")),
+    71: Row("below the floor", "passed over, or refused", "floor", (
+        _DECIDE + "situations",)),
+    72: Row("package with flipped bits, swapped or added bytes",
+            "refused; only chunks that are right were written", "chain chunk digest length", (
+        "test_package.TestChunks.test_every_flipped_bit_is_refused_before_it_is_inflated",
+        "test_package.TestChunks.test_chunks_in_another_order")),
+    73: Row("broken patch that is signed", "refused within its bounds, the old image stays",
+            "patch inflate chunk size", (
+        "test_package.TestWild.test_patch_out_of_bounds",
+        "test_delta.TestPatch.test_copy_outside_the_base",
+        "test_fuzz_corpus.TestCorpus.test_streams")),
+    74: Row("server's Date decades off", "no decision rests on it"),
+    75: Row("server faster than the flash", "reads when there is room; memory stays as promised",
+            "", (
+        "test_head.TestPace.test_a_busy_reader_is_not_late",
+        "test_http_server.test_memory_stays_small",
+        "test_memory.test_promised_heap_is_enough")),
+    76: Row("network away, another address afterwards", "tries again until it is back", "", (
+        _RES + "failures_to_connect_are_tried_again",)),
+    77: Row("proxies: 407, changed length", "refused", "status length", (_B,)),
+    78: Row("given up anywhere, memory that runs out, no room",
+            "sockets are closed, what is there stays; no room is found out before", "fit", (
+        MEMORY, "test_update.TestAsk.test_stopping_anywhere_leaves_the_running_image",
+        "test_resume.TestResume.test_closing_ends_everything",
+        "test_ask.Ask.test_a_stopped_update_closes_its_connection",
+        _REFUSED + "package_for_somebody_else",
+        _REFUSED + "package_larger_than_the_ota_partition")),
+    79: Row("power cuts with rows 9, 10, 29, 32", "resumes; the image is exact", "", (
+        "test_network_cut.TestNetworkCut.test_power_cuts_while_the_network_fails",
+        "test_prove.test_a_sample_of_everything",
+        "test_prove.test_codes_of_every_kind_replay")),
+    80: Row("mirrors, of which one lies", "there are no mirrors: a package has one URL",
+            pending="mirrors are not there yet"),
+    81: Row("IPv6, literal addresses, port, user info in a URL",
+            "used as they are; user info is refused", "url", (
+        "test_http_server.test_ipv6_address", _URL + "parse_takes_good_addresses_apart",
+        _URL + "parse_refuses_everything_else")),
+    82: Row("answer to another request", "every connection carries one answer; no more is read",
+            "length short"),
+}  # fmt: skip
+
+_BOTH = "CPython, MicroPython"
+# Where the tests of a file run, and what they check beside the error's word.
+PLACES = {
+    "test_network_faults": (
+        _BOTH,
+        "code, bytes written, erases, sockets, memory, time, next update",
+    ),
+    "test_http_server": (_BOTH, "bytes received, sockets"),
+    "test_prove": (_BOTH, "image, erases, next boots"),
+    "test_memory": ("MicroPython", "heap"),
+    "shared": (_BOTH + ", 32-bit MicroPython", "what the test's name says"),
+}
+# Tests that run on one interpreter only, and why.
+ONLY = {
+    MEMORY: "MicroPython: CPython gives no way to let an allocation fail",
+    "test_memory.test_promised_heap_is_enough": "MicroPython: CPython has no heap of fixed size",
+}
+
+
+def tests(row):
+    """The tests of a row, those of network_faults first."""
+    out = []
+    if row in _whole():
+        out.append(f"{ROW}[{row}]")
+    out += [f"{TLS}[{row}-{kind}]" for r, kind in network_faults.TLS if r == row]
+    return [*out, *ROWS[row].tests]
+
+
+def _whole():
+    return {fault.row for fault in network_faults.faults()}
+
+
+def table():
+    """The rows as lines of Markdown."""
+    lines = ["| # | fault | what the device does | error | tests |", "| --- " * 5 + "|"]
+    for number, row in ROWS.items():
+        where = "<br>".join(f"`{name}`" for name in _short(tests(number)))
+        words = ", ".join(row.words.split()) or "–"
+        where = where or f"none: {row.pending}"
+        lines.append(f"| {number} | {row.fault} | {row.answer} | {words} | {where} |")
+    return lines
+
+
+def places():
+    """Where tests run and what they check, as lines of Markdown."""
+    lines = ["| tests | run on | check beside the error's word |", "| --- " * 3 + "|"]
+    for name, (where, what) in PLACES.items():
+        name = "those of `tests/shared`" if name == "shared" else f"`{name}`"
+        lines.append(f"| {name} | {where} | {what} |")
+    return [*lines, *(f"| `{name}` | {why} | |" for name, why in ONLY.items())]
+
+
+def _short(names):
+    # One line for all servers of a row about TLS.
+    short = [n.partition("-")[0] + "-*]" if n.startswith(TLS) else n for n in names]
+    return list(dict.fromkeys(short))
+
+
+if __name__ == "__main__":
+    print("\n".join([*table(), "", *places()]))
