@@ -14,7 +14,7 @@ from packer import OTHER_KEY, Package, content, entry, manifest, release
 PACKAGE = vector("full-24k-4096.ota")
 SIZE = len(PACKAGE)
 TAG = 'ETag: "v1"'
-QUICK = {"idle_ms": 250}
+QUICK = {"idle_ms": 500}
 SLOW = {"rate": 2000, "rate_ms": 200}
 RETRIES = 3  # of tests/net/update.py
 
@@ -202,7 +202,7 @@ def _bodies():
         [head(length=999), slow]])  # fmt: skip
     yield Fault(13, "package", ("slow",), http=SLOW, asked=1, package=[
         [head(length=SIZE), ("drip", PACKAGE[:999], 0.01)]])  # fmt: skip
-    yield Fault(14, "package", http={"rate": 64, "rate_ms": 200}, asked=1, package=[
+    yield Fault(14, "package", http={"rate": 8, "rate_ms": 200}, asked=1, package=[
         [head(length=SIZE), ("drip", PACKAGE[:200], 0.005), PACKAGE[200:]]])  # fmt: skip
 
 

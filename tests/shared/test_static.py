@@ -1,0 +1,60 @@
+"""The source of a static server, against scripted connections."""
+
+import unittest
+
+from fakenet import Net, Stream, finish, read_all
+from ota.errors import ManifestError, TransportError
+from ota.source.static import Static
+
+URL = "http://host/a/manifest.ota"
+
+
+def answer(data, length=True):
+    head = b"HTTP/1.1 200 OK\r\n" + (b"Content-Length: %d\r\n" % len(data) if length else b"")
+    return head + b"\r\n" + data
+
+
+class TestStatic(unittest.TestCase):
+    def source(self, *streams, **options):
+        self.net = Net(*streams)
+        options["connect"] = self.net.connect
+        options["clock"] = self.net.clock
+        return Static(URL, options)
+
+    def test_manifest_comes_whole(self):
+        for length in (True, False):
+            source = self.source(Stream([answer(b"manifest", length)]))
+            self.assertEqual(finish(source.check()), b"manifest")
+            self.assertEqual(self.net.left_open(), 0)
+
+    def test_long_manifest_is_not_read(self):
+        for length in (True, False):
+            stream = Stream([answer(bytes(8193), length)] + [bytes(1000)] * 99)
+            with self.assertRaises(ManifestError) as cm:
+                finish(self.source(stream).check())
+            self.assertEqual(cm.exception.args, ("size", 8193))
+            self.assertGreaterEqual(len(stream.pieces), 98)
+            self.assertEqual(self.net.left_open(), 0)
+
+    def fetch(self, source, url, size):
+        return read_all(finish(source.open(url, size)(0)), 100)
+
+    def test_package_lies_beside_the_manifest(self):
+        source = self.source(answer(b"package"), headers={"X-Id": "1"})
+        self.assertEqual(self.fetch(source, "p.ota", 7), b"package")
+        line, fields = self.net.request(0)
+        self.assertEqual((line, fields["X-Id"]), ("GET /a/p.ota HTTP/1.1", "1"))
+
+    def test_another_server_gets_no_field_of_the_caller(self):
+        for url in ("http://other/p", "http://host:81/p"):
+            source = self.source(answer(b"package"), headers={"X-Id": "1"})
+            self.assertEqual(self.fetch(source, url, 7), b"package")
+            self.assertFalse("X-Id" in self.net.request(0)[1])
+
+    def test_package_of_another_size_is_not_read(self):
+        for size in (6, 8, 700):
+            stream = Stream([answer(b"package")])
+            with self.assertRaises(TransportError) as cm:
+                self.fetch(self.source(stream), "p.ota", size)
+            self.assertEqual(cm.exception.args, ("length", 7))
+            self.assertEqual(self.net.left_open(), 0)
