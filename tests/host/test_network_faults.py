@@ -14,7 +14,18 @@ import certificates
 import network_faults
 import pytest
 from fault_server import FaultServer, closed_port, full_port
-from network_faults import ALL, CLEAN, MANIFEST, NONE, PACKAGE, SIZE, SOME, Fault, served
+from network_faults import (
+    ALL,
+    CLEAN,
+    MANIFEST,
+    NONE,
+    PACKAGE,
+    SIZE,
+    SOME,
+    STRATEGIES,
+    Fault,
+    served,
+)
 from ota import errors
 
 _TESTS = Path(__file__).parents[1]
@@ -68,7 +79,7 @@ class _Net:
         assert done.returncode == 0, done.stdout[-500:] + done.stderr
         usual, out = {}, []
         for result in map(json.loads, done.stdout.splitlines()):
-            if result["name"] in ("ab", "pingpong", "inplace"):
+            if result["name"] in STRATEGIES:
                 usual[result["name"]] = result
             else:
                 n = len(out)
@@ -173,7 +184,7 @@ def _check(net, done):
 @pytest.mark.parametrize("row", _ROWS)
 def test_row(row, interpreter, tmp_path):
     with _net() as net:
-        for strategy in ("ab", "pingpong"):
+        for strategy in STRATEGIES:
             for fault in network_faults.faults():
                 if fault.row == row and strategy in fault.strategies:
                     net.add(fault, strategy)
@@ -198,7 +209,7 @@ def test_tls(row, kind, interpreter, pki, tmp_path):
         options["old"] = kind == "old"
     trust = {"ca": str(pki.other_ca if kind == "other_ca" else pki.ca)}
     with _net(trust, **options) as net:
-        for strategy in ("ab", "pingpong"):
+        for strategy in STRATEGIES[:2]:
             for fault in network_faults.tls_faults(row, kind):
                 net.add(fault, strategy)
         _check(net, net.run(interpreter, tmp_path))
@@ -211,7 +222,7 @@ def test_tls(row, kind, interpreter, pki, tmp_path):
 def test_memory_that_runs_out_leaves_all_as_it_was(tmp_path):
     # Whatever is allocated when it runs out, because what is left differs from case to case.
     with _net() as net:
-        for strategy in ("ab", "pingpong"):
+        for strategy in STRATEGIES[:2]:
             for spare in range(0, 44 * 1024, 1024):
                 net.add(
                     Fault(78, f"{spare} bytes", result="", written=SOME, spare=spare), strategy
