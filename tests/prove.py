@@ -107,8 +107,8 @@ def jobs(part, quick):
             if not quick or i % 7 == 0:
                 yield part, quick, i, 1
     elif part == "bytes":
-        for i, (_, _, size) in enumerate(prove_network.PACKAGES):
-            for first in range(0, size, 100):
+        for i, (_, kind) in enumerate(prove_network.PACKAGES):
+            for first in range(0, prove_network.size(kind), 100):
                 if not quick or first % 1300 == 0:
                     yield part, quick, i, first
     elif part == "resets":
@@ -150,7 +150,7 @@ def _work(part, quick, i, n):
         spec = list(prove_network.specs())[i]
         return update(spec).explore(EFFECTS, _each(60 if quick else 1), n)
     if part == "bytes":
-        return prove_network.resets(*prove_network.PACKAGES[i][:2], n, 5 if quick else 100)
+        return prove_network.resets(*prove_network.PACKAGES[i], n, 5 if quick else 100)
     if part == "resets":
         found = geometries()
         return sum(

@@ -181,11 +181,20 @@ def specs():
                 yield strategy, kind, "24k", sector, program, fault, {"ecc": program > 1}
 
 
-# Packages of resets(), and how many bytes each has.
+# What resets() is done with.
 PACKAGES = (
-    ("ab", "delta", 271), ("inplace", "place", 605), ("ab", "full", 5222),
-    ("pingpong", "full", 5222), ("inplace", "full", 5222),
+    ("ab", "delta"), ("inplace", "place"), ("ab", "full"), ("pingpong", "full"),
+    ("inplace", "full"),
 )  # fmt: skip
+
+
+def _package(kind):
+    return vector("%s-24k-4096.ota" % kind)
+
+
+def size(kind):
+    """Bytes of a package of resets()."""
+    return len(_package(kind))
 
 
 def _once(at):
@@ -205,7 +214,7 @@ def _close(server):
 def resets(strategy, kind, first, count):
     """A reset behind each byte of a package from `first` on; returns how many."""
     old, new = image(1, 24 * 1024), image(2, 24 * 1024)
-    package = vector("%s-24k-4096.ota" % kind)
+    package = _package(kind)
     found = offered(package, new, None if kind == "full" else old, kind == "place")
     rig = Rig(strategy)
     empty = rig.nor.snapshot()
