@@ -148,7 +148,7 @@ def _work(part, quick, i, n):
         return update(spec).twice(EFFECTS, _AGAIN, _each(every), 2, n)
     if part == "network":
         spec = list(prove_network.specs())[i]
-        return update(spec).explore(EFFECTS, _each(60 if quick else 1), n)
+        return update(spec).explore(EFFECTS, _each(20 if quick else 1), n)
     if part == "bytes":
         return prove_network.resets(*prove_network.PACKAGES[i], n, 5 if quick else 100)
     if part == "resets":

@@ -107,12 +107,17 @@ def offered(package, new, base, in_place, sequence=1):
 
 
 class Faulty(Update):
-    """An Update whose package comes over a broken network. fault: one of FAULTS."""
+    """An Update whose package comes over a broken network. fault: one of FAULTS.
+
+    Cut are the operations until the package is armed: what follows knows no network, and is
+    cut by Update.
+    """
 
     def __init__(self, strategy, kind, name, sector, program, fault, **options):
         self._fault = fault
         self._kind = kind
         self._switch = None  # operations before the file on the server changed
+        self.fetched = 0  # operations before what follows without a network
         self.whole = 2 if fault == CHANGED else 1
         Update.__init__(self, strategy, kind, name, sector, program, **options)
         self.name = name_of(strategy, kind, name, sector, program, fault, options)
@@ -130,8 +135,18 @@ class Faulty(Update):
             except TransportError as e:
                 if e.reason != "changed" or self._fault != CHANGED:
                     raise
+        if not self.fetched:
+            self.fetched = len(self.nor.log)
         self.rig.boot()
         trial.confirm()
+
+    def explore(self, effects, wanted=None, seed=1):
+        """Every single cut while it is fetched; returns how many."""
+
+        def fetching(n, effect):
+            return n < self.fetched and (wanted is None or wanted(n, effect))
+
+        return Update.explore(self, effects, fetching, seed)
 
     def _serve(self):
         size = len(self.package)

@@ -20,7 +20,7 @@ class TestNetworkCut(unittest.TestCase):
             for strategy, kind, sector, program in ways[:1] if _SMALL else ways:
                 with self.subTest(fault=fault, strategy=strategy):
                     u = Faulty(strategy, kind, "24k", sector, program, fault)
-                    every = len(u.run.log) * len(EFFECTS) // 10
+                    every = u.fetched * len(EFFECTS) // 10
                     every += every % len(EFFECTS) == 0
                     done += u.explore(
                         EFFECTS,
