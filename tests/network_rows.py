@@ -25,13 +25,12 @@ MEMORY = "test_network_faults.test_memory_that_runs_out_leaves_all_as_it_was"
 
 class Row(NamedTuple):
     """fault: what happens; answer: what the device does; words: of ota.errors that may come of
-    it; tests: beside those of network_faults; pending: why there is none yet."""
+    it; tests: beside those of network_faults."""
 
     fault: str
     answer: str
     words: str = ""
     tests: tuple = ()
-    pending: str = ""
 
 
 _G = "test_http_server.test_good_answers"
@@ -174,9 +173,13 @@ ROWS = {
     54: Row("Connection: close; Keep-Alive: max=1", "every connection is closed anyway"),
     55: Row("TLS that cannot be trusted: CA, dates, name, chain, version, no TLS at all",
             "refused, nothing is sent; no fallback to plain text", "tls timeout reset connect", (
-        _T, "test_http_server.test_bad_certificates", "test_http_server.test_bad_handshakes")),
-    56: Row("clock not set", "certificates that are not valid yet are refused", "tls", (
-        "test_http_server.test_bad_certificates",)),
+        _T, "test_http_server.test_bad_certificates", "test_http_server.test_bad_handshakes",
+        "test_http_server.test_pins", "test_pins.TestPins.test_who_may_pass")),
+    56: Row("clock not set", "a time server is asked, if there is one; else certificates that are"
+            " not valid yet are refused", "tls", (
+        "test_http_server.test_bad_certificates",
+        "test_clock.TestClock.test_one_that_is_not_asks",
+        "test_clock.TestClock.test_answers_that_are_none")),
     57: Row("TLS ends without close_notify", "accepted where the length is there, else short",
             "short", (_T,)),
     58: Row("broken TLS record", "tries again", "reset", (_T,)),
@@ -243,8 +246,9 @@ ROWS = {
         "test_network_cut.TestNetworkCut.test_power_cuts_while_the_network_fails",
         "test_prove.test_a_sample_of_everything",
         "test_prove.test_codes_of_every_kind_replay")),
-    80: Row("mirrors, of which one lies", "there are no mirrors: a package has one URL",
-            pending="mirrors are not there yet"),
+    80: Row("mirrors, of which one lies", "the next is asked; what is in flash stays", "", (
+        "test_mirrors.TestRun.test_a_mirror_that_is_away_lies_or_is_behind",
+        "test_mirrors.TestRun.test_what_lies_in_flash_is_not_fetched_again")),
     81: Row("IPv6, literal addresses, port, user info in a URL",
             "used as they are; user info is refused", "url", (
         "test_http_server.test_ipv6_address", _URL + "parse_takes_good_addresses_apart",
@@ -291,7 +295,6 @@ def table():
     for number, row in ROWS.items():
         where = "<br>".join(f"`{name}`" for name in _short(tests(number)))
         words = ", ".join(row.words.split()) or "–"
-        where = where or f"none: {row.pending}"
         lines.append(f"| {number} | {row.fault} | {row.answer} | {words} | {where} |")
     return lines
 

@@ -35,8 +35,7 @@ def test_all_rows_are_there():
 @pytest.mark.parametrize("row", ROWS)
 def test_row_has_tests_that_exist(row):
     tests = network_rows.tests(row)
-    assert bool(tests) != bool(ROWS[row].pending), "a row has tests, or says why it has none"
-    assert len(set(tests)) == len(tests)
+    assert tests and len(set(tests)) == len(tests)
     for name in tests:
         assert _exists(name), name
 
