@@ -148,6 +148,8 @@ class Patch:
         diagonal = self._diagonal
         home = self._home
         down = self._down
+        pointers = self._pointers
+        read = self._read if self._done else self._base.read
         literals = 0
         left = length
         while left:
@@ -180,9 +182,9 @@ class Patch:
             if source < 0 or source + n > self._base_size:
                 raise VerifyError("patch", index, place)
             if out is not None:
-                self._read(source, out[place : place + n])
-                if self._pointers:
-                    self._pointers.apply(out, place, n, source, start + place)
+                read(source, out[place : place + n])
+                if pointers:
+                    pointers.apply(out, place, n, source, start + place)
         if at != end:
             raise VerifyError("patch", index, at)
         self._diagonal = diagonal
