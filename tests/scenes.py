@@ -45,6 +45,7 @@ class Source:
         self.packages = packages or {}
         self.opened = []
         self.sizes = []
+        self.told = []
 
     def check(self):
         yield None
@@ -56,7 +57,7 @@ class Source:
         return opener(self.packages[url])
 
     def report(self, stage, detail):
-        pass
+        self.told.append(stage)
 
 
 class Server:

@@ -45,11 +45,11 @@ def steps(url=None, **options):
     for name, value in update.options(d).items():
         options.setdefault(name, value)
     if isinstance(url, str):
-        return update.run(d, Static(url, options), clock.now())
+        return update.run(d, Static(url, options, None, d.manifests), clock.now())
     from . import mirrors
 
     spread = d.config.get("spread_mirrors") and d.device_id
-    return mirrors.run(d, mirrors.sources(url, options, spread), clock.now())
+    return mirrors.run(d, mirrors.sources(url, options, spread, d.manifests), clock.now())
 
 
 def install_url(url=None, reset=False, progress=None):

@@ -43,6 +43,7 @@ class Device:
         from .kvstore import Store
         from .slots import Slots
 
+        self.manifests: dict = {}  # of source.static, until the next start
         self._watchdog = watchdog
         self._keys = None
         self._inflater = None

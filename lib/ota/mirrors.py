@@ -21,17 +21,17 @@ from .source.static import Static
 _STALE = ("sequence", "expired")
 
 
-def sources(urls, options, spread=None):
+def sources(urls, options, spread=None, known=None):
     """List of sources, one for each manifest's URL.
 
     options: as Static takes them; its headers go to the server of the first URL only. spread:
     bytes that tell this device from others: each begins with another mirror, and goes on from
-    there in turn; None: all begin with the first. Raises FlashError "config" if urls is empty,
-    TransportError "url".
+    there in turn; None: all begin with the first. known: as Static takes it. Raises FlashError
+    "config" if urls is empty.
     """
     if not urls:
         raise FlashError("config", "url")
-    found = [Static(url, options, urls[0]) for url in urls]
+    found = [Static(url, options, urls[0], known) for url in urls]
     first = hashlib.sha256(spread).digest()[0] % len(found) if spread else 0
     return found[first:] + found[:first]
 

@@ -39,6 +39,7 @@ def run(device, source, now: int = 0):
         _note(device, e)
         raise
     if choice is None:
+        source.report("none", None)
         return {"result": "none", "version": record.image.version}
     if record.seen == choice.image_digest[:8]:
         # It was rolled back here: asking again must not start the same circle. The record

@@ -50,6 +50,15 @@ class TestHttp(unittest.TestCase):
         self.get(OK, etag='"x"')
         fields = self.net.request(0)[1]
         self.assertFalse("Range" in fields or "If-Range" in fields)
+        self.assertEqual(fields["If-None-Match"], '"x"')
+
+    def test_a_file_that_is_still_the_same_does_not_come(self):
+        r = self.get(b'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n', etag='"x"')
+        self.assertEqual((r.status, r.length, r.etag, read_all(r)), (304, 0, '"x"', b""))
+        self.assertEqual(self.net.left_open(), 0)
+        # Not asked for: without a tag, and behind an offset.
+        for more in ({}, {"etag": '"x"', "offset": 5}):
+            self.assertEqual(self.refused(b"HTTP/1.1 304 N\r\n\r\n", **more), ("status", 304))
 
     def test_a_whole_answer_to_a_range_request_starts_at_zero(self):
         r = self.get(OK, offset=3)

@@ -58,3 +58,31 @@ class TestStatic(unittest.TestCase):
                 self.fetch(self.source(stream), "p.ota", size)
             self.assertEqual(cm.exception.args, ("length", 7))
             self.assertEqual(self.net.left_open(), 0)
+
+    def test_a_manifest_that_had_nothing_is_not_read_again(self):
+        tagged = answer(b"manifest").replace(b"\r\n", b'\r\nETag: "v1"\r\n', 1)
+        unchanged = b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\n\r\n'
+        known = {}
+
+        def ask(reply, says_none):
+            self.net = Net(Stream([reply]))
+            options = {"connect": self.net.connect, "clock": self.net.clock}
+            source = Static(URL, options, None, known)
+            data = finish(source.check())
+            if says_none:
+                source.report("none", None)
+            self.assertEqual(self.net.left_open(), 0)
+            return data, self.net.request(0)[1].get("If-None-Match")
+
+        # One that leads to an update comes as often as it is asked for.
+        self.assertEqual(ask(tagged, False), (b"manifest", None))
+        self.assertEqual(ask(tagged, True), (b"manifest", None))
+        self.assertEqual(ask(unchanged, False), (None, '"v1"'))
+        # A new one; a server without tags, or with weak ones.
+        newer = tagged.replace(b"v1", b"v2")
+        self.assertEqual(ask(newer, True), (b"manifest", '"v1"'))
+        self.assertEqual(ask(newer, False), (b"manifest", '"v2"'))
+        known.clear()
+        for reply in (answer(b"manifest"), tagged.replace(b'"v1"', b'W/"v1"')):
+            self.assertEqual(ask(reply, True), (b"manifest", None))
+            self.assertEqual(known, {})

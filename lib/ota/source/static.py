@@ -10,20 +10,27 @@ from ..transport.url import join, parse
 class Static:
     """url: of the manifest. options: keyword arguments of transport.http.get (tls, headers,
     timeouts), for the manifest and the packages alike. home: an address on the server that
-    headers are meant for, if that is not the one of url."""
+    headers are meant for, if that is not the one of url. known: dict of a device, entity tags of
+    manifests that had nothing for it, by URL: these need not come again."""
 
-    def __init__(self, url: str, options=None, home=None):
+    def __init__(self, url: str, options=None, home=None, known=None):
         self._url = url
         self._options = options or {}
         self._home = home or url
+        self._known = {} if known is None else known
+        self._etag = None
 
     def check(self):
-        """Generator: the manifest's bytes. Yields while waiting.
+        """Generator: the manifest's bytes; None if it is still one that had nothing.
 
         Raises TransportError; ManifestError "size" for one that is too long.
         """
-        reader = yield from http.get(self._url, **self._meant_for(self._url))
+        known = self._known.get(self._url)
+        reader = yield from http.get(self._url, 0, known, **self._meant_for(self._url))
         try:
+            if reader.status == 304:
+                return None
+            self._etag = reader.etag
             # No more than it takes: a long piece in one is hard to get beside an application.
             length = MANIFEST_MAX if reader.length is None else reader.length
             if length > MANIFEST_MAX:
@@ -59,4 +66,6 @@ class Static:
         return options
 
     def report(self, stage: str, detail) -> None:
-        """A static server is not told."""
+        """A static server is not told; "none", nothing to do, is remembered here."""
+        if stage == "none" and self._etag:
+            self._known[self._url] = self._etag

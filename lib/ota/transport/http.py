@@ -16,8 +16,8 @@ from .wire import Limits, Wire
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Fields that say what this client can do and wants; a caller must not change them.
 _OWN = (
-    "host range if-range connection accept-encoding content-length transfer-encoding te"
-    " upgrade expect trailer user-agent"
+    "host range if-range if-none-match connection accept-encoding content-length"
+    " transfer-encoding te upgrade expect trailer user-agent"
 ).split()
 
 
@@ -33,7 +33,8 @@ def get(
 ):
     """Generator: ask for url from byte offset on, return a Response.
 
-    etag: a strong entity tag; the answer is whole if the file is no longer that one.
+    etag: a strong entity tag. With an offset, the answer is whole if the file is no longer that
+    one; without, it has status 304 and no body if the file still is.
     headers: dict of further fields, sent only to the first scheme, host and port.
     tls: configuration as tls.context() takes it, or a ready SSLContext.
     changes: of wire.Limits. A 200 to a Range request has offset 0: the caller decides.
@@ -51,6 +52,8 @@ def get(
         asked = "Range: bytes=%d-\r\n" % offset
         if etag:
             asked += "If-Range: " + etag + "\r\n"
+    elif etag:
+        asked = "If-None-Match: " + etag + "\r\n"
     target = _url.parse(url)
     for _ in range(limits.redirects + 1):
         request = "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: micropython-ota/%s\r\n" % (
@@ -129,6 +132,9 @@ def _reply(wire, head, offset, etag):
             raise TransportError("range", 416, total)
         wire.close()
         return Response(wire, 416, offset, 0, total, head.etag)
+    if status == 304 and etag and not offset:
+        wire.close()
+        return Response(wire, 304, 0, 0, None, etag)
     if status not in (200, 206):
         wait_s = head.retry_after_s
         if wait_s is None:
