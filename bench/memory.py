@@ -5,22 +5,26 @@
 For every strategy: a start (import, table, state, slot choice, mount), the first start of all
 (formats the KV, writes the first record), a whole update over plain HTTP without the
 application, the apply by the boot stage, and the way back of an image that was given up; then
-update and apply once more with a full package instead of a delta, and with a KV whose newest
-sector is full. The images are the demo's 0.1 and 0.2 (microdot 2.6.0 and 2.7.0 from PyPI).
-Bisects `-X heapsize=`; a figure is the smallest heap that works, everything included: the
-port's start-up, the root littlefs, the library loaded from .mpy. 32-bit boards need less:
-objects are half the size there. docs/memory.md has the figures reached;
-tests/host/test_memory.py holds them.
+update and apply once more with a full package instead of a delta, with a KV whose newest sector
+is full, and over TLS, with what that takes of a board's heap put aside. The images are the
+demo's 0.1 and 0.2 (microdot 2.6.0 and 2.7.0 from PyPI). Bisects `-X heapsize=`; a figure is the
+smallest heap that works, everything included: the port's start-up, the root littlefs, the
+library loaded from .mpy. 32-bit boards need less: objects are half the size there.
+docs/memory.md has the figures reached; tests/host/test_memory.py holds them.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 
-from otatool import keys, provision, publish, serve, sim
-from otatool.demo import application
-from otatool.sim import firmware
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+import certificates  # noqa: E402
+from otatool import keys, provision, publish, serve, sim  # noqa: E402
+from otatool.demo import application  # noqa: E402
+from otatool.sim import firmware  # noqa: E402
 
 BOOT_ONLY = "print('BENCH', 'done')\n"
 UPDATE = """
@@ -30,6 +34,25 @@ try:
 except MemoryError:
     print('BENCH', 'memory')
 """
+# TLS of the virtual board has memory of its own. What mbedTLS takes of the heap of an rp2 while
+# a connection is open is put aside instead: its buffer for a record, in one piece, and the rest.
+BALLAST = 16896, 24
+UPDATE_TLS = (
+    """
+from ota.transport.sockets import Stream
+inner, close = Stream.__init__, Stream.close
+def init(self, sock, context=None, host=None):
+    if context:
+        self.ballast = [bytearray(%d)] + [bytearray(1024) for _ in range(%d)]
+    inner(self, sock, context, host)
+def shut(self):
+    self.ballast = None
+    close(self)
+Stream.__init__, Stream.close = init, shut
+"""
+    % BALLAST
+    + UPDATE
+)
 STATUS = """
 import ota
 s = ota.status()
@@ -64,6 +87,8 @@ STAGES = {
     "back": (STATUS, "done IDLE 0.1", "given up"),
     "full": (UPDATE, "done ready", "first"),
     "apply full": (STATUS, "done TRIAL 0.2", "full"),
+    "update, TLS": (UPDATE_TLS, "done ready", "first"),
+    "full, TLS": (UPDATE_TLS, "done ready", "first"),
     "update, KV full": (UPDATE, "done ready", "crowd"),
     "apply, KV full": (STATUS, "done TRIAL 0.2", "crowd updated"),
 }
@@ -146,11 +171,13 @@ class Bench:
         self._old = old
         self._key = keys.generate("rsa")
         self._servers = {}
+        self._pki = certificates.make(self._folder)
         for kind, releases in (("delta", (("0.1", old), ("0.2", new))), ("full", (("0.2", new),))):
             www = self._folder / kind
             for version, data in releases:
                 publish.publish(www, data, publish.Release("bench", version), [self._key])
             self._servers[kind] = serve.start(www)
+            self._servers[kind + ", TLS"] = serve.start(www, tls=(self._pki.good, self._pki.good))
         self._count = 0
         self._flash: dict[str | None, bytes | None] = {None: None}
 
@@ -181,11 +208,15 @@ class Bench:
         place = self._folder / str(self._count)
         place.mkdir()
         (place / "bench.pem").write_bytes(self._key.secret_file())
-        server = self._servers["full" if stage == "full" else "delta"]
+        kind = "full" if stage.startswith("full") else "delta"
+        server = self._servers[kind + ", TLS" * stage.endswith("TLS")]
         url = server.url.rstrip("/") + "/manifest.ota"
         product = provision.Product("bench", self._strategy, self._old, url=url)
         done = provision.provision(place, product)
-        rom = firmware.build(json.loads(done.layout.read_text()), main=main)
+        layout = json.loads(done.layout.read_text())
+        if stage.endswith("TLS"):
+            layout["http"] = {"tls": {"ca": self._pki.ca.read_text()}}
+        rom = firmware.build(layout, main=main)
         data = bytearray(flash or done.flash.read_bytes())
         spans = {n: (o, s) for n, o, s in done.partitions}
         at, size = spans["firmware"]
