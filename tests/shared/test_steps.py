@@ -930,6 +930,26 @@ class TestReceiving(Case):
                         rig.boot()
                         self.assertEqual(ota.status()["state"], "TRIAL")
 
+    def test_a_cut_costs_one_sector_and_one_chunk(self):
+        data = Package(noise(SIZE), None).data()
+        header = fmt.parse(data[: sum(fmt.lengths(data))])
+        for strategy in ("pingpong", "inplace"):
+            whole = fresh(strategy)
+            before = whole.nor.ops
+            fetch(whole, Server(data))
+            for cut in range(1, whole.nor.ops - before, 3):
+                with self.subTest(strategy=strategy, cut=cut):
+                    rig = fresh(strategy)
+                    first, second = Server(data), Server(data)
+                    rig.nor.cut_at(cut, "after")
+                    self.assertRaises(PowerCut, fetch, rig, first)
+                    rig.nor.power_on()
+                    rig.boot()
+                    fetch(rig, second)
+                    # The head is always read again, to know what there is.
+                    again = first.given + second.given - len(data) - header.length
+                    self.assertTrue(again <= 4096 + header.chunk_max + 200, again)
+
     def test_reverse_package_is_the_one_that_was_promised(self):
         back = Package(ONE, TWO, "0.1", ordered=True).data()
         other = Package(ONE, TWO, "0.0", ordered=True).data()

@@ -19,11 +19,11 @@ def resume(device, header, head=None, offset: int = 0) -> int:
 
     head: with its signatures; what is staged begins with just that, or it is fetched anew.
 
-    The sector written last is never trusted: power may have gone while it was programmed.
-    Of a whole package it is written again as it was read once; what it holds then decides.
+    The sector written last is never trusted: power may have gone while it was programmed. It is
+    written again as it was read once; what it holds then decides.
     """
     at = _resume(device, header, head, offset)
-    if at == header.size:
+    if at:
         ota = device.region("ota")
         last = (offset + at - 1) // ota.sector_size * ota.sector_size
         buf = device.block()[: ota.sector_size]
@@ -32,7 +32,8 @@ def resume(device, header, head=None, offset: int = 0) -> int:
             # If power goes here, this sector is fetched again.
             ota.erase(last, len(buf))
             ota.program(last, buf)
-            at = _resume(device, header, head, offset)
+            # What reads well only now lies behind that sector, and was not written again.
+            at = min(at, _resume(device, header, head, offset))
     return at
 
 
@@ -44,12 +45,8 @@ def _resume(device, header, head, offset):
             return 0
     except ManifestError:
         return 0
-    good, _ = durable(device, ota, header, offset)
-    if good == header.size:
-        return good
-    sector = ota.sector_size
-    _, safe = durable(device, ota, header, offset, (good - 1) // sector * sector)
-    return safe if safe > header.length else 0
+    good = durable(device, ota, header, offset)
+    return good if good > header.length else 0
 
 
 def install(device, record, head, header, open_at):
@@ -87,7 +84,7 @@ def install(device, record, head, header, open_at):
     # Read back: the head is byte for byte the one whose signature was checked, and it names
     # all the rest.
     ota = device.region("ota")
-    if find(ota)[1] != head or durable(device, ota, header)[0] != header.size:
+    if find(ota)[1] != head or durable(device, ota, header) != header.size:
         raise VerifyError("truncated")
     record.state = state.READY
     record.reason = 0
@@ -127,12 +124,9 @@ def _receive(device, head, header, reader, at, base):
     """Take the chunks from offset `at` (0: all) into flash behind base; yields done, None."""
     ota = device.region("ota")
     expected = b""
-    redo = base
     if at:
-        good, _ = durable(device, ota, header, base)
-        redo = (base + good - 1) // ota.sector_size * ota.sector_size
         expected = _expected(ota, header, base, at)
-    out = _Writer(ota, base + at, redo, device.block())
+    out = _Writer(ota, base + at, device.block())
     if not at:
         out.write(head)
     walk = chunks.Chunks(header, at, expected)
@@ -174,13 +168,12 @@ class _Pieces:
 class _Writer:
     """Program a growing byte stream into a region through one sector buffer.
 
-    at: where the stream goes on. Sectors before `redo` that already hold the right bytes
-    are left alone. If power goes here, the sectors flushed before stay; the next start finds
-    them by the hash chain. It fetches again what was not flushed, the sector before that,
-    and back to the edge of a chunk.
+    at: where the stream goes on. If power goes here, the sectors flushed before stay; the next
+    start finds them by the hash chain. It fetches again what was not flushed, back to the edge
+    of a chunk.
     """
 
-    def __init__(self, region, at: int, redo: int, buf):
+    def __init__(self, region, at: int, buf):
         self._region = region
         self._sector = region.sector_size
         if self._sector > _BUFFER:
@@ -188,7 +181,6 @@ class _Writer:
         self._buf = buf[: self._sector]
         self._fill = at % self._sector
         self._base = at - self._fill
-        self._redo = redo
         if self._fill:
             region.read(self._base, self._buf[: self._fill])
 
@@ -208,8 +200,7 @@ class _Writer:
         if not self._fill:
             return
         self._buf[self._fill :] = b"\xff" * (self._sector - self._fill)
-        if self._base >= self._redo or not self._region.equal(self._base, self._buf):
-            self._region.erase(self._base, self._sector)
-            self._region.program(self._base, self._buf)
+        self._region.erase(self._base, self._sector)
+        self._region.program(self._base, self._buf)
         self._base += self._sector
         self._fill = 0

@@ -114,7 +114,7 @@ def genuine(device, region):
     header, head = find(region)
     package.check(head, device.keys)
     device.unload_keys()  # what follows needs long pieces
-    if durable(device, region, header)[0] != header.size:
+    if durable(device, region, header) != header.size:
         raise VerifyError("truncated")
     return header
 
@@ -130,33 +130,29 @@ def reverse(device, header, offset: int):
     back = find(ota, offset)[0]
     if back.digest != header.reverse_digest:
         raise VerifyError("chain", offset)
-    if durable(device, ota, back, offset)[0] != back.size:
+    if durable(device, ota, back, offset) != back.size:
         raise VerifyError("truncated")
     return back
 
 
-def durable(device, region, header, offset: int = 0, limit: int = 0):
-    """How far the chain of the package at offset of a region holds, in bytes of the package.
-
-    Returns (end of the last good chunk, the last such end that is <= limit).
-    Raises PolicyError "fit".
+def durable(device, region, header, offset: int = 0) -> int:
+    """How far the chain of the package at offset of a region holds, in bytes of the package:
+    the end of the last good chunk. Raises PolicyError "fit".
     """
     if offset + header.size > region.size:
         raise PolicyError("fit", header.size, region.size)
     walk = chunks.Chunks(header)
     reader = RegionReader(region, offset + header.length, header.payload_size)
-    good = safe = header.length
+    good = header.length
     try:
         while not walk.done:
             for _ in walk.load(reader, drop):
                 pass
             device.feed()
             good = walk.offset
-            if good <= limit:
-                safe = good
     except VerifyError:
         pass
-    return good, safe
+    return good
 
 
 def drop(piece) -> None:
