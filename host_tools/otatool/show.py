@@ -163,7 +163,7 @@ def flash(data: bytes, layout: dict) -> list[Section]:
     if "ota" in d.partitions:
         try:
             header = staging.find(d.region("ota"))[0]
-            good = staging.durable(d, d.region("ota"), header)[0]
+            good = staging.durable(d, d.region("ota"), header)
             rows = [("staged", f"{good} of {header.size} bytes hold"), ("version", header.version)]
             out.append(Section("OTA partition", rows))
         except OtaError as e:
