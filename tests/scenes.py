@@ -57,7 +57,7 @@ class Source:
         return opener(self.packages[url])
 
     def report(self, stage, detail):
-        self.told.append(stage)
+        self.told.append((stage, detail))
 
 
 class Server:

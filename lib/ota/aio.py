@@ -32,7 +32,8 @@ async def watch(progress=None, url=None, failed=None):
     """Ask for an update whenever config "poll" says, until one waits for a restart.
 
     Returns what check_and_update() does then; the application restarts when it suits it.
-    failed(error): called with every OtaError; the next try comes after a growing pause.
+    failed(error): called with every OtaError or MemoryError; the next try comes after a growing
+    pause.
     """
     poll = device.get().config.get("poll", {})
     failures = 0
@@ -47,7 +48,7 @@ async def watch(progress=None, url=None, failed=None):
             if done["result"] == "ready":
                 return done
             failures = 0
-        except OtaError as e:
+        except (OtaError, MemoryError) as e:  # beside an application memory may be short now
             failures += 1
             if failed:
                 failed(e)

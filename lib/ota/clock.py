@@ -26,14 +26,14 @@ def ensure(bound: int = 0, ntp=None) -> bool:
     if _seconds() > bound:
         return True
     if ntp:
-        # Of micropython-lib, frozen on most ports with a network.
-        import ntptime
-
-        ntptime.host = ntp
         try:
+            # Of micropython-lib, frozen on most ports with a network.
+            import ntptime
+
+            ntptime.host = ntp
             ntptime.settime()
-        except (OSError, OverflowError):
-            return False
+        except (ImportError, OSError, OverflowError, ValueError):
+            return False  # no such module, no answer, none that is a time
     return _seconds() > bound
 
 

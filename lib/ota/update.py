@@ -33,13 +33,13 @@ def run(device, source, now: int = 0):
         if data is None:
             return {"result": "none", "version": device.slots.load().image.version}
         record = device.slots.load()
-        choice = _decide(device, data, record, now)
+        choice, expires = _decide(device, data, record, now)
         data = None  # as the manifest's module: a whole stream comes next
     except OtaError as e:
         _note(device, e)
         raise
     if choice is None:
-        source.report("none", None)
+        source.report("none", expires)
         return {"result": "none", "version": record.image.version}
     if record.seen == choice.image_digest[:8]:
         # It was rolled back here: asking again must not start the same circle. The record
@@ -52,7 +52,8 @@ def run(device, source, now: int = 0):
 def _decide(device, data, record, now):
     manifest = load("manifest")
     try:
-        return manifest.decide(manifest.parse(data, device.keys), device, record, now)
+        found = manifest.parse(data, device.keys)
+        return manifest.decide(found, device, record, now), found.get("expires", 0)
     finally:
         unload("manifest")
 

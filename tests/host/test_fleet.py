@@ -5,12 +5,10 @@ import asyncio
 import contextlib
 import errno
 import functools
-import getpass
 import hashlib
 import http.server
 import json
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +20,7 @@ from pathlib import Path
 import aiohttp
 import images
 import pytest
+import web_servers
 from ota import manifest, slots
 from ota.crypto import Keys
 from ota.transport import resume
@@ -336,32 +335,13 @@ def test_who_did_not_sign_is_refused(server):
 
 
 def test_nginx_logs_what_the_fleet_counts(www, packages, tmp_path):
-    nginx = Path("/usr/sbin/nginx")
-    if not nginx.exists():
-        pytest.skip("no nginx on this machine")
-    port = _free_port()
-    conf = tmp_path / "nginx.conf"
-    conf.write_text(f"""
-        pid {tmp_path}/pid; error_log {tmp_path}/error.log; daemon off;
-        events {{ worker_connections 256; }}
-        http {{
-          log_format f '$status "$http_range" $uri $body_bytes_sent';
-          access_log {tmp_path}/access.log f;
-          server {{ listen 127.0.0.1:{port}; root {tmp_path}/www; }}
-        }}""")
-    # Its workers run as another user, to whom the folder of the test is closed.
-    (tmp_path / "www").symlink_to(www)
-    conf.write_text(_as_this_user(conf.read_text()))
-    with subprocess.Popen([nginx, "-p", tmp_path, "-c", conf], stderr=subprocess.PIPE) as run:
-        try:
-            _listens(port)
-            url = f"http://127.0.0.1:{port}/{publish.MANIFEST}"
-            f = simulate(
-                url, Settings(**{**QUICK, "percent": 90.0, "running": FULL, "profile": CUTS})
-            )
-        finally:
-            run.terminate()
-            run.wait(10)
+    config = f"""
+        log_format f '$status "$http_range" $uri $body_bytes_sent';
+        server {{ listen 80; root "{www}"; access_log "{tmp_path}/access.log" f; }}
+    """
+    with web_servers.nginx(tmp_path, config) as port:
+        url = f"http://127.0.0.1:{port}/{publish.MANIFEST}"
+        f = simulate(url, Settings(**{**QUICK, "percent": 90.0, "running": FULL, "profile": CUTS}))
     lines = (tmp_path / "access.log").read_text().splitlines()
     kinds = Counter()
     for line in lines:
@@ -371,24 +351,6 @@ def test_nginx_logs_what_the_fleet_counts(www, packages, tmp_path):
     assert dict(kinds) == counted(f)
     assert f["packages"] == [hashlib.sha256(packages[0][1]).hexdigest()]
     assert f["bytes"]["package"] == f["updated"] * len(packages[0][1])
-
-
-def _as_this_user(conf):
-    return f"user {getpass.getuser()};" + conf if getpass.getuser() == "root" else conf
-
-
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
-def _listens(port):
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise AssertionError("nginx does not listen")
 
 
 # -- parts ---------------------------------------------------------------------------------

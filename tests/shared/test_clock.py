@@ -76,11 +76,20 @@ class TestClock(unittest.TestCase):
 
     def test_answers_that_are_none(self):
         # Before the firmware was built, long ago, nothing at all.
-        for answer in (NEW_YEAR_2026 - 1, 0, OSError(110), OverflowError("rtc")):
+        for answer in (
+            NEW_YEAR_2026 - 1, 0, OSError(110), OverflowError("rtc"), ValueError("short")
+        ):  # fmt: skip
             with self.subTest(answer=answer):
                 board = self.board(0, FROM_1970, answer)
                 self.assertFalse(clock.ensure(NEW_YEAR_2026, "pool"))
                 self.assertEqual(len(board.asked), 1)
+
+    def test_a_port_without_the_module(self):
+        self.board(0)
+        sys.modules["ntptime"] = None
+        if sys.implementation.name == "micropython":
+            del sys.modules["ntptime"]
+        self.assertFalse(clock.ensure(NEW_YEAR_2026, "pool"))
 
     def test_without_a_server_nobody_is_asked(self):
         board = self.board(0, FROM_1970, NEW_YEAR_2026)

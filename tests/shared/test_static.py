@@ -4,6 +4,7 @@ import unittest
 
 from fakenet import Net, Stream, finish, read_all
 from ota.errors import ManifestError, TransportError
+from ota.source import static
 from ota.source.static import Static
 
 URL = "http://host/a/manifest.ota"
@@ -70,7 +71,7 @@ class TestStatic(unittest.TestCase):
             source = Static(URL, options, None, known)
             data = finish(source.check())
             if says_none:
-                source.report("none", None)
+                source.report("none", 0)
             self.assertEqual(self.net.left_open(), 0)
             return data, self.net.request(0)[1].get("If-None-Match")
 
@@ -86,3 +87,17 @@ class TestStatic(unittest.TestCase):
         for reply in (answer(b"manifest"), tagged.replace(b'"v1"', b'W/"v1"')):
             self.assertEqual(ask(reply, True), (b"manifest", None))
             self.assertEqual(known, {})
+
+    def test_one_that_has_expired_comes_again(self):
+        # A server that always says "still the same" must not keep a device from seeing that.
+        end = 1767225600
+        before = static.clock.now
+        try:
+            for now, tag in ((end, '"v1"'), (end + 1, None), (0, '"v1"')):
+                self.net = Net(Stream([answer(b"manifest")]))
+                options = {"connect": self.net.connect, "clock": self.net.clock}
+                static.clock.now = lambda now=now: now
+                finish(Static(URL, options, None, {URL: ('"v1"', end)}).check())
+                self.assertEqual(self.net.request(0)[1].get("If-None-Match"), tag)
+        finally:
+            static.clock.now = before

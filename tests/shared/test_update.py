@@ -262,7 +262,7 @@ class TestAsk(Case):
                 ops = rig.nor.ops
                 got = update.drive(update.run(rig.device, source))
                 self.assertEqual((got, rig.nor.ops), ({"result": "none", "version": "0.2"}, ops))
-                self.assertEqual(source.told, ["none"])  # and nothing before
+                self.assertEqual(source.told, [("none", 0)])  # and nothing before
                 old = self._source(sequence=6, version="0.9")
                 self.refused(PolicyError, "sequence", update.drive, update.run(rig.device, old))
                 self.rests(rig, "IDLE", TWO, "0.2", "sequence")

@@ -1,5 +1,6 @@
 """A static server or folder: one signed manifest at a fixed URL, packages beside it."""
 
+from .. import clock
 from ..errors import ManifestError
 from ..manifest import MANIFEST_MAX
 from ..transport import http
@@ -10,8 +11,9 @@ from ..transport.url import join, parse
 class Static:
     """url: of the manifest. options: keyword arguments of transport.http.get (tls, headers,
     timeouts), for the manifest and the packages alike. home: an address on the server that
-    headers are meant for, if that is not the one of url. known: dict of a device, entity tags of
-    manifests that had nothing for it, by URL: these need not come again."""
+    headers are meant for, if that is not the one of url. known: dict of a device, by URL: entity
+    tag and end (seconds since 1970, 0: none) of manifests that had nothing for it; these need
+    not come again before they expire."""
 
     def __init__(self, url: str, options=None, home=None, known=None):
         self._url = url
@@ -25,8 +27,10 @@ class Static:
 
         Raises TransportError; ManifestError "size" for one that is too long.
         """
-        known = self._known.get(self._url)
-        reader = yield from http.get(self._url, 0, known, **self._meant_for(self._url))
+        tag, expires = self._known.get(self._url, (None, 0))
+        if expires and clock.now() > expires:
+            tag = None  # "still the same" would hide that it must not be believed any more
+        reader = yield from http.get(self._url, 0, tag, **self._meant_for(self._url))
         try:
             if reader.status == 304:
                 return None
@@ -66,6 +70,7 @@ class Static:
         return options
 
     def report(self, stage: str, detail) -> None:
-        """A static server is not told; "none", nothing to do, is remembered here."""
+        """A static server is not told; "none", nothing to do, is remembered here. detail: when
+        that manifest expires, seconds since 1970, 0: never."""
         if stage == "none" and self._etag:
-            self._known[self._url] = self._etag
+            self._known[self._url] = self._etag, detail
