@@ -1,5 +1,6 @@
 """The encoder: whatever it makes, the device's code turns back into the new image."""
 
+import itertools
 import json
 import random
 import struct
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import bsdiff4
 import make_delta_vectors
+import numpy as np
 import pytest
 from ota.codec import Inflater
 from ota.delta.patch import Patch
@@ -321,6 +323,35 @@ def test_runs_of_blocks_move_together():
     for better in (ordering.settled, ordering.eased):
         order = better(ordering.ascending)(blocks, 256, 0)
         assert order == [*range(5, 10), *range(5)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_move_gains_what_the_order_costs_less(seed):
+    r = np.random.default_rng(seed)
+    count = 9
+    lost = r.integers(0, 40, (count, count)) * (1 - np.eye(count, dtype=int))
+    index = r.permutation(count * 2)[:count]
+
+    def cost(turn):
+        lose = sum(lost[a, b] for n, a in enumerate(turn) for b in turn[n + 1 :])
+        breaks = sum(abs(index[b] - index[a]) != 1 for a, b in itertools.pairwise(turn))
+        return lose, lose + ordering._BREAK * breaks
+
+    before = cost(range(count))
+    for gain, saved, start, end, to in ordering._moves(lost, index):
+        best = 0
+        for i in range(count - (end - start) + 1):
+            rest = [n for n in range(count) if not i <= n < i + end - start]
+            for p in range(len(rest) + 1):
+                now = cost([*rest[:p], *range(i, i + end - start), *rest[p:]])
+                if now[0] < before[0]:
+                    best = max(best, before[1] - now[1])
+        assert gain == best
+        if gain:
+            rest = [n for n in range(count) if not start <= n < end]
+            place = to if to < start else to - (end - start)
+            now = cost([*rest[:place], *range(start, end), *rest[place:]])
+            assert (before[1] - now[1], before[0] - now[0]) == (gain, saved)
 
 
 def test_settled_finds_the_cheapest_cut_of_a_circle():
