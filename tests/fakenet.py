@@ -95,11 +95,19 @@ class Net:
         return stream
 
     def request(self, number):
-        """(request line, {name: value}) of a connection."""
-        head, rest = self.opened[number].sent.split(b"\r\n\r\n")
-        assert rest == b""
-        lines = str(head, "utf-8").split("\r\n")
-        return lines[0], dict([line.split(": ", 1) for line in lines[1:]])
+        """(request line, {name: value}) of a connection that carried one request."""
+        (request,) = self.requests(number)
+        return request
+
+    def requests(self, number):
+        """[(request line, {name: value})] of a connection."""
+        heads = str(self.opened[number].sent, "utf-8").split("\r\n\r\n")
+        assert heads.pop() == ""
+        found = []
+        for head in heads:
+            lines = head.split("\r\n")
+            found.append((lines[0], dict([line.split(": ", 1) for line in lines[1:]])))
+        return found
 
     def left_open(self):
         return len([s for s in self.opened if not s.closed])

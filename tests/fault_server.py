@@ -11,6 +11,7 @@ A script is a list of steps, played once the request's head has come:
     ("hang",)           wait until the peer is gone
     ("reset",)          end with a TCP reset; what was sent before does arrive
     ("cut",)            end without TLS's goodbye
+    ("keep",)           as the last step: wait for another request on this connection
 
 and ends with an orderly close. A page is a list of scripts, one per request, of which the
 last is for all further ones, or a function of the request that gives a script.
@@ -104,18 +105,25 @@ class FaultServer:
                 return
             if self._tls:
                 s = self._tls.wrap_socket(s, server_side=True)
-            head = b""
-            while b"\r\n\r\n" not in head:
-                piece = s.recv(4096)
-                if not piece:
-                    return
-                head += piece
-            self._play(s, self._script(Request(head.split(b"\r\n\r\n")[0])))
+            while self._answer(s):
+                pass
         except OSError:
             pass
         finally:
             s.close()
             raw.close()
+
+    def _answer(self, s):
+        # One request; True if another one may follow.
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = s.recv(4096)
+            if not piece:
+                return False
+            head += piece
+        script = self._script(Request(head.split(b"\r\n\r\n")[0]))
+        self._play(s, script)
+        return script[-1:] == [("keep",)]
 
     def _script(self, request):
         self.requests.append(request)
@@ -132,7 +140,9 @@ class FaultServer:
                 s.sendall(step)
             else:
                 getattr(self, "_" + step[0])(s, *step[1:])
-        if isinstance(s, ssl.SSLSocket) and script[-1:] not in ([("cut",)], [("reset",)]):
+        if isinstance(s, ssl.SSLSocket) and script[-1:] not in (
+            [("cut",)], [("reset",)], [("keep",)],
+        ):  # fmt: skip
             s.unwrap()
 
     def _wait(self, s, seconds):
@@ -171,6 +181,9 @@ class FaultServer:
 
     def _cut(self, s):
         """The last step: there is no goodbye after it."""
+
+    def _keep(self, s):
+        """The last step: the connection stays."""
 
 
 @contextlib.contextmanager

@@ -13,10 +13,12 @@ from packer import OTHER_KEY, Package, content, entry, manifest, release
 
 PACKAGE = vector("full-24k-4096.ota")
 SIZE = len(PACKAGE)
+NEXT = vector("full-24k-2048.ota")
 TAG = 'ETag: "v1"'
 QUICK = {"idle_ms": 500}
 SLOW = {"rate": 2000, "rate_ms": 200}
 RETRIES = 3  # of tests/net/update.py
+ASKED = 3  # times for a manifest that does not come
 
 ALL, SOME, NONE = "all", "some", "none"
 STRATEGIES = ("ab", "pingpong", "inplace")
@@ -34,7 +36,7 @@ class Fault:
     requests for the package, if it matters. manifest, package: pages instead of the good ones;
     more: further pages by name. Lookups in names: "refused", "full", "other" for a port, or
     numbers as names.py takes them. result: of an update without an error, "" for any. stop,
-    spare: as tests/net/update.py takes them.
+    spare, floor: as tests/net/update.py takes them.
     """
 
     row: int
@@ -55,6 +57,7 @@ class Fault:
     erase_ms: int = 0
     stop: int | None = None
     spare: int | None = None
+    floor: int | None = None
     scheme: str = ""
     strategies: tuple = ()  # by default two: the third stages a package as the second does
     elsewhere: tuple = ()  # what the other server's requests must not carry
@@ -92,9 +95,13 @@ def both(row, name, words, make, **more):
     yield Fault(row, name + ", package", words, package=make(PACKAGE), **more)
 
 
-def once(row, name, words, script, **more):
-    """A fault that ends the manifest's one try, and costs the package one of several."""
-    yield Fault(row, name + ", manifest", words, manifest=[script(MANIFEST)], **more)
+def once(row, name, words, script, begun=False, **more):
+    """A fault that costs one of several tries, or all of them for a manifest that always has it;
+    begun: bytes of the body come before it."""
+    always = ("retries",) if begun else words
+    yield Fault(row, name + ", manifest", always, manifest=[script(MANIFEST)], **more)
+    page = [script(MANIFEST), script(MANIFEST), *served(MANIFEST)]
+    yield Fault(row, name + ", manifest, twice", manifest=page, **more)
     page = [script(PACKAGE), *served(PACKAGE, TAG)]
     more.setdefault("asked", 2)
     yield Fault(row, name + ", package", package=page, **more)
@@ -135,13 +142,13 @@ def tls_faults(row, kind):
             yield Fault(40, page, scheme="http", more={"there": served(good)}, **{page: away})
     elif row == 57:
         yield Fault(57, "manifest, at the end", manifest=[cut])
-        yield Fault(57, "manifest, before", ("short",), manifest=[[cut[0][:-9], ("cut",)]])
+        yield Fault(57, "manifest, before", ("retries",), manifest=[[cut[0][:-9], ("cut",)]])
         yield Fault(57, "package, at the end", package=[
             [head(length=SIZE) + PACKAGE, ("cut",)]], asked=1)  # fmt: skip
         yield Fault(57, "package, before", package=file(PACKAGE, drop=3000, how=("cut",)), asked=2)
     elif row == 58:
         record = ("raw", b"garbage!" * 9)
-        yield Fault(58, "manifest", ("reset",), manifest=[[cut[0][:99], record]])
+        yield Fault(58, "manifest", (("retries", "reset"),), manifest=[[cut[0][:99], record]])
         yield Fault(58, "package", package=[[part, record], *served(PACKAGE, TAG)], asked=2)
     elif kind == "chain":
         yield Fault(55, kind)
@@ -153,16 +160,20 @@ def tls_faults(row, kind):
 
 def _connecting():
     none = (0, *["refused"] * (RETRIES + 1))
-    yield Fault(1, "manifest", ("connect",), names=("refused",))
+    yield Fault(1, "manifest", ("connect",), names=("refused",) * ASKED)
+    yield Fault(1, "manifest, twice", names=("refused", "refused"))
     yield Fault(1, "package", ("connect",), names=none, asked=0)
     yield Fault(1, "package, once", names=(0, "refused"), asked=1)
     limits = {"connect_ms": 200}
-    yield Fault(2, "manifest", ("connect",), names=("full",), http=limits)
+    yield Fault(2, "manifest", ("connect",), names=("full",) * ASKED, http=limits)
+    yield Fault(2, "manifest, twice", names=("full", "full"), http=limits)
     none = (0, *["full"] * (RETRIES + 1))
     yield Fault(2, "package", ("connect",), names=none, http=limits, asked=0)
     yield Fault(2, "package, once", names=(0, "full"), http=limits, asked=1)
-    yield Fault(3, "manifest", ("dns",), names=(-2,))
+    yield Fault(3, "manifest", ("dns",), names=(-2,) * ASKED)
+    yield Fault(3, "manifest, twice", names=(-2, -2))
     yield Fault(3, "package", ("dns",), names=(0, -2, -2, -2), retries=8, asked=0)
+    yield Fault(4, "manifest, twice", names=(-3, -3))
     yield Fault(4, "package, twice", names=(0, -3, -3), asked=1)
     yield Fault(4, "package, always", ("dns",), names=(0, *[-3] * 9), asked=0)
     for names in ((["refused", 0], ["refused", 0]), (["refused", "refused", 0],)):
@@ -171,8 +182,7 @@ def _connecting():
     yield Fault(6, "same file", package=file(PACKAGE, **drop), names=(0, 0, "other"), asked=2)
     changed = [[head("200 OK", TAG, length=SIZE) + PACKAGE[:2000]],
                *served(PACKAGE, 'ETag: "v2"')]  # fmt: skip
-    yield Fault(6, "other file", ("changed",), package=changed, names=(0, 0, "other"),
-                written=SOME)  # fmt: skip
+    yield Fault(6, "other file", package=changed, names=(0, 0, "other"), asked=4)
 
 
 def _bodies():
@@ -192,16 +202,21 @@ def _bodies():
     page = [[head(length=SIZE) + PACKAGE[:2000], ("reset",)], [("reset",)]]
     yield Fault(9, "no progress", ("retries",), package=page, written=SOME, asked=RETRIES + 1)
     for n in (0, 9, len(MANIFEST) - 1):
-        yield Fault(9, f"manifest at {n}", (("short", "reset"),), manifest=[
-            [head(length=len(MANIFEST)) + MANIFEST[:n], ("reset",)]])  # fmt: skip
-        yield Fault(10, f"manifest at {n}", ("short",), manifest=[
-            [head(length=len(MANIFEST)) + MANIFEST[:n]]])  # fmt: skip
+        for row, how in ((9, [("reset",)]), (10, [])):
+            script = [head("200 OK", TAG, length=len(MANIFEST)) + MANIFEST[:n], *how]
+            words = "retries" if n else ("short", "reset")
+            yield Fault(row, f"manifest at {n}", (words,), manifest=[script])
+            page = [script, script, *served(MANIFEST, TAG)]
+            yield Fault(row, f"manifest at {n}, twice", manifest=page)
+        page = file(MANIFEST, drop=n, how=("reset",), times=2)
+        yield Fault(9, f"manifest goes on at {n}", manifest=page)
     yield from once(11, "half-close", ("short",), lambda data: [
         head(length=len(data)), ("half",)])  # fmt: skip
     yield from once(12, "in head", ("timeout",), lambda data: [
         head()[:9], ("hang",)], http=QUICK)  # fmt: skip
     yield from once(12, "in body", ("timeout",), lambda data: [
-        head("200 OK", TAG, length=len(data)) + data[:99], ("hang",)], http=QUICK)  # fmt: skip
+        head("200 OK", TAG, length=len(data)) + data[:99], ("hang",)],
+        begun=True, http=QUICK)  # fmt: skip
     yield Fault(12, "always", ("timeout",), package=[[("hang",)]], http=QUICK, asked=RETRIES + 1)
     slow = ("drip", bytes(999), 0.01)
     yield Fault(13, "manifest", ("slow",), http=SLOW, manifest=[
@@ -241,7 +256,7 @@ def _lengths():
     yield Fault(24, "endless trailers, manifest", ("headers",), manifest=endless)
     for bad in (b"\r\n", b"x\r\n", b"-5\r\n", b"80000000\r\n", b"5" * 40, b"2\r\n{}XX\r\n"):
         yield from both(25, str(bad), ("protocol",), lambda d, b=bad: [[coding + b + b"hello"]])
-    yield Fault(26, "manifest", ("short",), manifest=[[coding + chunked(MANIFEST, 99)]])
+    yield Fault(26, "manifest", ("retries",), manifest=[[coding + chunked(MANIFEST, 99)]])
     rest = head("206 P", f"Content-Range: bytes 3000-{SIZE - 1}/{SIZE}", TAG) + PACKAGE[3000:]
     page = [[coding + chunked(PACKAGE[:3000], 500)], [rest]]
     yield Fault(26, "package", package=page, asked=2)
@@ -261,10 +276,12 @@ def _ranges():
         page = file(PACKAGE, ranges=False, drop=3000, how=how)
         yield Fault(29, how[0], package=page, asked=2)
     rest = PACKAGE[3000:]
+    wrong = head("206 P", f"Content-Range: bytes 3000-{SIZE - 1}/{SIZE + 1}") + rest
+    yield Fault(30, "another total", ("changed",), package=[begun, [wrong]] * 2,
+                written=SOME, asked=4)  # fmt: skip
     for span, word in (
         (f"bytes 2999-{SIZE - 1}/{SIZE}", "range"),
         (f"bytes 3001-{SIZE - 1}/{SIZE}", "range"),
-        (f"bytes 3000-{SIZE - 1}/{SIZE + 1}", "changed"),
         (f"bytes 3000-{SIZE}/{SIZE}", "range"),
         (f"bytes 3000-2999/{SIZE}", "range"),
         ("nonsense", "range"),
@@ -277,10 +294,17 @@ def _ranges():
         yield Fault(30, f"no range{fields}", ("range",), package=page, written=SOME, asked=2)
     yield Fault(31, "parts of 700", package=file(PACKAGE, drop=700, how=("wait", 0), body_max=700))
     other = then(head("200 OK", 'ETag: "v2"', length=SIZE) + PACKAGE)
-    yield Fault(32, "200", ("changed",), package=other, written=SOME, asked=2)
+    yield Fault(32, "200, once", package=other, asked=3)
+    again = [[head("200 OK", 'ETag: "v2"', length=SIZE) + PACKAGE[:3000]], [
+        head("200 OK", 'ETag: "v3"', length=SIZE) + PACKAGE]]  # fmt: skip
+    yield Fault(32, "200", ("changed",), package=[*other, *again], written=SOME, asked=4)
+    yield Fault(32, "next release", manifest=[[head(length=len(MANIFEST)) + MANIFEST],
+                *served(signed(NEXT, sequence=6))], package=[begun, *served(NEXT, 'ETag: "v2"')],
+                written=SOME, asked=3, strategies=STRATEGIES[:2])  # fmt: skip
     span = f"Content-Range: bytes 3000-{SIZE - 1}/{SIZE}"
     other = then(head("206 P", span, 'ETag: "v2"') + rest)
-    yield Fault(32, "206", ("changed",), package=other, written=SOME, asked=2)
+    yield Fault(32, "206, once", package=[*other, *served(PACKAGE, TAG)], asked=3)
+    yield Fault(32, "206", ("changed",), package=other * 2, written=SOME, asked=4)
     weak = file(PACKAGE, etag='W/"v1"', drop=3000, how=("wait", 0))
     yield Fault(33, "same file", package=weak, asked=2)
     wrong = head("416 R", f"Content-Range: bytes */{SIZE}")
@@ -365,19 +389,36 @@ def _heads():
     yield Fault(51, "field", ("headers",), http={"headers": {"X": "a\r\nY: b"}}, asked=0)
     page = file(PACKAGE, etag='"a\\b\x07"', drop=3000, how=("wait", 0))
     yield Fault(51, "entity tag", package=page, asked=2)
+    yield from _kept()
+
+
+def _kept():
     stale = head("200 OK", length=6) + b"stale!"
-    keep = "Connection: keep-alive", "Keep-Alive: max=1"
+    keep = "Connection: keep-alive", "Keep-Alive: timeout=5, max=1"
     yield from both(52, "closed behind the answer", (), lambda d: [
         [head("200 OK", *keep[:1], length=len(d)) + d]])  # fmt: skip
+    whole = head(length=len(MANIFEST)) + MANIFEST
+    for name, script in (
+        ("closed when asked again", []),
+        ("reset when asked again", [("reset",)]),
+        ("closed within the head", [head(length=SIZE)[:20]]),
+        ("bytes out of step", [b"stale!\r\n\r\n"]),
+    ):
+        # No failure is left to be forgiven, so what comes of it must not count as one.
+        yield Fault(53 if script and name[0] == "b" else 52, name, manifest=[[whole, ("keep",)]],
+                    package=[script, *served(PACKAGE, TAG)], asked=2, retries=0)  # fmt: skip
     yield from both(53, "stale bytes", (), lambda d: [
         [head("200 OK", *keep, length=len(d)) + d + stale, ("hang",)]])  # fmt: skip
+    yield Fault(53, "stale bytes later", manifest=[[whole, ("wait", 0.01), stale, ("hang",)]])
     for fields in (("Connection: close",), keep):
         yield from both(54, fields[-1], (), lambda d, f=fields: [
-            [head("200 OK", *f, length=len(d)) + d, ("hang",)]])  # fmt: skip
+            [head("200 OK", *f, length=len(d)) + d, ("hang",)]], http=QUICK)  # fmt: skip
     yield from both(82, "a second answer", (), lambda d: [
         [head(length=len(d)) + d + head(length=len(d)) + d]])  # fmt: skip
     yield Fault(82, "answer without a body", (("length", "short"),), package=[
         [head("200 OK", length=0) + head(length=SIZE) + PACKAGE]])  # fmt: skip
+    yield Fault(82, "the answer before once more", manifest=[[whole, ("keep",)]],
+                package=[[whole], *served(PACKAGE, TAG)], asked=2, retries=0)  # fmt: skip
 
 
 def _trust():
@@ -430,6 +471,8 @@ def _trust():
     yield Fault(70, "product", ("product",), manifest=served(signed(product="toaster")))
     wrong = Package(scenes.TWO, None, target="fonts").data()
     yield Fault(70, "target", ("target",), manifest=served(signed(wrong)), package=served(wrong))
+    low = served(signed(floor=2))
+    yield Fault(71, "below the floor", manifest=low, floor=3, asked=0, result="none")
     for n in (SIZE // 8, SIZE // 2, SIZE - 1):
         bad = PACKAGE[:n] + bytes([PACKAGE[n] ^ 1]) + PACKAGE[n + 1 :]
         yield Fault(72, f"bit at {n}", (("chain", "chunk", "digest"),), package=served(bad),

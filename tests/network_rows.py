@@ -40,6 +40,7 @@ _D = "test_http_server.test_drops_are_resumed"
 _R = "test_http_server.test_redirects"
 _T = "test_http_server.test_tls"
 _HTTP = "test_http.TestHttp.test_"
+_KEPT = "test_kept.TestKept.test_"
 _RES = "test_resume.TestResume.test_"
 _HEAD = "test_head.TestHead.test_"
 _BODY = "test_head.TestBody.test_"
@@ -69,10 +70,10 @@ ROWS = {
         _D, _RES + "a_drop_is_resumed_where_it_was",
         "test_network_cut.TestNetworkCut.test_resets_at_bytes_of_a_package",
         "test_prove.test_a_sample_of_everything")),
-    10: Row("closed before the announced length", "resumes with Range", "short", (
+    10: Row("closed before the announced length", "resumes with Range", "short reset retries", (
         _C, _D, _RES + "an_early_close_of_an_expected_size_is_resumed")),
     11: Row("half-closed behind the head", "tries again", "short", (_C,)),
-    12: Row("silence for ever", "idle limit, then tries again", "timeout", (
+    12: Row("silence for ever", "idle limit, then tries again", "timeout retries", (
         _C, _D, "test_head.TestPace.test_silence_is_a_timeout")),
     13: Row("drip below the lowest rate", "given up", "slow", (
         _C, "test_head.TestPace.test_a_slow_drip_is_refused",
@@ -101,7 +102,7 @@ ROWS = {
         _G, _B, _BODY + "chunks_are_joined", _BODY + "endless_trailers_are_refused")),
     25: Row("malformed chunks", "refused", "protocol", (
         _B, _BODY + "bad_chunks_are_refused")),
-    26: Row("no last chunk", "as a short body", "short", (
+    26: Row("no last chunk", "as a short body", "short retries", (
         _C, _D, _BODY + "a_missing_last_chunk_is_short")),
     27: Row("unknown transfer coding", "refused", "protocol", (
         _B, _HEAD + "only_chunked_is_a_coding")),
@@ -116,7 +117,7 @@ ROWS = {
     31: Row("206 that ends early", "taken, goes on behind it", "", (
         _D, _RES + "parts_are_put_together_without_pause")),
     32: Row("file changed while it is fetched",
-            "given up; the next run asks for the manifest anew", "changed", (
+            "manifest and package are asked for once more; then given up", "changed", (
         _B, _D, _RES + "another_file_is_noticed", _HTTP + "a_part_of_another_file_is_refused")),
     33: Row("weak entity tag", "not sent back; the chain decides", "", (
         _G, _RES + "without_a_strong_tag_the_range_goes_without",
@@ -168,9 +169,14 @@ ROWS = {
             "url headers", (
         _HTTP + "nothing_can_be_smuggled_into_a_request",)),
     52: Row("kept connection closed by the peer",
-            "no connection is kept: every one is used once"),
-    53: Row("stale bytes on a kept connection", "not read: the connection is closed"),
-    54: Row("Connection: close; Keep-Alive: max=1", "every connection is closed anyway"),
+            "asked again at once on a new one; that is no failure", "", (
+        _KEPT + "a_peer_that_went_is_no_failure", _KEPT + "giving_up_on_it_closes_it")),
+    53: Row("stale bytes on a kept connection",
+            "it is closed, and asked again on a new one", "", (
+        _KEPT + "more_than_was_asked_for_ends_it", _KEPT + "a_peer_that_went_is_no_failure")),
+    54: Row("Connection: close; Keep-Alive: max=1",
+            "believed; a server that falls silent instead is left after the idle limit", "", (
+        _KEPT + "who_says_close_is_believed",)),
     55: Row("TLS that cannot be trusted: CA, dates, name, chain, version, no TLS at all",
             "refused, nothing is sent; no fallback to plain text", "tls timeout reset connect", (
         _T, "test_http_server.test_bad_certificates", "test_http_server.test_bad_handshakes",
@@ -181,8 +187,8 @@ ROWS = {
         "test_clock.TestClock.test_one_that_is_not_asks",
         "test_clock.TestClock.test_answers_that_are_none")),
     57: Row("TLS ends without close_notify", "accepted where the length is there, else short",
-            "short", (_T,)),
-    58: Row("broken TLS record", "tries again", "reset", (_T,)),
+            "short retries", (_T,)),
+    58: Row("broken TLS record", "tries again", "reset retries", (_T,)),
     59: Row("captive portal", "refused, nothing is written", "manifest length header", (
         "test_update.TestAsk.test_manifest_that_is_none_of_ours",
         _PARSE + "no_manifest_at_all")),
@@ -253,8 +259,9 @@ ROWS = {
             "used as they are; user info is refused", "url", (
         "test_http_server.test_ipv6_address", _URL + "parse_takes_good_addresses_apart",
         _URL + "parse_refuses_everything_else")),
-    82: Row("answer to another request", "every connection carries one answer; no more is read",
-            "length short"),
+    82: Row("answer to another request",
+            "not read behind the one asked for; of another size: asked again on a new connection",
+            "length short", (_KEPT + "more_than_was_asked_for_ends_it",)),
 }  # fmt: skip
 
 _BOTH = "CPython, MicroPython"

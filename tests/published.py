@@ -2,6 +2,7 @@
 that updates."""
 
 import contextlib
+import re
 import socket
 import threading
 
@@ -83,26 +84,35 @@ class Cut:
                 ).start()
 
     def _serve(self, near):
-        # The client sends one request per connection, and little enough for one piece.
         with near, socket.create_connection(("127.0.0.1", self._target)) as far:
-            request = b""
-            while not request.endswith(b"\r\n\r\n"):
-                request += near.recv(4096)
-            far.sendall(request)
-            cut = not self._cut and self._what in request.partition(b"\r\n")[0]
-            self._cut = self._cut or cut
             answer = far.makefile("rb")
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                head += answer.readline()
-            self.heads.append(head.decode())
-            near.sendall(head)
-            left = self._left if cut else None
-            while left != 0 and (piece := answer.read1(1000 if left is None else left)):
-                self.sent += len(piece)
-                if left is not None:
-                    left -= len(piece)
-                near.sendall(piece)
+            while self._pass(near, far, answer):
+                pass
+
+    def _pass(self, near, far, answer):
+        # One request, little enough for one piece, and its answer; False if it was the last.
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            piece = near.recv(4096)
+            if not piece:
+                return False
+            request += piece
+        far.sendall(request)
+        cut = not self._cut and self._what in request.partition(b"\r\n")[0]
+        self._cut = self._cut or cut
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += answer.readline()
+        self.heads.append(head.decode())
+        near.sendall(head)
+        left = int(re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE)[1])
+        if cut:
+            left = min(left, self._left)
+        while left and (piece := answer.read1(min(left, 1000))):
+            self.sent += len(piece)
+            left -= len(piece)
+            near.sendall(piece)
+        return not cut
 
 
 def updated(url, strategy="ab"):

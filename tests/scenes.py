@@ -46,6 +46,7 @@ class Source:
         self.opened = []
         self.sizes = []
         self.told = []
+        self.closed = 0
 
     def check(self):
         yield None
@@ -58,6 +59,9 @@ class Source:
 
     def report(self, stage, detail):
         self.told.append((stage, detail))
+
+    def close(self):
+        self.closed += 1
 
 
 class Server:

@@ -32,7 +32,10 @@ def replaced(text, **values):
 
 @contextlib.contextmanager
 def nginx(folder, config, **values):
-    """A real nginx with a block of configuration, its files in folder; gives its port."""
+    """A real nginx with a block of configuration, its files in folder; gives its port.
+
+    folder/access.log gets a line for each request: number of its connection, status, bytes, path.
+    """
     if not _NGINX:
         if os.environ.get("CI"):
             pytest.fail("nginx is missing: apt install nginx-light")
@@ -48,7 +51,9 @@ def nginx(folder, config, **values):
     conf.write_text(
         "daemon off;\nmaster_process off;\n"
         f'pid "{folder}/nginx.pid";\nerror_log "{folder}/error.log";\n'
-        f"events {{}}\nhttp {{\naccess_log off;\n{places}{block}}}\n"
+        f"events {{}}\nhttp {{\n"
+        "log_format short '$connection $status $body_bytes_sent $uri';\n"
+        f'access_log "{folder}/access.log" short;\n{places}{block}}}\n'
     )
     with _running([_NGINX, "-c", conf, "-p", folder, "-e", folder / "error.log"], port):
         yield port

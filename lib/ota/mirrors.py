@@ -31,7 +31,8 @@ def sources(urls, options, spread=None, known=None):
     """
     if not urls:
         raise FlashError("config", "url")
-    found = [Static(url, options, urls[0], known) for url in urls]
+    # One try each: the next one is the better second try.
+    found = [Static(url, options, urls[0], known, 0) for url in urls]
     first = hashlib.sha256(spread).digest()[0] % len(found) if spread else 0
     return found[first:] + found[:first]
 

@@ -24,10 +24,25 @@ def run(device, source, now: int = 0):
     Raises OtaError; why stays readable in the state record.
     """
     _may_start(device)
+    try:
+        try:
+            return (yield from _ask(device, source, now))
+        except TransportError as e:
+            if e.reason != "changed":
+                raise
+        # The package was replaced while it came; there is a new manifest, too. Asked for once.
+        return (yield from _ask(device, source, now))
+    finally:
+        source.close()
+        device.free()
+
+
+def _ask(device, source, now):
     yield "ask", 0, 0
     if device.kv.loaded:
         device.unload_kv()  # an application used it; a signature needs the room
     collect()  # beside an application the heap may be full of its garbage
+    device.block()  # long, so before TLS and the application take the heap apart
     try:
         data = yield from source.check()
         if data is None:
@@ -68,7 +83,7 @@ def install(device, open_at, choice=None):
     collect()  # long pieces come next, and an application has left its garbage
     way = _Way(open_at)
     try:
-        device.block()  # before TLS and the application take the heap apart
+        device.block()
         head = yield from _head((yield from way.open(0)))
         header = package.parse(head)
         package.check(head, device.keys)
@@ -93,6 +108,7 @@ def install(device, open_at, choice=None):
         raise
     finally:
         way.close()
+        device.free()
     yield "arm", 0, 0
     return _result(header)
 

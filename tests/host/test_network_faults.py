@@ -31,6 +31,7 @@ from ota import errors
 _TESTS = Path(__file__).parents[1]
 _INTERPRETERS = ("CPython", "MicroPython")
 _ROWS = sorted({f.row for f in network_faults.faults()})
+_KEPT = (52, 53, 82)  # here the server keeps connections
 _HEAP = 256  # bytes that may be in use afterwards beyond what was before
 _LIMIT_MS = 10000
 _BUFFER = 1024  # the client's read buffer
@@ -60,7 +61,7 @@ class _Net:
                 "names": [self._answer(a) for a in fault.names],
                 "http": {"tls": self._tls, **fault.http}, "retries": fault.retries,
                 "now": fault.now, "erase_ms": fault.erase_ms}  # fmt: skip
-        for name in ("stop", "spare"):
+        for name in ("stop", "spare", "floor"):
             if getattr(fault, name) is not None:
                 case[name] = getattr(fault, name)
         if fault.first:
@@ -168,7 +169,7 @@ def _check(net, done):
         found = list(problems(usual, fault, result))
         if fault.asked is not None and net.asked(n) != fault.asked:
             found.append(f"package asked for {net.asked(n)} times, not {fault.asked}")
-        if fault.row == 9 and not fault.words:
+        if fault.row == 9 and fault.asked and not fault.words:
             most = SIZE + len(MANIFEST) + (1 + fault.asked) * _HEAD
             most += (fault.asked - 1) * _BUFFER
             if result["got"] > most:
@@ -190,7 +191,8 @@ def test_row(row, interpreter, tmp_path):
                     net.add(fault, strategy)
         assert net.cases
         _check(net, net.run(interpreter, tmp_path))
-        assert len(net.server.requests) <= net.server.connections
+        if row not in _KEPT:
+            assert len(net.server.requests) <= net.server.connections
 
 
 @pytest.fixture(scope="module")

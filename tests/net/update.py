@@ -5,7 +5,8 @@
 A case is a dict: name; strategy; url, of the manifest; clean, of a manifest that is served
 well. Optional: http, arguments of Static; retries; now; names, see names.py; first, of a
 manifest that is asked for before; erase_ms, how long an erase takes; stop, after how many
-steps the update is given up; spare, bytes of heap that are left to it (MicroPython).
+steps the update is given up; spare, bytes of heap that are left to it (MicroPython); floor,
+lowest security version that may run until the good server is asked.
 The first result is of an update without faults, with the name of the strategy.
 """
 
@@ -32,15 +33,21 @@ _RETRIES = 3
 class Board:
     """A rig whose flash is watched: written and erased outside the KV, worn inside it."""
 
-    def __init__(self, strategy, erase_ms=0):
+    def __init__(self, strategy, erase_ms=0, floor=0):
         self.rig = rig = scenes.blank(strategy)
         self._kv = rig.config["partitions"]["kv"]["offset"]
         self._erase_ms = erase_ms
-        self.rig.boot()
+        self.floor(self.rig.boot(), floor)
         self._program = rig.nor.program
         self._erase = rig.nor.erase
         rig.nor.program, rig.nor.erase = self.program, self.erase
         self.restart()
+
+    def floor(self, record, floor):
+        """Let nothing below that security version run."""
+        if record.floor != floor:
+            record.floor = floor
+            self.rig.device.slots.save(record)
 
     def restart(self):
         """Count from zero."""
@@ -100,7 +107,7 @@ class Board:
 
 def run(case):
     """The result of one case, a dict of plain values."""
-    board = Board(case["strategy"], case.get("erase_ms", 0))
+    board = Board(case["strategy"], case.get("erase_ms", 0), case.get("floor", 0))
     board.forget()
     http = dict(case.get("http", {}))
     if "first" in case:
@@ -156,6 +163,7 @@ def _clean(board, case, result):
     result["old"] = rig.runs(scenes.ONE)
     if record.state == state.TRIAL:
         trial.confirm()
+    board.floor(rig.device.slots.load(), 0)
     board.forget()
     board.restart()
     static.Resuming = _quick(0)
@@ -170,7 +178,8 @@ def _clean(board, case, result):
 
 def _quick(retries):
     def make(url, size=None, **options):
-        return resume.Resuming(url, size, retries, 1, **options)
+        options["retries"] = min(options.get("retries", retries), retries)
+        return resume.Resuming(url, size, pause_ms=1, **options)
 
     return make
 

@@ -52,6 +52,9 @@ class Asks:
         yield None
         raise TransportError("connect")
 
+    def close(self):
+        """Nothing is open."""
+
 
 def install(rig, way):
     return update.drive(update.install(rig.device, way.open))

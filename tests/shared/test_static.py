@@ -26,6 +26,7 @@ class TestStatic(unittest.TestCase):
         for length in (True, False):
             source = self.source(Stream([answer(b"manifest", length)]))
             self.assertEqual(finish(source.check()), b"manifest")
+            source.close()
             self.assertEqual(self.net.left_open(), 0)
 
     def test_long_manifest_is_not_read(self):
@@ -36,6 +37,35 @@ class TestStatic(unittest.TestCase):
             self.assertEqual(cm.exception.args, ("size", 8193))
             self.assertGreaterEqual(len(stream.pieces), 98)
             self.assertEqual(self.net.left_open(), 0)
+
+    def test_the_package_comes_the_way_the_manifest_came(self):
+        pieces = [answer(b"manifest"), None, answer(b"package")]
+        source = self.source(Stream(pieces), headers={"X-Id": "1"})
+        self.assertEqual(finish(source.check()), b"manifest")
+        self.assertEqual(self.fetch(source, "p.ota", 7), b"package")
+        source.close()
+        source.close()
+        self.assertEqual((len(self.net.opened), self.net.left_open()), (1, 0))
+        lines = [line for line, fields in self.net.requests(0) if fields["X-Id"] == "1"]
+        self.assertEqual(lines, ["GET /a/manifest.ota HTTP/1.1", "GET /a/p.ota HTTP/1.1"])
+
+    def test_a_manifest_is_tried_three_times(self):
+        failures = [TransportError("connect", 111), answer(b"manifest")[:-3], answer(b"manifest")]
+        for asked, retries, word in (
+            (3, {}, None),
+            (3, {"retries": 8}, None),
+            (2, {"retries": 1}, "retries"),
+            (1, {"retries": 0}, "connect"),
+        ):
+            source = self.source(*failures, **retries)
+            source._options["sleep"] = self.net.clock.sleep
+            if word is None:
+                self.assertEqual(finish(source.check()), b"manifest")
+            else:
+                with self.assertRaises(TransportError) as cm:
+                    finish(source.check())
+                self.assertEqual(cm.exception.reason, word)
+            self.assertEqual(len(self.net.asked), asked)
 
     def fetch(self, source, url, size):
         return read_all(finish(source.open(url, size)(0)), 100)
@@ -72,6 +102,7 @@ class TestStatic(unittest.TestCase):
             data = finish(source.check())
             if says_none:
                 source.report("none", 0)
+            source.close()
             self.assertEqual(self.net.left_open(), 0)
             return data, self.net.request(0)[1].get("If-None-Match")
 

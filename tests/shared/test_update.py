@@ -304,6 +304,32 @@ class TestAsk(Case):
         self.refused(TransportError, "dns", update.drive, update.run(rig.device, source))
         self.rests(rig, "IDLE", ONE, "0.1", "dns")
 
+    def test_a_package_that_was_replaced_is_asked_for_again(self):
+        for times, word in ((1, None), (2, "changed")):
+            rig = fresh("ab")
+            source = self._source()
+            good = source.open
+            left = [times]
+
+            def replaced(url, size):
+                left[0] -= 1
+                if left[0] < 0:
+                    return good(url, size)
+                return self._changed
+
+            source.open = replaced
+            steps = update.run(rig.device, source)
+            if word:
+                self.refused(TransportError, word, update.drive, steps)
+            else:
+                self.assertEqual(update.drive(steps)["result"], "ready")
+            self.assertEqual(source.closed, 1)
+
+    @staticmethod
+    def _changed(offset):
+        yield None
+        raise TransportError("changed", 200)
+
     def test_rolled_back_image_is_not_taken_again(self):
         for strategy in STRATEGIES:
             with self.subTest(strategy=strategy):

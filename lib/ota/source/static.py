@@ -1,26 +1,33 @@
 """A static server or folder: one signed manifest at a fixed URL, packages beside it."""
 
 from .. import clock
+from ..compat import const
 from ..errors import ManifestError
 from ..manifest import MANIFEST_MAX
 from ..transport import http
+from ..transport.kept import Kept
 from ..transport.resume import Resuming
 from ..transport.url import join, parse
 
+_RETRIES = const(2)
+
 
 class Static:
-    """url: of the manifest. options: keyword arguments of transport.http.get (tls, headers,
-    timeouts), for the manifest and the packages alike. home: an address on the server that
-    headers are meant for, if that is not the one of url. known: dict of a device, by URL: entity
-    tag and end (seconds since 1970, 0: none) of manifests that had nothing for it; these need
-    not come again before they expire."""
+    """url: of the manifest. options: keyword arguments of transport.resume.Resuming (tls,
+    headers, timeouts), for the manifest and the packages alike. home: an address on the server
+    that headers are meant for, if that is not the one of url. known: dict of a device, by URL:
+    entity tag and end (seconds since 1970, 0: none) of manifests that had nothing for it; these
+    need not come again before they expire. retries: of the manifest, which is so short that
+    other servers, or the next time, are tried soon."""
 
-    def __init__(self, url: str, options=None, home=None, known=None):
+    def __init__(self, url: str, options=None, home=None, known=None, retries: int = _RETRIES):
         self._url = url
-        self._options = options or {}
+        self._options = dict(options or {})
         self._home = home or url
         self._known = {} if known is None else known
+        self._retries = retries
         self._etag = None
+        self._kept = Kept()  # the package comes the way the manifest came
 
     def check(self):
         """Generator: the manifest's bytes; None if it is still one that had nothing.
@@ -30,9 +37,14 @@ class Static:
         tag, expires = self._known.get(self._url, (None, 0))
         if expires and clock.now() > expires:
             tag = None  # "still the same" would hide that it must not be believed any more
-        reader = yield from http.get(self._url, 0, tag, **self._meant_for(self._url))
+        if self._url[:6].lower() == "https:":
+            # Once, not for the package again: certificates take heap and time.
+            self._options["tls"] = http.secure(self._options.get("tls"))
+        options = self._meant_for(self._url)
+        options["retries"] = min(options.get("retries", self._retries), self._retries)
+        reader = yield from Resuming(self._url, tag=tag, **options).open()
         try:
-            if reader.status == 304:
+            if reader.unchanged:
                 return None
             self._etag = reader.etag
             # No more than it takes: a long piece in one is hard to get beside an application.
@@ -64,10 +76,15 @@ class Static:
 
     def _meant_for(self, url):
         """The options; on another host without the user's headers: a token is for one server."""
-        options = self._options
+        options = dict(self._options)
         if parse(url)[:3] != parse(self._home)[:3]:
-            options = {k: options[k] for k in options if k != "headers"}
+            options.pop("headers", None)
+        options["kept"] = self._kept
         return options
+
+    def close(self) -> None:
+        """Close the connection that was kept for the package; may be called more than once."""
+        self._kept.close()
 
     def report(self, stage: str, detail) -> None:
         """A static server is not told; "none", nothing to do, is remembered here. detail: when

@@ -18,7 +18,7 @@ class Response:
 
     offset: where its first byte lies in the whole file; length: bytes from there, or None;
     total: bytes of the whole file, or None; etag: strong, or None; status: 200, 206, or 416
-    when nothing is left after offset.
+    when nothing is left after offset. reused: True if the connection carried another one before.
     """
 
     def __init__(self, wire, status, offset, length, total, etag, chunked=False):
@@ -27,7 +27,10 @@ class Response:
         self.length = length
         self.total = total
         self.etag = etag
+        self.reused = False
         self._wire = wire
+        self._kept = None
+        self._place = None
         self._got = 0
         self._next = _SIZE if chunked else 0
         self._left = 0 if chunked else length
@@ -37,7 +40,7 @@ class Response:
         """Bytes into buf: how many, 0 at the end, None for not yet.
 
         Raises TransportError "short" if the body ends early, "timeout", "slow", "reset",
-        "protocol", "headers" (trailers), and closes the connection then, as at the end.
+        "protocol", "headers" (trailers), and closes the connection then.
         """
         if not self._wire:
             return 0
@@ -45,9 +48,16 @@ class Response:
         try:
             n = self._read(buf)
         finally:
-            if n is not None and n <= 0:
+            if n == 0 and self._kept:
+                self._kept.give(self._wire, self._place)
+                self._wire = None
+            elif n is not None and n <= 0:
                 self.close()
         return n
+
+    def leave(self, kept, place) -> None:
+        """At its end, give the connection to a kept.Kept, as one to place."""
+        self._kept, self._place = kept, place
 
     def close(self) -> None:
         """Close the connection; may be called more than once."""

@@ -16,14 +16,19 @@ _WANTED = (
     b"location",
     b"retry-after",
     b"date",
+    b"connection",
 )
 
 
 class Head:
-    """Status and wanted fields: names in lower case, values stripped, both bytes."""
+    """Status and wanted fields: names in lower case, values stripped, both bytes.
 
-    def __init__(self, status: int):
+    later: True for HTTP/1.1, whose connections are kept unless somebody says otherwise.
+    """
+
+    def __init__(self, status: int, later: bool = True):
         self.status = status
+        self.later = later
         self.fields: dict = {}
 
     def add(self, line: bytes) -> None:
@@ -37,8 +42,12 @@ class Head:
         name = name.lower()
         if name in _WANTED:
             value = value.strip()
-            if self.fields.get(name, value) != value and name != b"date":
-                raise TransportError("protocol", "twice")
+            before = self.fields.get(name, value)
+            if before != value:
+                if name == b"connection":
+                    value = before + b"," + value  # a list, which may come in lines
+                elif name != b"date":
+                    raise TransportError("protocol", "twice")
             self.fields[name] = value
 
     @property
@@ -51,6 +60,13 @@ class Head:
         if coding.lower() != b"chunked" or b"content-length" in self.fields:
             raise TransportError("protocol", "coding")
         return True
+
+    @property
+    def keeps(self) -> bool:
+        """True if the server may take another request on this connection."""
+        if not self.later or b"close" in self.fields.get(b"connection", b"").lower():
+            return False
+        return self.chunked or self.length is not None  # else its end is the body's
 
     @property
     def length(self):
@@ -130,7 +146,7 @@ def read(wire):
     """
     for _ in range(_INTERIM + 1):
         line = yield from _line(wire)
-        head = Head(_status(line))
+        head = Head(_status(line), line.startswith(b"HTTP/1.1"))
         size, count = len(line), 0
         while True:
             line = yield from _line(wire)

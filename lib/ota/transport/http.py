@@ -1,10 +1,10 @@
 """A streaming HTTP/1.1 GET in fixed memory, for one file at a time.
 
-Every connection is used once and closed, so nothing of one response can reach the next.
-What a status means for the update is decided by the caller.
+A connection is used once and closed, or left to the next request by a kept.Kept. What a status
+means for the update is decided by the caller.
 """
 
-from ..compat import ticks_diff, ticks_ms
+from ..compat import ticks_ms
 from ..errors import TransportError
 from ..version import VERSION
 from . import head as _head
@@ -27,6 +27,8 @@ def get(
     etag=None,
     headers=None,
     tls=None,
+    size=None,
+    kept=None,
     connect=sockets.connect,
     clock=ticks_ms,
     **changes,
@@ -37,6 +39,8 @@ def get(
     one; without, it has status 304 and no body if the file still is.
     headers: dict of further fields, sent only to the first scheme, host and port.
     tls: configuration as tls.context() takes it, or a ready SSLContext.
+    size: ask for so many bytes and no more; a server may send all of it nevertheless.
+    kept: a kept.Kept whose connection is used, and that gets this one when the body was read.
     changes: of wire.Limits. A 200 to a Range request has offset 0: the caller decides.
 
     Raises TransportError "url", "dns", "connect", "tls", "timeout", "slow", "reset",
@@ -48,12 +52,12 @@ def get(
     if etag is not None and not _head.strong(etag.encode()):
         raise TransportError("headers", "etag")
     asked = ""
-    if offset:
-        asked = "Range: bytes=%d-\r\n" % offset
-        if etag:
-            asked += "If-Range: " + etag + "\r\n"
-    elif etag:
-        asked = "If-None-Match: " + etag + "\r\n"
+    if offset or size:
+        asked = "Range: bytes=%d-%s\r\n" % (offset, offset + size - 1 if size else "")
+    if etag:
+        asked += ("If-Range: " if offset else "If-None-Match: ") + etag + "\r\n"
+    if not kept:
+        asked += "Connection: close\r\n"
     target = _url.parse(url)
     for _ in range(limits.redirects + 1):
         request = "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: micropython-ota/%s\r\n" % (
@@ -61,13 +65,20 @@ def get(
             _url.authority(target[0], target[1], target[2]),
             VERSION,
         )
-        request += "Accept-Encoding: identity\r\nConnection: close\r\n" + asked + fields + "\r\n"
-        wire, head = yield from _exchange(target, request, tls, connect, clock, limits)
-        reply = None
+        request += "Accept-Encoding: identity\r\n" + asked + fields + "\r\n"
+        wire, head, reused = yield from _exchange(
+            target, request.encode(), tls, connect, clock, limits, kept
+        )
+        done = False
         try:
-            reply = _reply(wire, head, offset, etag)
+            reply = _reply(wire, head, offset, etag, size)
+            if reply:
+                reply.reused = reused
+                if kept and head.keeps:
+                    reply.leave(kept, target[:3])
+                done = True
         finally:
-            if not reply:
+            if not done:
                 wire.close()
         if reply:
             return reply
@@ -90,38 +101,34 @@ def secure(tls):
     return _tls.context(tls)
 
 
-def _exchange(target, request, tls, connect, clock, limits):
-    # Connect, send the request, read the head: (wire, head).
+def _exchange(target, request, tls, connect, clock, limits, kept):
+    # Send the request on the connection that is kept, or on a new one: (wire, head, the former).
+    wire = kept and kept.take(target[:3])
+    if wire:
+        try:
+            head = yield from _ask(wire, request, limits.idle_ms)
+            return wire, head, True
+        except TransportError:
+            pass  # gone while nobody used it, or out of step: that is no failure yet
     context = secure(tls) if target[0] == "https" else None
-    stream = yield from connect(target[1], target[2], context, limits, clock)
-    wire = Wire(stream, limits, clock)
+    wire = Wire(None, limits, clock)  # its buffer before what TLS takes
+    wire.stream = yield from connect(target[1], target[2], context, limits, clock)
+    head = yield from _ask(wire, request, limits.handshake_ms if context else limits.idle_ms)
+    return wire, head, False
+
+
+def _ask(wire, request, wait_ms):
     head = None
     try:
-        wait_ms = limits.handshake_ms if context else limits.idle_ms
-        yield from _send(stream, request.encode(), wait_ms, limits, clock)
+        yield from wire.send(request, wait_ms)
         head = yield from _head.read(wire)
-        return wire, head
+        return head
     finally:
         if not head:
             wire.close()
 
 
-def _send(stream, data, wait_ms, limits, clock):
-    data = memoryview(data)
-    start = clock()
-    while data:
-        n = stream.write(data)
-        if n:
-            data = data[n:]
-            start = clock()
-            continue
-        if ticks_diff(clock(), start) > wait_ms:
-            raise TransportError("timeout", wait_ms)
-        stream.wait(True, limits.poll_ms)
-        yield
-
-
-def _reply(wire, head, offset, etag):
+def _reply(wire, head, offset, etag, size):
     # A Response, or None for a redirect.
     status = head.status
     if status in _REDIRECTS:
@@ -131,10 +138,10 @@ def _reply(wire, head, offset, etag):
         if total != offset:
             raise TransportError("range", 416, total)
         wire.close()
-        return Response(wire, 416, offset, 0, total, head.etag)
+        return Response(None, 416, offset, 0, total, head.etag)
     if status == 304 and etag and not offset:
         wire.close()
-        return Response(wire, 304, 0, 0, None, etag)
+        return Response(None, 304, 0, 0, None, etag)
     if status not in (200, 206):
         wait_s = head.retry_after_s
         if wait_s is None:
@@ -146,12 +153,12 @@ def _reply(wire, head, offset, etag):
     length = total = head.length
     if status == 200:
         return Response(wire, 200, 0, length, total, head.etag, chunked)
-    start, size, total = head.range
-    if not offset or start != offset or (length is not None and length != size):
-        raise TransportError("range", start, size)
+    start, count, total = head.range
+    if not (offset or size) or start != offset or length not in (None, count):
+        raise TransportError("range", start, count)
     if etag and head.etag and head.etag != etag:
         raise TransportError("changed", 206)
-    return Response(wire, 206, offset, size, total, head.etag, chunked)
+    return Response(wire, 206, offset, count, total, head.etag, chunked)
 
 
 def _location(head):

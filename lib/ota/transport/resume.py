@@ -3,6 +3,7 @@
 from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
+from .kept import Kept
 from .wire import Limits
 
 _PROGRESS = const(16384)  # bytes after which earlier failures are forgotten
@@ -18,7 +19,9 @@ _AGAIN_STATUS = (408, 429, 500, 502, 503, 504)
 class Resuming:
     """Readers of the file at url, from any offset, that reconnect by themselves.
 
-    size: bytes the file must have, if known. retries: failures until 16 KB of progress
+    size: bytes the file must have, if known. tag: entity tag of a file that need not come again:
+    the reader is then `unchanged`. part: bytes asked for by one request, 0: all that is left.
+    retries: failures until 16 KB of progress
     let them be forgotten. pause_ms: the first pause; it doubles up to a minute, and rand(n)
     -> n bytes shortens it by up to a half. sleep(ms) is called for at most poll_ms.
     A failure is the last one after two minutes and as long as size takes at the lowest rate;
@@ -32,6 +35,8 @@ class Resuming:
         size=None,
         retries: int = 8,
         pause_ms: int = 1000,
+        tag=None,
+        part: int = 0,
         rand=random_bytes,
         sleep=sleep_ms,
         clock=ticks_ms,
@@ -41,12 +46,18 @@ class Resuming:
         self.url = url
         self.total = size
         self.etag = None
+        self._tag = tag
         self.retries = retries
         self.pause_ms = pause_ms
         self._rand = rand
         self._sleep = sleep
         self._clock = clock
         self._get = get
+        self._own = None
+        if part:
+            options["size"] = part
+            if not options.get("kept"):
+                options["kept"] = self._own = Kept()
         self._options = options
         self._poll_ms = options.get("poll_ms", _POLL_MS)
         self._rate = options.get("rate", Limits.rate)
@@ -81,14 +92,23 @@ class Resuming:
             # Once, not at each reconnect: certificates take heap and time.
             self._options["tls"] = http.secure(self._options.get("tls"))
         start = offset if self._ranges else 0
-        etag = self.etag if start else None
-        response = yield from self._get(self.url, start, etag, clock=self._clock, **self._options)
-        try:
-            self._identify(response)
-        except TransportError:
-            response.close()
-            raise
-        return response
+        etag = self.etag if start else self._tag
+        while True:
+            response = yield from self._get(
+                self.url, start, etag, clock=self._clock, **self._options
+            )
+            known = False
+            try:
+                self._identify(response)
+                known = True
+                return response
+            except TransportError:
+                # On a connection used before, it may be the answer to another request.
+                if not response.reused:
+                    raise
+            finally:
+                if not known:
+                    response.close()
 
     def wait(self, ms: int):
         """Generator: let ms milliseconds go by, yielding None."""
@@ -108,6 +128,11 @@ class Resuming:
             return ms
         ms = min(self.pause_ms << min(failures - 1, 16), _PAUSE_MAX_MS)
         return ms - ms * self._rand(1)[0] // 512
+
+    def close(self) -> None:
+        """Close the connection that is kept from one part to the next."""
+        if self._own:
+            self._own.close()
 
     def late(self) -> bool:
         """True when even the lowest rate would have brought the whole file by now."""
@@ -159,6 +184,11 @@ class _Reader:
         """The file's strong entity tag, or None."""
         return self._source.etag
 
+    @property
+    def unchanged(self) -> bool:
+        """True if the file still is the one of the tag, which then does not come."""
+        return self._response is not None and self._response.status == 304
+
     def readinto(self, buf):
         """Bytes into buf: how many, 0 at the end, None for not yet (also while reconnecting).
 
@@ -187,6 +217,7 @@ class _Reader:
             self._work.close()
             self._work = None
         self._drop()
+        self._source.close()
 
     def connect(self, error=None):
         """Generator: connect, after a failure if error is one, until it succeeds."""

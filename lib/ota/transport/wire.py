@@ -67,12 +67,13 @@ class _Pace:
 class Wire:
     """Reads a stream through one small buffer that is taken here, once.
 
-    clock() gives milliseconds, as compat.ticks_ms does.
+    stream: may come later than the buffer. clock() gives milliseconds, as compat.ticks_ms does.
     """
 
     def __init__(self, stream, limits: Limits, clock):
         self.limits = limits
-        self._stream = stream
+        self.stream = stream
+        self._clock = clock
         self._pace = _Pace(limits, clock)
         self._buf = bytearray(limits.line)
         self._mv = memoryview(self._buf)
@@ -115,11 +116,38 @@ class Wire:
         self._at += n
         return n
 
+    def send(self, data: bytes, wait_ms: int):
+        """Generator: write data; wait_ms is the longest pause without a byte going.
+
+        Raises TransportError "timeout", "reset"; "tls" for a failed handshake.
+        """
+        left = memoryview(data)
+        start = self._clock()
+        while left:
+            n = self.stream.write(left)
+            if n:
+                left = left[n:]
+                start = self._clock()
+                continue
+            if ticks_diff(self._clock(), start) > wait_ms:
+                raise TransportError("timeout", wait_ms)
+            self.stream.wait(True, self.limits.poll_ms)
+            yield
+
+    def silent(self) -> bool:
+        """True if the peer neither said anything that was not read nor went away."""
+        if self._at < self._end:
+            return False
+        try:
+            return self.stream.readinto(self._mv[:1]) is None
+        except TransportError:
+            return False
+
     def close(self) -> None:
-        """Give the connection back; may be called more than once."""
-        if self._stream:
-            self._stream.close()
-            self._stream = None
+        """Close the connection; may be called more than once."""
+        if self.stream:
+            self.stream.close()
+            self.stream = None
 
     def _fill(self, word):
         if self._at:
@@ -135,11 +163,11 @@ class Wire:
         return n
 
     def _pull(self, buf):
-        n = self._stream.readinto(buf)
+        n = self.stream.readinto(buf)
         if n is None:
             self._pace.waiting()
-            self._stream.wait(False, self.limits.poll_ms)
-            n = self._stream.readinto(buf)
+            self.stream.wait(False, self.limits.poll_ms)
+            n = self.stream.readinto(buf)
             if n is None:
                 return None
         self._pace.got(n)
