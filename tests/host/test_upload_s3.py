@@ -155,7 +155,7 @@ def test_a_cache_before_the_bucket_keeps_packages_and_asks_for_the_manifest(
     (package,) = upload.content(www).packages
     origin = f"http://127.0.0.1:{port}/{PREFIX}/"
     with nginx(
-        tmp_path, documented("nginx", 1), proxy_cache_path=tmp_path / "cache", proxy_pass=origin
+        tmp_path, documented("nginx", 2), proxy_cache_path=tmp_path / "cache", proxy_pass=origin
     ) as cache:
         for name in (package, upload.MANIFEST):
             states = [ask(cache, f"/{name}")[1]["X-Cache"] for _ in range(2)]
