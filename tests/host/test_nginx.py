@@ -1,7 +1,7 @@
 """Rows of docs/network-faults.md against a real nginx over TLS, with a chain of certificates.
 
-The server block is the one of docs/publish.md. Whole updates, played by tests/net/update.py on both
-interpreters.
+The server block is the one of docs/publish.md. Whole updates, played by tests/net/update.py, on
+both interpreters.
 """
 
 import json
