@@ -39,7 +39,7 @@ async def watch(progress=None, url=None, failed=None):
     failures = 0
     await _sleep(schedule.first_s(poll, random_bytes))
     while True:
-        closed = schedule.closed_s(poll, clock.now(), random_bytes)
+        closed = schedule.closed_s(poll, clock.now(True), random_bytes)
         if closed:
             await _sleep(closed)
             continue

@@ -1,42 +1,110 @@
-"""What time it is, on boards that often do not know: for TLS, expiry and maintenance windows."""
+"""What time it is, on boards that often do not know: for TLS, expiry and maintenance windows.
+
+A board that does not know may still know what time has surely passed, a lower bound: its firmware
+was built then, or a manifest that it accepted was issued then.
+"""
 
 import time
 
-from .compat import const
+from .compat import const, ticks_diff, ticks_ms
 
 _EPOCH_2000 = const(946684800)
 _SET = const(1735689600)  # 2025: a clock that says less was not set
+_MONTH_S = const(2592000)  # 30 days: no calendar is needed
+_MONTHS = const(255)  # that a byte can tell
+_AHEAD = const(12)  # months
+_JUMP_S = const(60)
+
+_guess = None  # seconds, ticks when seen last: of a clock that goes on from a lower bound
 
 
-def now() -> int:
-    """Seconds since 1970, 0 on a board whose clock was not set: it says 2000 or 1970."""
+def now(sure: bool = False) -> int:
+    """Seconds since 1970, 0 on a board whose clock was not set: it says 2000 or 1970.
+
+    sure: 0, too, while the clock goes on from a lower bound, see ensure(): it may be years
+    behind, so nothing has ended wrongly by it, but its time of day means nothing.
+    """
     seconds = _seconds()
-    return seconds if seconds > _SET else 0
+    return 0 if seconds <= _SET or (sure and _guessed(seconds)) else seconds
 
 
 def ensure(bound: int = 0, ntp=None) -> bool:
-    """Ask the network for the time where the clock is not set or says less than bound.
+    """See to it that the clock does not say less than bound, so that dates can be checked.
 
-    bound: seconds since 1970 that have surely passed, such as the build of the firmware. ntp: a
-    time server; None: nobody is asked. An answer below bound is no answer. Certificates can
-    then be checked against their dates; a clock that stays wrong makes them fail, as it must.
-    Returns True if the clock is good.
+    bound: seconds since 1970 that have surely passed, 0: not known. ntp: a time server, asked
+    where the clock is not set or says less; an answer below bound is no answer. Without one the
+    clock is set to bound, if this port can. A clock that stays wrong makes certificates fail,
+    as it must. Returns True if the clock says no less.
     """
+    global _guess
+    known = bound > _SET
     bound = max(bound, _SET)
-    if _seconds() > bound:
+    seconds = _seconds()
+    if seconds >= bound and not (ntp and _guessed(seconds)):
         return True
-    if ntp:
-        try:
-            # Of micropython-lib, frozen on most ports with a network.
-            import ntptime
+    if not ntp:
+        return known and _go_on_from(bound)
+    try:
+        # Of micropython-lib, frozen on most ports with a network.
+        import ntptime
 
-            ntptime.host = ntp
-            ntptime.settime()
-        except (ImportError, OSError, OverflowError, ValueError):
-            return False  # no such module, no answer, none that is a time
-    return _seconds() > bound
+        ntptime.host = ntp
+        ntptime.settime()
+    except (ImportError, OSError, OverflowError, ValueError):
+        return False  # no such module, no answer, none that is a time
+    _guess = None
+    return _seconds() >= bound
+
+
+def since(month: int) -> int:
+    """When a month of a state record began, seconds since 1970; 0 for 0, none known."""
+    return month and _SET + month * _MONTH_S
+
+
+def later(month: int, issued: int) -> int:
+    """The month to keep when a manifest was accepted: the later one, of 30 days since 2025.
+
+    month: kept until now. issued: of the manifest, seconds since 1970, 0: it does not say.
+    """
+    # What is kept never goes back, and a publisher's clock may be years ahead: by what the
+    # manifest says alone a board would then find that all certificates have ended.
+    known = _months(now(True))
+    last = known or max(month, _months(now())) + _AHEAD
+    return max(month, min(_months(issued), last, _MONTHS))
+
+
+def _months(seconds):
+    return max(seconds - _SET, 0) // _MONTH_S
+
+
+def _go_on_from(bound):
+    # Sets the clock, as ntptime does; False where that is not possible.
+    global _guess
+    try:
+        import machine
+
+        t = time.gmtime(bound - _EPOCH_2000 if _from_2000() else bound)
+        machine.RTC().datetime((t[0], t[1], t[2], t[6] + 1, t[3], t[4], t[5], 0))
+    except (ImportError, AttributeError, TypeError, ValueError, OverflowError, OSError):
+        return False  # no clock that can be set, or none that goes so far
+    _guess = bound, ticks_ms()
+    return _seconds() >= bound
+
+
+def _guessed(seconds):
+    # Somebody who sets the clock makes it jump. Ticks go round in days: each look counts anew.
+    global _guess
+    if _guess:
+        ticks = ticks_ms()
+        went = ticks_diff(ticks, _guess[1]) // 1000
+        _guess = (seconds, ticks) if abs(seconds - _guess[0] - went) < _JUMP_S else None
+    return _guess is not None
+
+
+def _from_2000():
+    return time.gmtime(0)[0] == 2000
 
 
 def _seconds():
     seconds = int(time.time())
-    return seconds + _EPOCH_2000 if time.gmtime(0)[0] == 2000 else seconds
+    return seconds + _EPOCH_2000 if _from_2000() else seconds

@@ -27,9 +27,10 @@ _KNOWN = ("format", "product", "channel", "sequence", "issued", "expires", "crit
 class Choice:
     """What decide() found: version, floor, target, image_size, image_digest, and of the
     package: url (may be relative), size, digest (of its header), delta (True for a patch);
-    sequence of the manifest."""
+    sequence of the manifest; issued: seconds since 1970, 0 if it does not say."""
 
     sequence: int
+    issued: int
     version: str
     floor: int
     target: str
@@ -116,6 +117,7 @@ def decide(m, device, record, now: int = 0):
         raise PolicyError("base")
     c = Choice()
     c.sequence = m["sequence"]
+    c.issued = m.get("issued", 0)
     c.version = release["version"]
     c.floor = release["floor"]
     c.target = image["target"]

@@ -46,6 +46,7 @@ class Record:
 
     tries: starts left of a trial. reason: code of the last refusal or rollback, 0 for none.
     journal: number of the apply in progress. sequence: of the newest manifest accepted.
+    month: when that was issued, at the least, see clock.since(); 0 if it is not known.
     floor: lowest security version that may run. package: first 8 bytes of the digest of
     the package being received or applied; seen: of the one refused or rolled back last.
     image: of the active slot, old: of the previous one, new: the one on its way.
@@ -56,6 +57,7 @@ class Record:
         self.active = 0
         self.previous = NONE
         self.tries = 0
+        self.month = 0
         self.reason = 0
         self.journal = self.sequence = self.floor = 0
         self.package = self.seen = bytes(8)
@@ -67,7 +69,7 @@ class Record:
         """The KV value."""
         return (
             struct.pack(
-                _HEAD, _VERSION, self.state, self.active, self.previous, self.tries, 0,
+                _HEAD, _VERSION, self.state, self.active, self.previous, self.tries, self.month,
                 self.reason, self.journal, self.sequence, self.floor, self.package, self.seen,
             )
             + self.image.pack()
@@ -83,7 +85,7 @@ def unpack(data) -> Record:
     if len(data) != head + 3 * one or data[0] != _VERSION or data[1] > state.RESCUE:
         raise FlashError("corrupt", len(data))
     r = Record()
-    (_, r.state, r.active, r.previous, r.tries, _, r.reason, r.journal, r.sequence, r.floor,
+    (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, r.journal, r.sequence, r.floor,
      r.package, r.seen) = struct.unpack_from(_HEAD, data)  # fmt: skip
     r.image = _image(data, head)
     r.old = _image(data, head + one)

@@ -5,7 +5,7 @@ plain loop, an asyncio task or a test drives it and may stop anywhere. Everythin
 on is handed in.
 """
 
-from . import package, state
+from . import clock, package, state
 from .compat import collect, const, sleep_ms
 from .device import load, unload
 from .errors import OtaError, PolicyError, StateError, TransportError, VerifyError
@@ -94,6 +94,7 @@ def install(device, open_at, choice=None):
         if choice:
             _match(header, choice)
             record.sequence = choice.sequence
+            record.month = clock.later(record.month, choice.issued)
         device.prepare_kv()  # while there is memory for its code
         # Only ab writes what it receives at once; the others stage it.
         strategy = "receive"
@@ -143,8 +144,20 @@ def drive(steps, progress=None, wait=None, feed=None):
 
 
 def options(device) -> dict:
-    """Keyword arguments of transport.http.get from the configuration."""
-    return device.config.get("http", {})
+    """Keyword arguments of transport.http.get from the configuration.
+
+    The newest manifest accepted may be younger than the firmware: then "built" of "tls" is
+    when that was issued. Raises FlashError.
+    """
+    found = device.config.get("http", {})
+    tls = found.get("tls")
+    record = device.slots.load()
+    if record and record.month and (tls is None or isinstance(tls, dict)):
+        tls = dict(tls or {})
+        tls["built"] = max(tls.get("built", 0), clock.since(record.month))
+        found = dict(found)
+        found["tls"] = tls
+    return found
 
 
 def _pause():

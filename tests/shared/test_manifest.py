@@ -405,6 +405,8 @@ class TestDecide(unittest.TestCase):
     def test_choice_says_it_all(self):
         c = _decide([_r("1.10.0", floor=3)])
         self.assertEqual((c.sequence, c.version, c.floor, c.target), (9, "1.10.0", 3, "app"))
+        self.assertEqual(c.issued, 0)
+        self.assertEqual(_decide([_r("1.10.0")], issued=5).issued, 5)
         self.assertEqual((c.image_size, c.size, c.delta), (300, len(_DELTA), True))
         self.assertEqual(hexlify(c.image_digest).decode(), described(_NEW)["digest"])
         self.assertEqual(hexlify(c.digest).decode(), _E_DELTA["digest"])

@@ -8,6 +8,7 @@ def _record():
     r = slots.Record()
     r.state, r.active, r.previous, r.tries = state.TRIAL, 1, 0, 2
     r.reason, r.journal, r.sequence, r.floor = 106, 0xFFFFFFFE, 0x80000001, 7
+    r.month = 23
     r.package, r.seen = b"package!", b"\xff" * 8
     r.image = slots.Image("12345.12345.123", 9, 0xFFFFFFFF, bytes(range(32)))
     r.old = slots.Image("1.9", 3, 1, b"\x01" * 32)
@@ -19,7 +20,7 @@ def _values(r):
     images = [(i.version, i.floor, i.size, i.digest) for i in (r.image, r.old, r.new)]
     return [
         r.state, r.active, r.previous, r.tries, r.reason, r.journal, r.sequence, r.floor,
-        r.package, r.seen, images,
+        r.month, r.package, r.seen, images,
     ]  # fmt: skip
 
 
@@ -55,13 +56,21 @@ class TestRecord(unittest.TestCase):
     def test_places_are_those_of_the_format(self):
         # docs/format.md section 5
         data = _record().pack()
-        self.assertEqual(data[:6], bytes((1, state.TRIAL, 1, 0, 2, 0)))
+        self.assertEqual(data[:6], bytes((1, state.TRIAL, 1, 0, 2, 23)))
         self.assertEqual(data[6:20], b"\x6a\0" + b"\xfe\xff\xff\xff\x01\0\0\x80\x07\0\0\0")
         self.assertEqual(data[20:36], b"package!" + b"\xff" * 8)
         self.assertEqual(data[36:52], b"12345.12345.123\0")
         self.assertEqual(data[52:60], b"\x09\0\0\0\xff\xff\xff\xff")
         self.assertEqual(data[60:92], bytes(range(32)))
         self.assertEqual(data[92:96], b"1.9\0")
+
+    def test_month_is_a_byte(self):
+        # Of a record that an older library wrote it is 0.
+        data = bytearray(_record().pack())
+        for month in (0, 1, 255):
+            data[5] = month
+            self.assertEqual(slots.unpack(data).month, month)
+            self.assertEqual(slots.unpack(data).pack(), data)
 
     def test_every_other_length_is_corrupt(self):
         data = _record().pack()

@@ -1,8 +1,8 @@
 import ota
 from images import PRODUCT, vector
 from nor import PowerCut
+from ota import clock, state, trial, update
 from ota import package as fmt
-from ota import state, trial, update
 from ota.errors import (
     PolicyError,
     RejectError,
@@ -21,6 +21,7 @@ from scenes import (
     Case,
     Server,
     Source,
+    blank,
     confirmed,
     fetch,
     fresh,
@@ -227,14 +228,14 @@ class TestResume(Case):
 
 
 class TestAsk(Case):
-    def _source(self, sequence=1, version="0.2", new=TWO):
+    def _source(self, sequence=1, version="0.2", new=TWO, **more):
         full, delta = Package(new, None, version).data(), Package(new, ONE, version).data()
         back = Package(ONE, new, "0.1", ordered=True).data()
         place = Package(new, ONE, version, ordered=True, behind=back).data()
         packages = [
             entry("full", full), entry("delta", delta, ONE), entry("place", place, ONE, True)
         ]  # fmt: skip
-        m = manifest(content([release(version, new, packages)], sequence))
+        m = manifest(content([release(version, new, packages)], sequence, **more))
         return Source(m, {"full": full, "delta": delta, "place": place})
 
     def test_asks_decides_and_installs(self):
@@ -266,6 +267,51 @@ class TestAsk(Case):
                 old = self._source(sequence=6, version="0.9")
                 self.refused(PolicyError, "sequence", update.drive, update.run(rig.device, old))
                 self.rests(rig, "IDLE", TWO, "0.2", "sequence")
+
+    def test_month_of_the_manifest_is_kept(self):
+        # As the sequence: in the same records, so that no flash is written for it.
+        writes = []
+        issued = clock.since(9) + 86400
+        for more in ({}, {"issued": issued}):
+            rig = fresh("ab")
+            ops = rig.nor.ops
+            update.drive(update.run(rig.device, self._source(**more)))
+            writes.append(rig.nor.ops - ops)
+            self.assertEqual(rig.device.slots.load().month, 9 if more else 0)
+        self.assertEqual(writes[0], writes[1])
+        rig.boot()
+        trial.confirm()
+        rig.boot()
+        self.assertEqual(rig.device.slots.load().month, 9)
+        # A manifest that leads to nothing is not accepted; one with less changes nothing.
+        update.drive(update.run(rig.device, self._source(2, issued=clock.since(10))))
+        self.assertEqual(rig.device.slots.load().month, 9)
+        update.drive(update.run(rig.device, self._source(2, "0.3", THREE, issued=86400)))
+        self.assertEqual(rig.device.slots.load().month, 9)
+
+    def test_month_is_what_has_surely_passed_for_tls(self):
+        rig = blank("ab")
+        rig.config["http"] = {"idle_ms": 5}
+        rig.boot()
+        self.assertEqual(update.options(rig.device), {"idle_ms": 5})
+        record = rig.device.slots.load()
+        record.month = 9
+        rig.device.slots.save(record)
+        month = clock.since(9)
+        ready = object()
+        for tls, want in (
+            (None, {"built": month}), ({}, {"built": month}),
+            ({"ntp": "x"}, {"ntp": "x", "built": month}),
+            ({"built": month - 1}, {"built": month}), ({"built": month + 1}, {"built": month + 1}),
+            (ready, ready),
+        ):  # fmt: skip
+            with self.subTest(tls=tls):
+                before = rig.config["http"] = {"idle_ms": 5, "tls": tls}
+                copy = dict(before["tls"]) if isinstance(tls, dict) else tls
+                self.assertEqual(update.options(rig.device), {"idle_ms": 5, "tls": want})
+                self.assertEqual(before["tls"], copy)  # the configuration is the owner's
+        rig.config["http"] = {}
+        self.assertEqual(update.options(rig.device), {"tls": {"built": month}})
 
     def test_source_that_has_nothing(self):
         rig = fresh("ab")

@@ -31,10 +31,11 @@ def context(config=None):
 
     "ca": certificates that may sign the server's: PEM, or bytes in DER, or a file's name;
     "pins": the server's key must be one of these (pins.Pins), beside "ca" or alone: then
-    neither dates nor names matter; "ntp": a time server, asked where the clock is not set or
-    says less than "built" (seconds since 1970), because certificates have dates; "verify": only
-    False switches verification off. CPython without "ca" and "pins" trusts what the system
-    trusts. Raises TransportError "tls" if there is nothing to verify with, "tls", "clock".
+    neither dates nor names matter; "built": seconds since 1970 that have surely passed, and
+    "ntp": a time server, both as clock.ensure() takes them, because certificates have dates;
+    "verify": only False switches verification off. CPython without "ca" and "pins" trusts what
+    the system trusts.
+    Raises TransportError "tls" if there is nothing to verify with, "tls", "clock".
     """
     config = config or {}
     try:
@@ -60,7 +61,9 @@ def context(config=None):
         if ca is None and _CPYTHON:
             c.load_default_certs()
             return c
-        if "ntp" in config and not clock.ensure(config.get("built", 0), config["ntp"]):
+        ntp = config.get("ntp")
+        # Without a time server the dates are checked against whatever the clock says.
+        if not clock.ensure(config.get("built", 0), ntp) and ntp:
             raise TransportError("tls", "clock")
         certificates = _certificates(ca)
         if not certificates:
