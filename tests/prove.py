@@ -6,6 +6,7 @@
                                               contents, flips
     python tests/prove.py --replay CODE       one case again, as a failure printed it
     python tests/prove.py --driver mine:make  the KV on your own driver: mine.make() gives it
+    python tests/prove.py --help              this text
 
 The quick run works on MicroPython too. docs/reliability.md says what is proven and what is not.
 """
@@ -26,6 +27,7 @@ from prove_tries import Tries
 from prove_update import GEOMETRIES, KINDS, Update, name_of
 
 PARTS = ("kv", "update", "twice", "network", "bytes", "resets", "contents", "flips")
+_VALUED = ("--part", "--replay", "--driver")
 # Second cuts: what a recovery does is cut in these ways.
 _AGAIN = ("before", "prefix", "bits", "weak", "blank-weak", "ecc")
 _WEAK = ("before", "after", "prefix", "weak", "blank-weak")
@@ -201,16 +203,51 @@ def replay(code):
     run(*case)
 
 
+class Usage(Exception):
+    """Arguments that mean nothing; a message for people."""
+
+
+def options(args):
+    """Dict of the arguments given, with their values. Raises Usage.
+
+    MicroPython may have no argparse.
+    """
+    found = {}
+    left = list(args)
+    while left:
+        name = left.pop(0)
+        if name in ("--help", "-h", "--quick"):
+            found[name] = True
+        elif name not in _VALUED:
+            raise Usage("unknown argument: " + name)
+        elif not left or left[0].startswith("--"):
+            raise Usage(name + " needs a value")
+        else:
+            found[name] = left.pop(0)
+    if found.get("--part", PARTS[0]) not in PARTS:
+        raise Usage("unknown part: %s; there are %s" % (found["--part"], ", ".join(PARTS)))
+    return found
+
+
 def main(args):
-    """Run what the arguments ask for; returns the exit status."""
-    if "--replay" in args:
-        replay(args[args.index("--replay") + 1])
+    """Run what the arguments ask for; returns the exit status, 2 if they mean nothing."""
+    try:
+        given = options(args)
+    except Usage as e:
+        print("prove.py: %s (--help tells more)" % e, file=sys.stderr)
+        return 2
+    if "--help" in given or "-h" in given:
+        with open(__file__) as f:  # MicroPython keeps no docstrings
+            print(f.read().split('"""')[1], end="")
+        return 0
+    if "--replay" in given:
+        replay(given["--replay"])
         print("ok")
         return 0
-    if "--driver" in args:
-        return prove_driver.main(args[args.index("--driver") + 1])
-    quick = "--quick" in args
-    parts = [args[args.index("--part") + 1]] if "--part" in args else PARTS
+    if "--driver" in given:
+        return prove_driver.main(given["--driver"])
+    quick = "--quick" in given
+    parts = [given["--part"]] if "--part" in given else PARTS
     todo = [job for part in parts for job in jobs(part, quick)]
     total = dict.fromkeys(parts, 0)
     bad = 0

@@ -39,6 +39,38 @@ def test_a_sample_of_everything(interpreter):
     assert total >= 1500
 
 
+_INTERPRETERS = [(sys.executable,), (MICROPYTHON,)]
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--quick", "--part", "kv", "--help"]])
+def test_help_is_the_text_at_the_head(interpreter, arguments):
+    done = run(*interpreter, TESTS / "prove.py", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, prove.__doc__, "")
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fast"], "unknown argument: --fast"),
+        (["kv"], "unknown argument: kv"),
+        (["--part=kv"], "unknown argument: --part=kv"),
+        (["--quick", "--part", "kv", "more"], "unknown argument: more"),
+        (["--part", "kw"], f"unknown part: kw; there are {', '.join(PARTS)}"),
+        (["--part"], "--part needs a value"),
+        (["--part", "--quick"], "--part needs a value"),
+        (["--replay"], "--replay needs a value"),
+        (["--driver"], "--driver needs a value"),
+        (["--fast", "--help"], "unknown argument: --fast"),
+    ],
+)
+def test_arguments_that_mean_nothing(interpreter, arguments, message):
+    done = run(*interpreter, TESTS / "prove.py", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"prove.py: {message} (--help tells more)\n"
+
+
 def test_the_whole_proof_is_as_large_as_promised():
     names = {g.name for g in prove.geometries()}
     assert len(names) == len(prove.geometries()) >= 40
