@@ -181,11 +181,15 @@ ROWS = {
             "refused, nothing is sent; no fallback to plain text", "tls timeout reset connect", (
         _T, "test_http_server.test_bad_certificates", "test_http_server.test_bad_handshakes",
         "test_http_server.test_pins", "test_pins.TestPins.test_who_may_pass")),
-    56: Row("clock not set", "a time server is asked, if there is one; else certificates that are"
-            " not valid yet are refused", "tls", (
+    56: Row("clock not set", "a time server is asked, if there is one; else the clock goes on from"
+            " the build of the firmware or the newest manifest; certificates that are not valid"
+            " then are refused", "tls", (
         "test_http_server.test_bad_certificates",
+        "test_clock_bound.test_the_next_request_goes_by_the_month_of_the_last_manifest",
         "test_clock.TestClock.test_one_that_is_not_asks",
-        "test_clock.TestClock.test_answers_that_are_none")),
+        "test_clock.TestClock.test_answers_that_are_none",
+        "test_clock.TestBound.test_the_clock_is_set_to_it",
+        "test_clock.TestBound.test_ports_whose_clock_cannot_be_set")),
     57: Row("TLS ends without close_notify", "accepted where the length is there, else short",
             "short retries", (_T,)),
     58: Row("broken TLS record", "tries again", "reset retries", (_T,)),
@@ -272,6 +276,7 @@ PLACES = {
         "code, bytes written, erases, sockets, memory, time, next update",
     ),
     "test_http_server": (_BOTH, "bytes received, sockets"),
+    "test_clock_bound": (_BOTH, "what the clock was set to"),
     "test_prove": (_BOTH, "image, erases, next boots"),
     "test_memory": ("MicroPython", "heap"),
     "shared": (_BOTH + ", 32-bit MicroPython", "what the test's name says"),
