@@ -93,8 +93,9 @@ def install(device, open_at, choice=None):
             return _result(header)
         if choice:
             _match(header, choice)
+            if choice.sequence > record.sequence:  # not again for a download that goes on
+                record.month = clock.later(record.month, choice.issued)
             record.sequence = choice.sequence
-            record.month = clock.later(record.month, choice.issued)
         device.prepare_kv()  # while there is memory for its code
         # Only ab writes what it receives at once; the others stage it.
         strategy = "receive"

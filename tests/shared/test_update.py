@@ -289,6 +289,26 @@ class TestAsk(Case):
         update.drive(update.run(rig.device, self._source(2, "0.3", THREE, issued=86400)))
         self.assertEqual(rig.device.slots.load().month, 9)
 
+    def test_month_of_a_manifest_is_taken_once(self):
+        # By each try of a download the month of a publisher whose clock is ahead would go on.
+        before, clock.now = clock.now, lambda sure=False: 0
+        try:
+            rig = fresh("ab")
+            source = self._source(issued=0xFFFFFFFF)
+            data, source.packages["delta"] = source.packages["delta"], b""
+            for _ in range(3):
+                self.refused(TransportError, "short", update.drive, update.run(rig.device, source))
+            source.packages["delta"] = data[:-9]
+            for _ in range(3):
+                self.refused(TransportError, "short", update.drive, update.run(rig.device, source))
+                self.assertEqual(ota.status()["state"], "FETCH")
+                self.assertEqual(rig.device.slots.load().month, 12)
+            source.packages["delta"] = data
+            update.drive(update.run(rig.device, source))
+            self.assertEqual(rig.device.slots.load().month, 12)
+        finally:
+            clock.now = before
+
     def test_month_is_what_has_surely_passed_for_tls(self):
         rig = blank("ab")
         rig.config["http"] = {"idle_ms": 5}
