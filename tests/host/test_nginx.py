@@ -6,6 +6,7 @@ both interpreters.
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -43,10 +44,14 @@ def pki(tmp_path_factory):
 
 
 class _Line:
-    """A line to a port that is cut, every time, after so many bytes from there; TLS or not."""
+    """A line to a port that is cut, the first times, after so many bytes from there; TLS or not.
 
-    def __init__(self, port, after, times):
+    records: length of each TLS record of application data from there.
+    """
+
+    def __init__(self, port, after=0, times=0):
         self._target, self._after, self._left = port, after, times
+        self._data = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -63,13 +68,31 @@ class _Line:
                 return
             far = socket.create_connection(("127.0.0.1", self._target))
             cut, self._left = self._left > 0, self._left - 1
-            for a, b, most in ((near, far, None), (far, near, self._after if cut else None)):
-                threading.Thread(target=_pass, args=(a, b, most), daemon=True).start()
+            data = bytearray()
+            self._data.append(data)
+            for a, b, most, seen in (
+                (near, far, None, bytearray()),
+                (far, near, self._after if cut else None, data),
+            ):
+                threading.Thread(target=_pass, args=(a, b, most, seen), daemon=True).start()
+
+    @property
+    def records(self):
+        found = []
+        for data in self._data:
+            at = 0
+            while at < len(data):
+                kind, _, length = struct.unpack_from(">BHH", data, at)
+                at += 5 + length
+                if kind == 23:
+                    found.append(length)
+        return found
 
 
-def _pass(a, b, most):
+def _pass(a, b, most, seen):
     try:
         while most != 0 and (data := a.recv(1000 if most is None else min(most, 1000))):
+            seen += data
             b.sendall(data)
             if most is not None:
                 most -= len(data)
@@ -130,7 +153,13 @@ class _Server:
 
 
 @pytest.fixture
-def server(tmp_path, pki):
+def records():
+    """Longest TLS record of the server."""
+    return "4k"
+
+
+@pytest.fixture
+def server(tmp_path, pki, records):
     www = tmp_path / "www"
     www.mkdir()
     config = web_servers.documented("nginx").replace(
@@ -140,6 +169,7 @@ def server(tmp_path, pki):
     with web_servers.nginx(
         tmp_path, config, root=f'"{www}"',
         ssl_certificate=f'"{pki.chain}"', ssl_certificate_key=f'"{pki.chain}"',
+        ssl_buffer_size=records,
     ) as port, FaultServer() as clean:  # fmt: skip
         clean.pages = {"/manifest": served(CLEAN), "/package": served(PACKAGE)}
         yield _Server(tmp_path, www, port, pki, clean.url + "/manifest")
@@ -159,6 +189,22 @@ def test_one_connection_brings_manifest_and_package(server, interpreter):
         assert [status for _, status, _ in parts] == [206] * (1 + -(-SIZE // 1000))
         assert max(n for _, _, n in parts) <= 1000
         assert sum(n for _, _, n in parts[1:]) == SIZE
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+@pytest.mark.parametrize("records", ["16k"])
+def test_parts_keep_records_short(server, interpreter):
+    line = _Line(server.port)
+    server.add("whole", f"https://localhost:{line.port}")
+    assert server.play(interpreter)["whole"] == "ready"
+    line.close()
+    assert max(line.records) > 4096
+    line = _Line(server.port)
+    server.cases.clear()
+    server.add("parts", f"https://localhost:{line.port}", part=3072)
+    assert server.play(interpreter)["parts"] == "ready"
+    line.close()
+    assert 3072 < max(line.records) <= 4096
 
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)
