@@ -110,6 +110,7 @@ GROUPS = {
             "transport/download.py",
             "transport/head.py",
             "transport/http.py",
+            "transport/kept.py",
             "transport/pins.py",
             "transport/resume.py",
             "transport/sockets.py",
