@@ -40,6 +40,10 @@ _D = "test_http_server.test_drops_are_resumed"
 _R = "test_http_server.test_redirects"
 _T = "test_http_server.test_tls"
 _HTTP = "test_http.TestHttp.test_"
+_NGINX = "test_nginx.test_"
+_ANSWERS = _NGINX + "answers_of_nginx"
+_CUT = _NGINX + "a_line_that_is_cut"
+_SAYS = _NGINX + "what_nginx_says_of_connections_is_believed"
 _KEPT = "test_kept.TestKept.test_"
 _RES = "test_resume.TestResume.test_"
 _HEAD = "test_head.TestHead.test_"
@@ -61,17 +65,17 @@ ROWS = {
     5: Row("first of several addresses is dead", "takes the next one", "", (_G,)),
     6: Row("name leads elsewhere on a retry", "accepted; the file must be the same", "changed"),
     7: Row("reset before any reply", "tries again", "reset", (
-        _C, "test_http_server.test_resets_before_the_request")),
+        _C, "test_http_server.test_resets_before_the_request", _CUT)),
     8: Row("reset inside the head", "tries again", "reset", (
         _C, _RES + "a_drop_before_the_body_is_tried_again",
-        _HEAD + "an_end_inside_the_head_is_a_reset")),
+        _HEAD + "an_end_inside_the_head_is_a_reset", _CUT)),
     9: Row("reset at every byte of a body", "resumes; at most one buffer is fetched again",
            "reset short retries", (
         _D, _RES + "a_drop_is_resumed_where_it_was",
         "test_network_cut.TestNetworkCut.test_resets_at_bytes_of_a_package",
-        "test_prove.test_a_sample_of_everything")),
+        "test_prove.test_a_sample_of_everything", _CUT)),
     10: Row("closed before the announced length", "resumes with Range", "short reset retries", (
-        _C, _D, _RES + "an_early_close_of_an_expected_size_is_resumed")),
+        _C, _D, _RES + "an_early_close_of_an_expected_size_is_resumed", _CUT)),
     11: Row("half-closed behind the head", "tries again", "short", (_C,)),
     12: Row("silence for ever", "idle limit, then tries again", "timeout retries", (
         _C, _D, "test_head.TestPace.test_silence_is_a_timeout")),
@@ -115,7 +119,8 @@ ROWS = {
             "range changed", (
         _B, _HEAD + "content_range", _HTTP + "a_part_that_was_not_asked_for_is_refused")),
     31: Row("206 that ends early", "taken, goes on behind it", "", (
-        _D, _RES + "parts_are_put_together_without_pause")),
+        _D, _RES + "parts_are_put_together_without_pause",
+        _NGINX + "one_connection_brings_manifest_and_package")),
     32: Row("file changed while it is fetched",
             "manifest and package are asked for once more; then given up", "changed", (
         _B, _D, _RES + "another_file_is_noticed", _HTTP + "a_part_of_another_file_is_refused")),
@@ -130,11 +135,11 @@ ROWS = {
     36: Row("204, 205, 304", "refused", "status", (
         _B, _HTTP + "other_statuses_are_errors")),
     37: Row("301, 302, 303, 307, 308", "followed up to five times, the Range too", "", (
-        _R, _HTTP + "redirects_are_followed_with_their_range")),
+        _R, _HTTP + "redirects_are_followed_with_their_range", _ANSWERS)),
     38: Row("redirects in a circle, or six", "given up", "redirect", (
-        _R, _HTTP + "redirects_have_an_end")),
+        _R, _HTTP + "redirects_have_an_end", _ANSWERS)),
     39: Row("https leads to http", "refused", "downgrade", (
-        _T, _HTTP + "https_does_not_become_http")),
+        _T, _HTTP + "https_does_not_become_http", _ANSWERS)),
     40: Row("http leads to https", "followed", "", (_T,)),
     41: Row("redirect to another server", "followed; no field of the caller goes there", "", (
         _R, _HTTP + "a_redirect_may_leave_the_host_but_secrets_do_not",
@@ -147,7 +152,7 @@ ROWS = {
             "waits so long, seconds or a date, at most an hour; then tries again", "", (
         _B, _D, _RES + "a_server_that_asks_for_patience_gets_it",
         _HEAD + "retry_after_is_seconds_and_at_most_an_hour",
-        _HEAD + "retry_after_may_be_a_date_of_the_server_s_clock")),
+        _HEAD + "retry_after_may_be_a_date_of_the_server_s_clock", _ANSWERS)),
     45: Row("500, 502, 503, 504", "tries again, pauses grow", "status", (
         _B, _D, _RES + "a_server_that_asks_for_patience_gets_it")),
     46: Row("1xx before the answer", "up to eight are passed over", "protocol", (
@@ -170,13 +175,13 @@ ROWS = {
         _HTTP + "nothing_can_be_smuggled_into_a_request",)),
     52: Row("kept connection closed by the peer",
             "asked again at once on a new one; that is no failure", "", (
-        _KEPT + "a_peer_that_went_is_no_failure", _KEPT + "giving_up_on_it_closes_it")),
+        _KEPT + "a_peer_that_went_is_no_failure", _KEPT + "giving_up_on_it_closes_it", _SAYS)),
     53: Row("stale bytes on a kept connection",
             "it is closed, and asked again on a new one", "", (
         _KEPT + "more_than_was_asked_for_ends_it", _KEPT + "a_peer_that_went_is_no_failure")),
     54: Row("Connection: close; Keep-Alive: max=1",
             "believed; a server that falls silent instead is left after the idle limit", "", (
-        _KEPT + "who_says_close_is_believed",)),
+        _KEPT + "who_says_close_is_believed", _SAYS)),
     55: Row("TLS that cannot be trusted: CA, dates, name, chain, version, no TLS at all",
             "refused, nothing is sent; no fallback to plain text", "tls timeout reset connect", (
         _T, "test_http_server.test_bad_certificates", "test_http_server.test_bad_handshakes",
@@ -191,7 +196,7 @@ ROWS = {
         "test_clock.TestBound.test_the_clock_is_set_to_it",
         "test_clock.TestBound.test_ports_whose_clock_cannot_be_set")),
     57: Row("TLS ends without close_notify", "accepted where the length is there, else short",
-            "short retries", (_T,)),
+            "short retries", (_T, _CUT)),
     58: Row("broken TLS record", "tries again", "reset retries", (_T,)),
     59: Row("captive portal", "refused, nothing is written", "manifest length header", (
         "test_update.TestAsk.test_manifest_that_is_none_of_ours",
@@ -277,6 +282,7 @@ PLACES = {
     ),
     "test_http_server": (_BOTH, "bytes received, sockets"),
     "test_clock_bound": (_BOTH, "what the clock was set to"),
+    "test_nginx": (_BOTH, "requests and connections of a real nginx over TLS"),
     "test_prove": (_BOTH, "image, erases, next boots"),
     "test_memory": ("MicroPython", "heap"),
     "shared": (_BOTH + ", 32-bit MicroPython", "what the test's name says"),
