@@ -35,7 +35,7 @@ def check_and_update(progress=None, reset=False, url=None):
 def steps(url=None, **options):
     """The generator under check_and_update(), for a loop of your own (or ota.aio).
 
-    options: of transport.http.get, besides those of config "http".
+    options: of transport.resume.Resuming, besides those of config "http".
     """
     from . import clock, device, update
     from .source.static import Static

@@ -145,7 +145,7 @@ def drive(steps, progress=None, wait=None, feed=None):
 
 
 def options(device) -> dict:
-    """Keyword arguments of transport.http.get from the configuration.
+    """Keyword arguments of transport.resume.Resuming from the configuration.
 
     The newest manifest accepted may be younger than the firmware: then "built" of "tls" is
     when that was issued. Raises FlashError.

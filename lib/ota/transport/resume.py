@@ -21,9 +21,9 @@ class Resuming:
 
     size: bytes the file must have, if known. tag: entity tag of a file that need not come again:
     the reader is then `unchanged`. part: bytes asked for by one request, 0: all that is left.
-    retries: failures until 16 KB of progress
-    let them be forgotten. pause_ms: the first pause; it doubles up to a minute, and rand(n)
-    -> n bytes shortens it by up to a half. sleep(ms) is called for at most poll_ms.
+    retries: failures until 16 KB of progress let them be forgotten. pause_ms: the first pause; it
+    doubles up to a minute, and rand(n) -> n bytes shortens it by up to a half. sleep(ms) is
+    called for at most poll_ms.
     A failure is the last one after two minutes and as long as size takes at the lowest rate;
     what a server asks to wait does not count. options: further arguments of http.get (tls,
     headers, limits).
