@@ -5,6 +5,7 @@ what lets the same source run under pytest and in the host tools.
 """
 
 import errno
+import json
 import select
 import ssl
 import time
@@ -18,6 +19,11 @@ def const(x):
 
 def collect() -> None:
     """gc.collect: nothing, since no allocation here fails for holes in the heap."""
+
+
+def loads(data):
+    """json.loads of any buffer, as MicroPython takes it without a copy: UTF-8 and nothing else."""
+    return json.loads(str(data, "utf-8"))
 
 
 def ticks_ms() -> int:

@@ -8,10 +8,9 @@ re-serialised, and not parsed before a signature fits. docs/format.md section 2.
 """
 
 import hashlib
-import json
 from binascii import a2b_base64, b2a_base64, hexlify, unhexlify
 
-from .compat import const
+from .compat import const, loads
 from .errors import ManifestError, PolicyError, SignatureError
 from .package import version
 
@@ -56,9 +55,10 @@ def parse(data, keys) -> dict:
     at = data.find(_MARK)
     if at < 0 or data[:1] != b"{":
         raise ManifestError("manifest", len(data))
-    _check(data[: at + 1], data[at + 1 :], keys)
+    _check(data, at + 1, keys)
     try:
-        m = json.loads(data[:at].decode())
+        # No copy: it may be long.
+        m = loads(memoryview(data)[:at])  # type: ignore[arg-type]
     except (ValueError, RuntimeError, TypeError) as e:  # TypeError: a list as a member's name
         raise ManifestError("manifest", e)
     if not isinstance(m, dict) or _integer(m, "format") != _FORMAT:
@@ -144,26 +144,35 @@ def takes_part(device_id: bytes, release) -> bool:
     return int.from_bytes(drawn[:4], "big") * _EVERYONE >> 32 < share
 
 
-def _check(body, lines, keys):
-    trusted = False
-    for line in lines.split(b"\n")[:_SIGNATURES]:
-        parts = line.split(b" ")
-        if len(parts) != 3 or parts[0] != b"sig":
-            continue
-        try:
-            ident = unhexlify(parts[1])
-            signature = a2b_base64(parts[2])
-        except ValueError:
-            raise ManifestError("manifest")
-        # One form only: the decoders read more than one, and pass over what they do not know.
-        if hexlify(ident) != parts[1] or b2a_base64(signature)[:-1] != parts[2]:
-            raise ManifestError("manifest")
+def _check(data, start, keys):
+    """Raise unless a trusted key signed data[:start], by a line of those from there on."""
+    at = start
+    for _ in range(_SIGNATURES):
+        end = data.find(b"\n", at)
+        ident, signature = _signature(data[at:end] if end >= 0 else data[at:])
         if ident in keys:
-            keys.verify(ident, body, signature)
-            trusted = True
+            keys.verify(ident, memoryview(data)[:start], signature)
+            return
+        if end < 0:
             break
-    if not trusted:
-        raise SignatureError("key")
+        at = end + 1
+    raise SignatureError("key")
+
+
+def _signature(line):
+    """(id of the key, signature) of a line; two times b"" if it is of another kind."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or parts[0] != b"sig":
+        return b"", b""
+    try:
+        ident = unhexlify(parts[1])
+        signature = a2b_base64(parts[2])
+    except ValueError:
+        raise ManifestError("manifest")
+    # One form only: the decoders read more than one, and pass over what they do not know.
+    if hexlify(ident) != parts[1] or b2a_base64(signature)[:-1] != parts[2]:
+        raise ManifestError("manifest")
+    return ident, signature
 
 
 def _find(images, target):

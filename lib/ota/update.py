@@ -6,7 +6,7 @@ on is handed in.
 """
 
 from . import clock, package, state
-from .compat import collect, const, sleep_ms
+from .compat import collect, collect_often, const, sleep_ms, threshold
 from .device import load, unload
 from .errors import OtaError, PolicyError, StateError, TransportError, VerifyError
 from .package import chunks
@@ -24,6 +24,7 @@ def run(device, source, now: int = 0):
     Raises OtaError; why stays readable in the state record.
     """
     _may_start(device)
+    before = threshold()
     try:
         try:
             return (yield from _ask(device, source, now))
@@ -35,21 +36,20 @@ def run(device, source, now: int = 0):
     finally:
         source.close()
         device.free()
+        threshold(before)
 
 
 def _ask(device, source, now):
     yield "ask", 0, 0
     if device.kv.loaded:
         device.unload_kv()  # an application used it; a signature needs the room
-    collect()  # beside an application the heap may be full of its garbage
-    device.block()  # long, so before TLS and the application take the heap apart
+    collect_often()  # beside an application the heap may be full of its garbage
+    device.block()  # the longest piece, before TLS and the manifest take the heap apart
     try:
         data = yield from source.check()
         if data is None:
             return {"result": "none", "version": device.slots.load().image.version}
-        record = device.slots.load()
-        choice, expires = _decide(device, data, record, now)
-        data = None  # as the manifest's module: a whole stream comes next
+        choice, expires, record = _decide(device, data, now)
     except OtaError as e:
         _note(device, e)
         raise
@@ -60,15 +60,18 @@ def _ask(device, source, now):
         # It was rolled back here: asking again must not start the same circle. The record
         # keeps why it was.
         raise PolicyError("seen")
+    data = record = None  # a whole stream comes next
     yield "decide", 0, choice.size
     return (yield from install(device, source.open(choice.url, choice.size), choice))
 
 
-def _decide(device, data, record, now):
+def _decide(device, data, now):
+    """(manifest.Choice, when the manifest expires, the state record)."""
     manifest = load("manifest")
     try:
         found = manifest.parse(data, device.keys)
-        return manifest.decide(found, device, record, now), found.get("expires", 0)
+        record = device.slots.load()  # not while a signature is checked
+        return manifest.decide(found, device, record, now), found.get("expires", 0), record
     finally:
         unload("manifest")
 
@@ -79,16 +82,17 @@ def install(device, open_at, choice=None):
     choice: manifest.Choice that the package must match, None for one that comes by itself.
     Returns as run() does. Raises OtaError.
     """
-    record = _may_start(device)
-    collect()  # long pieces come next, and an application has left its garbage
+    _may_start(device)
+    before = collect_often()  # long pieces come next, and an application has left its garbage
     way = _Way(open_at)
     try:
-        device.block()
+        device.block()  # before TLS and the application take the heap apart
         head = yield from _head((yield from way.open(0)))
         header = package.parse(head)
         package.check(head, device.keys)
         device.unload_keys()
         collect()
+        record = device.slots.load()
         if header.digest[:8] == record.package and record.state == state.READY:
             return _result(header)
         if choice:
@@ -102,8 +106,9 @@ def install(device, open_at, choice=None):
         if device.strategy == "ab":
             strategy = "ab"
             device.inflater(header)  # long, so before the code that uses it
-        strategy = load("strategy." + strategy)
-        for step in strategy.install(device, record, head, header, way.open):
+        steps = load("strategy." + strategy).install(device, record, head, header, way.open)
+        head = None  # the strategy's own, if it needs it
+        for step in steps:
             yield step and ("stream", step[0], step[1])
     except OtaError as e:
         _note(device, e)
@@ -111,6 +116,7 @@ def install(device, open_at, choice=None):
     finally:
         way.close()
         device.free()
+        threshold(before)
     yield "arm", 0, 0
     return _result(header)
 
@@ -213,9 +219,13 @@ def _match(header, choice):
         or header.image_digest != choice.image_digest
     ):
         raise PolicyError("version")
+    # One copy of each is enough.
+    header.digest, header.image_digest = choice.digest, choice.image_digest
+    header.version = choice.version
 
 
 def _may_start(device):
+    """Raise StateError unless the state allows an update."""
     record = device.slots.load()
     if record is None:
         raise StateError("state")
@@ -223,7 +233,6 @@ def _may_start(device):
         raise StateError("trial")
     if record.state in (state.APPLY, state.BACK):
         raise StateError("state", record.state)
-    return record
 
 
 def _note(device, error):

@@ -40,7 +40,11 @@ class Rsa:
         self._n = int.from_bytes(raw, "big")
         self._e = e
         self.signature_length = len(raw)
-        self.material = raw + e.to_bytes(4, "big")
+
+    @property
+    def material(self) -> bytes:
+        """n and e, big-endian: what the id is made of."""
+        return self._n.to_bytes(self.signature_length, "big") + self._e.to_bytes(4, "big")
 
     def verify(self, message, signature) -> bool:
         """True if signature (bytes-like) is this key's over message (bytes-like)."""
@@ -50,6 +54,7 @@ class Rsa:
         s = int.from_bytes(signature, "big")
         if s >= self._n:
             return False
+        # First of all: it takes the most memory.
+        got = pow(s, self._e, self._n).to_bytes(size, "big")
         end = _DIGEST_INFO + hashlib.sha256(message).digest()
-        want = b"\x00\x01" + b"\xff" * (size - 3 - len(end)) + b"\x00" + end
-        return pow(s, self._e, self._n).to_bytes(size, "big") == want
+        return got == b"\x00\x01" + b"\xff" * (size - 3 - len(end)) + b"\x00" + end

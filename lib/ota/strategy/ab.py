@@ -23,6 +23,7 @@ def install(device, record, head, header, open_at):
     Yields (done, total) in bytes of the image and None. Raises PolicyError, VerifyError,
     TransportError; what is durable stays for the next try.
     """
+    del head  # long, and not needed here
     admit(device, record, header)
     slot = device.slot(1 - record.active)
     if header.image_size > slot.size:

@@ -12,6 +12,7 @@ from . import RegionReader
 from .staging import drop, durable, find, suits
 
 _BUFFER = const(4096)
+_BLANK = const(64)
 
 
 def resume(device, header, head=None, offset: int = 0) -> int:
@@ -199,7 +200,10 @@ class _Writer:
         """Program what is left, padded with 0xFF."""
         if not self._fill:
             return
-        self._buf[self._fill :] = b"\xff" * (self._sector - self._fill)
+        blank = b"\xff" * _BLANK
+        for i in range(self._fill, self._sector, _BLANK):
+            n = min(_BLANK, self._sector - i)
+            self._buf[i : i + n] = blank[:n]
         self._region.erase(self._base, self._sector)
         self._region.program(self._base, self._buf)
         self._base += self._sector
