@@ -24,7 +24,11 @@ from .keys import SigningKey
 from .search import Search
 from .stream import BlockPlan
 
-CHUNK_MAX = 4224  # stored bytes of a chunk, its header included; tables come on top
+# Stored bytes of a chunk, its header included. With what the inflater carries over, 8 bytes, it
+# then takes a device 4096; only a block that is alone in its chunk may need more.
+CHUNK = 4096 - 8 + device_chunks.CHUNK
+CHUNK_MAX = 4224  # of a block that does not deflate; tables come on top
+WINDOWS = (10, 12)  # of the inflater, log2 of bytes
 RESTART = 65536  # bytes of payload between restart points, at the most
 BLOCK = 4096
 
@@ -126,7 +130,7 @@ def package(
     block: int = BLOCK,
     ordered: bool = False,
     behind: bytes = b"",
-    wbits: Sequence[int] = (10, 12),
+    wbits: Sequence[int] = WINDOWS,
     restart: int = RESTART,
     progress: Callable[[int, int], None] | None = None,
 ) -> Built:
@@ -229,10 +233,9 @@ def _chunk(writer, block, wbits, restart, progress):
     """Chunks without their chain digest: header with 16 zero bytes, then the stored bytes."""
     if not writer.count:
         raise ToolError("there is nothing to put into the package")
-    limit = CHUNK_MAX - device_chunks.CHUNK
     while True:
         try:
-            return _try_chunk(writer, wbits, restart, limit, progress)
+            return _try_chunk(writer, wbits, restart, progress)
         except _TooLong as e:
             # Dense corrections did not fit a chunk; the block's own bytes always do.
             p = writer.plans[e.number]
@@ -250,7 +253,8 @@ class _TooLong(Exception):
         self.number = number
 
 
-def _try_chunk(writer, wbits, restart, limit, progress):
+def _try_chunk(writer, wbits, restart, progress):
+    limit = CHUNK - device_chunks.CHUNK
     z = zlib.compressobj(9, zlib.DEFLATED, -wbits, 9)
     parts: list[bytes] = []
     since = 0  # bytes of payload since the last restart point
@@ -266,7 +270,9 @@ def _try_chunk(writer, wbits, restart, limit, progress):
             trial = z.copy() if kept is None else kept.copy()
             body = trial.compress(data)
             grown = stored + body
-            most = limit + len(writer.front(i)) if fresh and i == first else limit
+            most = limit
+            if i == first:  # alone it must fit, with the tables in front of it
+                most = CHUNK_MAX - device_chunks.CHUNK + (len(writer.front(i)) if fresh else 0)
             if len(grown + trial.copy().flush(zlib.Z_SYNC_FLUSH)) > most:
                 break
             stored, kept = grown, trial

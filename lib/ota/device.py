@@ -113,11 +113,12 @@ class Device:
         """An inflater for a package, no larger than its header says it must be; a fresh one
         unless the last was not used yet."""
         last = self._inflater
-        if last and not last.used and (last.size, last.wbits) == (header.chunk_max, header.wbits):
+        want = header.stored_max, header.wbits
+        if last and not last.used and (last.size, last.wbits) == want:
             return last
         self._inflater = last = None
         collect()  # the one before makes room
-        self._inflater = load("codec").Inflater(header.chunk_max, header.wbits)
+        self._inflater = load("codec").Inflater(*want)
         return self._inflater
 
     def block(self):

@@ -22,6 +22,7 @@ FORMAT = const(1)
 HEADER_MAX = const(1024)
 SIGNATURES_MAX = const(2048)
 CHAIN = const(16)  # bytes of SHA-256 that link the chunks
+CHUNK = const(28)  # bytes of a chunk's header
 FULL = const(0)
 PATCH = const(1)
 
@@ -89,6 +90,11 @@ class Header:
     def size(self) -> int:
         """Bytes of the package without the reverse package behind it."""
         return self.length + self.payload_size
+
+    @property
+    def stored_max(self) -> int:
+        """Bytes of the longest chunk without its header: what an inflater must hold."""
+        return self.chunk_max - CHUNK
 
 
 def lengths(prefix) -> tuple:

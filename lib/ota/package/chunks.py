@@ -13,9 +13,8 @@ import struct
 
 from ..compat import const
 from ..errors import TransportError, VerifyError
-from . import CHAIN
+from . import CHAIN, CHUNK
 
-CHUNK = const(28)
 RESTART = const(1)  # follows a full flush: decoding can start here
 _LAYOUT = "<HBBII16s"
 _PIECE = 512
@@ -78,7 +77,7 @@ class Chunks:
         end = h.length + h.payload_size
         last = following == _LAST
         if (
-            not 0 < stored <= h.chunk_max - CHUNK
+            not 0 < stored <= h.stored_max
             or flags & ~RESTART
             or not blocks
             or not inflated
@@ -113,7 +112,7 @@ def blocks(chunks, reader, inflater, decoder, out, skip: int = 0):
     Yields None while waiting, else (number, index of the block in the image, its length);
     the block lies in out until the next step, which may begin with a chunk received there.
     Blocks with a number below skip are read past. inflater: codec.Inflater with room for
-    header.chunk_max; decoder: delta.full.Full or delta.patch.Patch.
+    header.stored_max; decoder: delta.full.Full or delta.patch.Patch.
     Raises VerifyError "chunk" when a chunk's blocks do not fill its inflated length, or do
     not go on where the chunk before ended.
     """
