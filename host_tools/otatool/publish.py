@@ -40,8 +40,8 @@ class Release:
     """What is published. channel: devices of other channels ask elsewhere; last: how many
     older versions get deltas; in_place: also deltas for devices with one slot, which have spare
     bytes of flash for a stash. rollout: the share of the fleet, in ten-thousandths; the others
-    are told of the last release that went to all. quick: see delta.plan(); jobs: patches looked
-    for at a time, see search.run()."""
+    are told of the last release that went to all. windows: wbits of build.package(). quick: see
+    delta.plan(); jobs: patches looked for at a time, see search.run()."""
 
     product: str
     version: str
@@ -55,6 +55,7 @@ class Release:
     spare: int = 0
     mpy: int = 0
     rollout: int = WHOLE
+    windows: Sequence[int] = build.WINDOWS
     quick: bool = False
     jobs: int | None = 1
 
@@ -128,7 +129,7 @@ def publish(
         entries.append(entry)
         rows.append((kind, base, len(built.data), url))
 
-    add("full", "", build.full(image, meta, keys, release.block), None)
+    add("full", "", build.full(image, meta, keys, release.block, wbits=release.windows), None)
     bases = [(r, past.image(r)) for r in (older[: -release.last - 1 : -1] if release.last else [])]
     ways = (False, True) if release.in_place else (False,)
     wanted = [
@@ -146,7 +147,7 @@ def publish(
             ) if in_place else None  # fmt: skip
             built = build.patch(
                 old, image, meta, keys, release.block, in_place, back,
-                found=list(itertools.islice(found, 1 + in_place)),
+                found=list(itertools.islice(found, 1 + in_place)), wbits=release.windows,
             )  # fmt: skip
             add("in place" if in_place else "delta", r["version"], built, old)
     entry = {

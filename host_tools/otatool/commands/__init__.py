@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .. import files, picture, show
+from ..build import WINDOWS
 from ..errors import ToolError
 from ..report import Report
 from ..upload import MANIFEST_CACHE, Done
@@ -30,6 +31,23 @@ def put(console: Console, s: show.Section) -> None:
                 table.add_section()
             table.add_row(*map(escape, row))
         console.print(table)
+
+
+def add_wbits(p) -> None:
+    """Declare --wbits of a command that makes packages."""
+    p.add_argument(
+        "--wbits",
+        type=int,
+        choices=WINDOWS,
+        default=WINDOWS[-1],
+        help="largest window of the inflater: 10, 1 KB of the devices' RAM, or 12, 4 KB where "
+        "that saves a hundredth (12)",
+    )
+
+
+def windows(args) -> list[int]:
+    """What --wbits allows."""
+    return [w for w in WINDOWS if w <= args.wbits]
 
 
 def add_quick(p) -> None:

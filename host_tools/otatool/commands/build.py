@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 
 from .. import build, diff, files, keys, search
-from . import add_quick, searching
+from . import add_quick, add_wbits, searching, windows
 
 
 def add(sub) -> None:
@@ -30,6 +30,7 @@ def add(sub) -> None:
         help="with --in-place: flash of the OTA partition that the package, its way back and one "
         "block leave, such as 16k (0)",
     )
+    add_wbits(p)
     p.add_argument("--block", type=int, default=build.BLOCK, help="output block, bytes (4096)")
     p.set_defaults(run=run)
 
@@ -55,9 +56,12 @@ def run(args: argparse.Namespace) -> int | None:
         )  # fmt: skip
         with searching("looking for the smallest patch") as progress:
             found = search.run(wanted, progress, jobs=None)
-        built = build.patch(old, new, meta, signing, args.block, args.in_place, back, found=found)
+        built = build.patch(
+            old, new, meta, signing, args.block, args.in_place, back, found=found,
+            wbits=windows(args),
+        )  # fmt: skip
     else:
-        built = build.full(new, meta, signing, args.block)
+        built = build.full(new, meta, signing, args.block, wbits=windows(args))
     files.write(args.out, built.data)
     share = 100 * len(built.data) / len(new)
     Console().print(

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from .. import build, diff, files, keys, place, publish
 from ..errors import ToolError
-from . import add_quick, add_upload, put_done, searching
+from . import add_quick, add_upload, add_wbits, put_done, searching, windows
 
 
 def add(sub) -> None:
@@ -22,6 +22,7 @@ def add(sub) -> None:
     p.add_argument("--floor", type=int, default=0, help="security version of this image (0)")
     p.add_argument("--channel", default="stable")
     p.add_argument("--last", type=int, default=3, help="deltas from this many versions (3)")
+    add_wbits(p)
     p.add_argument("--block", type=int, default=build.BLOCK, help="output block, bytes (4096)")
     p.add_argument(
         "--spare",
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
         args.product, args.version, args.target, args.floor, args.channel, args.last,
         not args.no_in_place, args.block, args.expires, diff.parse_size(args.spare),
         quick=args.quick, jobs=args.jobs, rollout=round(args.rollout * publish.WHOLE / 100),
+        windows=windows(args),
     )  # fmt: skip
     if place.remote(args.folder):
         raise ToolError(f"{args.folder}: the folder is a local one, give the URL with --to")
