@@ -22,12 +22,12 @@ except ImportError:
 
 
 def collect_often() -> int:
-    """Collect garbage now, and then whenever an eighth of what is free now was taken: garbage
+    """Collect garbage now, and then whenever a sixteenth of what is free now was taken: garbage
     does not come between what stays, and long pieces find room. Returns what threshold() takes
     to have it as before."""
     before = threshold()
     collect()
-    threshold(mem_free() // 8)
+    threshold(mem_free() // 16)
     return before
 
 

@@ -89,7 +89,13 @@ def install(device, open_at, choice=None):
         device.block()  # before TLS and the application take the heap apart
         head = yield from _head((yield from way.open(0)))
         header = package.parse(head)
-        package.check(head, device.keys)
+        keys = device.keys
+        # A signature takes memory for a moment: that of the block, which it leaves as it was.
+        device.free()
+        package.check(head, keys)
+        collect()
+        device.block()
+        keys = None
         device.unload_keys()
         collect()
         record = device.slots.load()

@@ -1,5 +1,6 @@
 """Choose the decoder that a package's payload asks for, and load only that one."""
 
+from ..compat import collect
 from ..package import FULL
 
 
@@ -12,6 +13,7 @@ def decoder(header, base, done=None, store=None):
         return Full(header.image_size, header.block_size)
     from .patch import Patch
 
+    collect()  # tables and metadata are long
     pointers = stash = None
     if header.pointers:
         from .pointers import Pointers
