@@ -1,6 +1,6 @@
 """Smallest heap of each stage, on the virtual board: real MicroPython, 64-bit objects, .mpy.
 
-    python bench/memory.py [--old IMAGE --new IMAGE] [--strategy NAME]
+    python bench/memory.py [--old IMAGE --new IMAGE] [--code] [--strategy NAME] [--stage NAME]
 
 For every strategy: a start (import, table, state, slot choice, mount), the first start of all
 (formats the KV, writes the first record), a whole update over plain HTTP without the
@@ -21,9 +21,13 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
+import random  # noqa: E402
+
 import certificates  # noqa: E402
+import code_images  # noqa: E402
 from otatool import keys, provision, publish, serve, sim  # noqa: E402
 from otatool.demo import application  # noqa: E402
+from otatool.pointers.thumb import Thumb  # noqa: E402
 from otatool.sim import firmware  # noqa: E402
 
 BOOT_ONLY = "print('BENCH', 'done')\n"
@@ -37,7 +41,7 @@ except MemoryError:
 # TLS of the virtual board has memory of its own. What mbedTLS takes of the heap of an rp2 while
 # a connection is open is put aside instead: its buffer for a record, in one piece, and the rest.
 BALLAST = 16896, 24
-UPDATE_TLS = (
+BALLAST_TLS = (
     """
 from ota.transport.sockets import Stream
 inner, close = Stream.__init__, Stream.close
@@ -51,14 +55,15 @@ def shut(self):
 Stream.__init__, Stream.close = init, shut
 """
     % BALLAST
-    + UPDATE
 )
+UPDATE_TLS = BALLAST_TLS + UPDATE
 STATUS = """
 import ota
 s = ota.status()
 print('BENCH', 'done', s['state'], s['version'])
 """
 
+SPARE = 32768  # bytes of flash for a stash
 LUCK = 12  # KB above a heap that must work as well
 
 ROLLBACK = """
@@ -138,19 +143,22 @@ def main() -> None:
     p = argparse.ArgumentParser()
     p.add_argument("--old", type=Path, help="image that runs (default: the demo's 0.1)")
     p.add_argument("--new", type=Path, help="image it is updated to (default: the demo's 0.2)")
+    p.add_argument("--code", action="store_true", help="code, with pointer filter and stash")
     p.add_argument("--strategy", choices=provision.STRATEGIES)
+    p.add_argument("--stage", action="append", choices=STAGES, help="may be repeated")
     args = p.parse_args()
+    stages = args.stage or list(STAGES)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        old, new = images(args.old, args.new)
+        old, new = code() if args.code else images(args.old, args.new)
         print(f"image {len(old)} > {len(new)} bytes")
-        names = " ".join(f"{name:>15}" for name in STAGES)
+        names = " ".join(f"{name:>15}" for name in stages)
         print(f"{'strategy':10} {names}   (KB of heap)")
         for strategy in provision.STRATEGIES:
             if args.strategy in (None, strategy):
-                with Bench(root, strategy, old, new) as bench:
-                    row = [smallest(bench, stage) for stage in STAGES]
-                print(f"{strategy:10} " + " ".join(f"{n or '-':>15}" for n in row))
+                with Bench(root, strategy, old, new, spare=SPARE if args.code else 0) as bench:
+                    row = [smallest(bench, stage) for stage in stages]
+                print(f"{strategy:10} " + " ".join(f"{n or '-':>15}" for n in row), flush=True)
 
 
 def images(old: Path | None = None, new: Path | None = None) -> tuple[bytes, bytes]:
@@ -161,10 +169,21 @@ def images(old: Path | None = None, new: Path | None = None) -> tuple[bytes, byt
     return made[application.OLD], made[application.NEW]
 
 
-class Bench:
-    """A strategy's boards, one for each try, and the server they ask."""
+def code(fresh: int = 12288) -> tuple[bytes, bytes]:
+    """Images before and after whose patch has a pointer filter with a long table; in place, with
+    spare flash, a stash too. fresh: bytes of the second that do not deflate."""
+    old = code_images.thumb(11, 100_000, 0)
+    new = code_images.scattered(Thumb, old, 0, 420, b"\x00\xbf")
+    return old, new[60_000:] + random.Random(1).randbytes(fresh) + new[:60_000]
 
-    def __init__(self, root: Path, strategy: str, old: bytes, new: bytes):
+
+class Bench:
+    """A strategy's boards, one for each try, and the server they ask.
+
+    options: further arguments of publish.Release.
+    """
+
+    def __init__(self, root: Path, strategy: str, old: bytes, new: bytes, **options):
         self._folder = root / strategy
         self._folder.mkdir()
         self._strategy = strategy
@@ -175,7 +194,8 @@ class Bench:
         for kind, releases in (("delta", (("0.1", old), ("0.2", new))), ("full", (("0.2", new),))):
             www = self._folder / kind
             for version, data in releases:
-                publish.publish(www, data, publish.Release("bench", version), [self._key])
+                release = publish.Release("bench", version, **options)
+                publish.publish(www, data, release, [self._key])
             self._servers[kind] = serve.start(www)
             self._servers[kind + ", TLS"] = serve.start(www, tls=(self._pki.good, self._pki.good))
         self._count = 0
@@ -204,14 +224,14 @@ class Bench:
         return self._flash[stage]
 
     def _board(self, stage, main, flash):
-        self._count += 1
-        place = self._folder / str(self._count)
-        place.mkdir()
+        place = self._place()
         (place / "bench.pem").write_bytes(self._key.secret_file())
         kind = "full" if stage.startswith("full") else "delta"
         server = self._servers[kind + ", TLS" * stage.endswith("TLS")]
         url = server.url.rstrip("/") + "/manifest.ota"
-        product = provision.Product("bench", self._strategy, self._old, url=url)
+        # An image that is no file system does not tell its size.
+        config = {"image_size": len(self._old)}
+        product = provision.Product("bench", self._strategy, self._old, url=url, config=config)
         done = provision.provision(place, product)
         layout = json.loads(done.layout.read_text())
         if stage.endswith("TLS"):
@@ -223,6 +243,12 @@ class Bench:
         data[at : at + size] = rom + b"\xff" * (size - len(rom))
         done.flash.write_bytes(data)
         return done.flash
+
+    def _place(self):
+        self._count += 1
+        place = self._folder / str(self._count)
+        place.mkdir()
+        return place
 
 
 if __name__ == "__main__":

@@ -112,3 +112,19 @@ def moved(kind, image: bytes, base: int, at: int, grown: int) -> bytes:
     f.table = table((base + at, grown))
     head = f.predict(image[:at], 0, 0)
     return head + random.Random(grown).randbytes(grown) + f.predict(image[at:], at, at + grown)
+
+
+def scattered(kind, image: bytes, base: int, places: int, piece: bytes) -> bytes:
+    """The image with a piece put in at that many places, evenly, and pointers that follow.
+
+    kind, base: as moved() takes them. piece: of even length.
+    """
+    step = len(image) // (places + 1) // 2 * 2
+    cuts = range(step, step * (places + 1), step)
+    f = kind(base, len(image))
+    f.table = table(*((base + at, len(piece) * (i + 1)) for i, at in enumerate(cuts)))
+    out = bytearray(f.predict(image[:step], 0, 0))
+    for i, at in enumerate(cuts):
+        end = at + step if i + 1 < places else len(image)
+        out += piece + f.predict(image[at:end], at, at + len(piece) * (i + 1))
+    return bytes(out)
