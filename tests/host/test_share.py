@@ -1,0 +1,33 @@
+"""The share of an update in the heap that docs/memory.md promises is enough, on the virtual board.
+
+`python bench/share.py` finds the smallest; here each is played once, at the promised one.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+from otatool import provision
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+import share  # noqa: E402
+
+# KB by share.PACKAGES, as docs/memory.md has them: 64-bit objects, plain HTTP.
+SHARES = {"ab": (21, 25, 22), "pingpong": (16, 16, 16), "inplace": (17, 18, 16)}
+
+
+@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+def test_promised_share_is_enough(strategy, tmp_path):
+    for package, promised in zip(share.PACKAGES, SHARES[strategy], strict=True):
+        (tmp_path / package).mkdir()
+        with share.Share(tmp_path / package, strategy, *share.pair(package)) as bench:
+            kind = share.kind_of(package)
+            assert bench.works(kind, promised << 10), f"{package}: {promised} KB are too few"
+            assert not bench.works(kind, bench.live(kind) - 4096), "less than is in use"
+
+
+def test_shares_are_those_of_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "memory.md").read_text()
+    for strategy, row in SHARES.items():
+        assert f"| `{strategy}` | {' | '.join(map(str, row))} |" in text
