@@ -184,6 +184,7 @@ class Bench:
     """
 
     def __init__(self, root: Path, strategy: str, old: bytes, new: bytes, **options):
+        self.config: dict = {}  # of the boards
         self._folder = root / strategy
         self._folder.mkdir()
         self._strategy = strategy
@@ -230,7 +231,7 @@ class Bench:
         server = self._servers[kind + ", TLS" * stage.endswith("TLS")]
         url = server.url.rstrip("/") + "/manifest.ota"
         # An image that is no file system does not tell its size.
-        config = {"image_size": len(self._old)}
+        config = {"image_size": len(self._old), **self.config}
         product = provision.Product("bench", self._strategy, self._old, url=url, config=config)
         done = provision.provision(place, product)
         layout = json.loads(done.layout.read_text())

@@ -1,6 +1,6 @@
 """The share of an update in a board's heap: what the library itself takes, on the virtual board.
 
-    python bench/share.py [--strategy NAME] [--package NAME]
+    python bench/share.py [--strategy NAME] [--package NAME] [--block BYTES]
 
 All modules that an update uses are loaded beforehand and stay, as in frozen firmware, whose
 bytecode and names are not in the heap. Then the heap is filled until so many bytes are left, in
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import memory
 from otatool import provision, sim
+from otatool.build import BLOCK
 
 PACKAGES = ("delta", "filter", "full")
 # What is put aside for TLS, with the objects that hold it, of 32 bytes each, and a list of them.
@@ -97,10 +98,11 @@ print('BENCH share', free, done if len(sys.modules) == count else 'modules')
 
 
 class Share(memory.Bench):
-    """Boards of one strategy, all of which update to the same image."""
+    """Boards of one strategy, all of which update to the same image; block: bytes."""
 
-    def __init__(self, root: Path, strategy: str, old: bytes, new: bytes):
-        super().__init__(root, strategy, old, new, windows=(10,), quick=True)
+    def __init__(self, root: Path, strategy: str, old: bytes, new: bytes, block: int = BLOCK):
+        super().__init__(root, strategy, old, new, windows=(10,), quick=True, block=block)
+        self.config = {"block": block}
         self._names: dict[str, str] = {}
 
     def live(self, kind: str) -> int:
@@ -159,20 +161,21 @@ def main() -> None:
     p = argparse.ArgumentParser()
     p.add_argument("--strategy", choices=provision.STRATEGIES)
     p.add_argument("--package", choices=PACKAGES)
+    p.add_argument("--block", type=int, default=BLOCK, help="of packages and boards (4096)")
     args = p.parse_args()
     print("bytes                  share     live  share, TLS  live, TLS")
     for strategy in provision.STRATEGIES:
         for package in PACKAGES:
             if args.strategy in (None, strategy) and args.package in (None, package):
                 with tempfile.TemporaryDirectory() as name:
-                    row = measure(Path(name), strategy, package)
+                    row = measure(Path(name), strategy, package, args.block)
                 print(f"{strategy:10} {package:8} {row}", flush=True)
 
 
-def measure(root: Path, strategy: str, package: str) -> str:
+def measure(root: Path, strategy: str, package: str, block: int) -> str:
     """The figures of a package."""
     kind = kind_of(package)
-    with Share(root, strategy, *pair(package)) as bench:
+    with Share(root, strategy, *pair(package), block) as bench:
         cells = [(bench.share(k), bench.live(k)) for k in (kind, kind + ", TLS")]
     return " ".join(f"{share:8} {live:8}" for share, live in cells)
 

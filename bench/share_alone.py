@@ -1,6 +1,7 @@
 """bench/share.py without the virtual board: on a MicroPython of the unix port, also a 32-bit one.
 
     python bench/share_alone.py [--micropython PATH] [--strategy NAME] [--package NAME]
+        [--block BYTES]
 
 Objects of 32-bit boards are half as large. Such a build, without TLS, is made of MicroPython's
 sources in ports/unix:
@@ -78,6 +79,7 @@ class Alone(share.Share):
             "keys": [self._key.public],
             "image_size": len(self._old),
             "mount": "",
+            **self.config,
         }
         (place / "layout.json").write_text(json.dumps(config))
         (place / "image").write_bytes(self._old)
@@ -101,6 +103,7 @@ def main() -> None:
     p.add_argument("--micropython", type=Path, default=Alone.micropython)
     p.add_argument("--strategy", choices=provision.STRATEGIES)
     p.add_argument("--package", choices=share.PACKAGES)
+    p.add_argument("--block", type=int, default=share.BLOCK)
     args = p.parse_args()
     Alone.micropython = args.micropython
     print("bytes                  share     live")
@@ -108,7 +111,7 @@ def main() -> None:
         for package in share.PACKAGES:
             if args.strategy in (None, strategy) and args.package in (None, package):
                 with tempfile.TemporaryDirectory() as name:
-                    with Alone(Path(name), strategy, *share.pair(package)) as bench:
+                    with Alone(Path(name), strategy, *share.pair(package), args.block) as bench:
                         kind = share.kind_of(package)
                         row = f"{bench.share(kind):8} {bench.live(kind):8}"
                 print(f"{strategy:10} {package:8} {row}", flush=True)

@@ -24,10 +24,9 @@ from .keys import SigningKey
 from .search import Search
 from .stream import BlockPlan
 
-# Stored bytes of a chunk, its header included. With what the inflater carries over, 8 bytes, it
-# then takes a device 4096; only a block that is alone in its chunk may need more.
-CHUNK = 4096 - 8 + device_chunks.CHUNK
-CHUNK_MAX = 4224  # of a block that does not deflate; tables come on top
+CHUNK_MAX = 4224  # stored bytes of a chunk, its header included; tables come on top
+SMALL = 2048  # bytes: a chunk of smaller blocks still takes so much, for less would cost too much
+MORE = 100  # bytes: what deflate may add to a block that does not deflate
 WINDOWS = (10, 12)  # of the inflater, log2 of bytes
 RESTART = 65536  # bytes of payload between restart points, at the most
 BLOCK = 4096
@@ -235,7 +234,7 @@ def _chunk(writer, block, wbits, restart, progress):
         raise ToolError("there is nothing to put into the package")
     while True:
         try:
-            return _try_chunk(writer, wbits, restart, progress)
+            return _try_chunk(writer, block, wbits, restart, progress)
         except _TooLong as e:
             # Dense corrections did not fit a chunk; the block's own bytes always do.
             p = writer.plans[e.number]
@@ -253,11 +252,14 @@ class _TooLong(Exception):
         self.number = number
 
 
-def _try_chunk(writer, wbits, restart, progress):
-    limit = CHUNK - device_chunks.CHUNK
+def _try_chunk(writer, block, wbits, restart, progress):
+    # With what the inflater carries over, 8 bytes, a device has a chunk in the memory of a block.
+    limit = max(block, SMALL) - 8
     z = zlib.compressobj(9, zlib.DEFLATED, -wbits, 9)
     parts: list[bytes] = []
     since = 0  # bytes of payload since the last restart point
+    near = False
+    ahead = (1 + -(-BLOCK // block)) * limit  # until blocks and sectors end together again
     i = 0
     fresh = True
     while i < writer.count:
@@ -272,15 +274,19 @@ def _try_chunk(writer, wbits, restart, progress):
             grown = stored + body
             most = limit
             if i == first:  # alone it must fit, with the tables in front of it
-                most = CHUNK_MAX - device_chunks.CHUNK + (len(writer.front(i)) if fresh else 0)
+                most = max(limit, block + MORE) + (len(writer.front(i)) if fresh else 0)
             if len(grown + trial.copy().flush(zlib.Z_SYNC_FLUSH)) > most:
                 break
             stored, kept = grown, trial
             inflated += len(data)
             i += 1
+            near = since + len(stored) + ahead > restart
+            if near and block < BLOCK and i * block % BLOCK == 0:
+                break
         if kept is None:
             raise _TooLong(i)
-        full_flush = since + len(stored) + 2 * limit > restart
+        # Decoding that starts in the middle of a sector could not erase it.
+        full_flush = near and i * block % BLOCK == 0
         tail = kept.flush(
             zlib.Z_FINISH if i == writer.count
             else zlib.Z_FULL_FLUSH if full_flush else zlib.Z_SYNC_FLUSH

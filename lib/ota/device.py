@@ -33,6 +33,8 @@ class Device:
         if self.strategy not in _STRATEGIES.split():
             raise FlashError("config", "strategy")
         self.wbits = config.get("wbits", 12)
+        # What is staged is written by whole sectors.
+        self.block_size = config.get("block", _BLOCK) if self.strategy == "ab" else _BLOCK
         self.tries = config.get("tries", 3)
         self.mpy = getattr(sys.implementation, "_mpy", 0)
         self.partitions = load("partition.layout").build(config)
@@ -122,9 +124,9 @@ class Device:
         return self._inflater
 
     def block(self):
-        """The one output block, a memoryview of 4096 bytes."""
+        """The one output block, a memoryview of config "block" bytes, 4096 by default."""
         if self._block is None:
-            self._block = memoryview(bytearray(_BLOCK))
+            self._block = memoryview(bytearray(self.block_size))
         return self._block
 
     def feed(self) -> None:

@@ -80,10 +80,9 @@ class Record:
 
 def unpack(data) -> Record:
     """The record in a KV value. Raises FlashError "corrupt" for one of another layout."""
+    _state(data)
     head = struct.calcsize(_HEAD)
     one = struct.calcsize(_IMAGE)
-    if len(data) != head + 3 * one or data[0] != _VERSION or data[1] > state.RESCUE:
-        raise FlashError("corrupt", len(data))
     r = Record()
     (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, r.journal, r.sequence, r.floor,
      r.package, r.seen) = struct.unpack_from(_HEAD, data)  # fmt: skip
@@ -91,6 +90,13 @@ def unpack(data) -> Record:
     r.old = _image(data, head + one)
     r.new = _image(data, head + 2 * one)
     return r
+
+
+def _state(data) -> int:
+    """The state in a KV value. Raises FlashError "corrupt" for one of another layout."""
+    if len(data) != SIZE or data[0] != _VERSION or data[1] > state.RESCUE:
+        raise FlashError("corrupt", len(data))
+    return data[1]
 
 
 class Slots:
@@ -119,7 +125,7 @@ class Slots:
 
         If power goes here, the old record or this one is read, never a mix.
         """
-        old = self.load()
+        old = self._kv.get(self.key)
         if old is not None:
-            state.check(self._strategy, old.state, record.state)
+            state.check(self._strategy, _state(old), record.state)
         self._kv.set(self.key, record.pack())

@@ -108,10 +108,7 @@ def install(device, open_at, choice=None):
             record.sequence = choice.sequence
         device.prepare_kv()  # while there is memory for its code
         # Only ab writes what it receives at once; the others stage it.
-        strategy = "receive"
-        if device.strategy == "ab":
-            strategy = "ab"
-            device.inflater(header)  # long, so before the code that uses it
+        strategy = "ab" if device.strategy == "ab" else "receive"
         steps = load("strategy." + strategy).install(device, record, head, header, way.open)
         head = None  # the strategy's own, if it needs it
         for step in steps:

@@ -1,5 +1,6 @@
 import struct
 
+from images import vector
 from ota import package as fmt
 from ota import slots, trial, update
 from ota.errors import (
@@ -62,6 +63,24 @@ class TestRefusals(Case):
                     trial.rollback(False)
                     rig.boot()
                     self.rests(rig, "IDLE", ONE, "0.1", "request")
+
+    def test_more_memory_than_a_board_has_for_it(self):
+        for name, value in (("wbits", 9), ("block", 2048)):
+            rig = blank("ab")
+            rig.config[name] = value
+            rig.boot()
+            before = outside(rig)
+            self.refused(PolicyError, "hardware", rig.install, vector("full-24k-4096.ota"))
+            self.assertTrue(before == outside(rig), "flash")
+            self.rests(rig, "IDLE", ONE, "0.1", "hardware")
+        # Blocks as small as the memory; what is staged is never smaller than a sector.
+        for strategy, package in (("ab", "delta-24k-2048"), ("pingpong", "delta-24k-4096")):
+            rig = blank(strategy)
+            rig.config["block"] = 2048
+            rig.boot()
+            rig.install(vector(package + ".ota"))
+            rig.boot()
+            self.assertTrue(rig.runs(TWO))
 
     def test_package_larger_than_the_ota_partition(self):
         for strategy in ("pingpong", "inplace"):

@@ -86,8 +86,8 @@ def admit(device, record, header) -> None:
         raise PolicyError("floor", header.floor, record.floor)
     if header.mpy and device.mpy and header.mpy != device.mpy & 0xFF:
         raise PolicyError("hardware", header.mpy)
-    if header.wbits > device.wbits:
-        raise PolicyError("hardware", header.wbits)
+    if header.wbits > device.wbits or header.block_size > device.block_size:
+        raise PolicyError("hardware", header.wbits, header.block_size)
     if header.encoding == package.PATCH and (
         header.base_digest != record.image.digest or header.base_size != record.image.size
     ):

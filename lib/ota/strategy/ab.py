@@ -39,6 +39,8 @@ def install(device, record, head, header, open_at):
     record.package = header.digest[:8]
     record.new = Image(header.version, header.floor, header.image_size, header.image_digest)
     device.slots.save(record)
+    # Long, so before what goes with it; what the record took for a moment is there for it now.
+    inflater = device.inflater(header)
 
     base = device.slot(record.active)
     out = device.block()[: header.block_size]
@@ -46,7 +48,7 @@ def install(device, record, head, header, open_at):
     offset, step, expected = _load(device, header, slot.sector_size)
     walk = chunks.Chunks(header, offset, expected)
     reader = yield from open_at(offset or header.length)
-    for block in chunks.blocks(walk, reader, device.inflater(header), decode, out):
+    for block in chunks.blocks(walk, reader, inflater, decode, out):
         if block is None:
             yield None
             continue

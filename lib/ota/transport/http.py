@@ -150,6 +150,8 @@ def _reply(wire, head, offset, etag, size):
     if head.fields.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
         raise TransportError("encoding")
     chunked = head.chunked
+    if not chunked:
+        wire.body()
     length = total = head.length
     if status == 200:
         return Response(wire, 200, 0, length, total, head.etag, chunked)

@@ -65,7 +65,7 @@ class _Pace:
 
 
 class Wire:
-    """Reads a stream through one small buffer that is taken here, once.
+    """Reads a stream through one small buffer, taken here, given back in a body without lines.
 
     stream: may come later than the buffer. clock() gives milliseconds, as compat.ticks_ms does.
     """
@@ -75,10 +75,10 @@ class Wire:
         self.stream = stream
         self._clock = clock
         self._pace = _Pace(limits, clock)
-        self._buf = bytearray(limits.line)
-        self._mv = memoryview(self._buf)
         self._at = 0
         self._end = 0
+        self._body = False
+        self._take()
 
     def line(self, limit: int, word: str):
         """The next line as bytes without its end; None if it is not whole yet.
@@ -86,6 +86,8 @@ class Wire:
         CR LF and LF end a line. Raises TransportError word if it is longer than limit bytes
         with its end, "protocol" for NUL or a lone CR in it, "reset" if the stream ends.
         """
+        if not self._buf:
+            self._take()
         while True:
             end = self._buf.find(b"\n", self._at, self._end)
             if (end + 1 if end >= 0 else self._end) - self._at > limit:
@@ -111,10 +113,16 @@ class Wire:
         """
         n = min(self._end - self._at, len(buf))
         if not n:
+            if self._body:
+                self._buf = self._mv = None
             return self._pull(buf)
         buf[:n] = self._mv[self._at : self._at + n]
         self._at += n
         return n
+
+    def body(self) -> None:
+        """No line comes before the next request: the buffer goes as soon as it is empty."""
+        self._body = True
 
     def send(self, data: bytes, wait_ms: int):
         """Generator: write data; wait_ms is the longest pause without a byte going.
@@ -139,7 +147,7 @@ class Wire:
         if self._at < self._end:
             return False
         try:
-            return self.stream.readinto(self._mv[:1]) is None
+            return self.stream.readinto(bytearray(1)) is None
         except TransportError:
             return False
 
@@ -148,6 +156,12 @@ class Wire:
         if self.stream:
             self.stream.close()
             self.stream = None
+
+    def _take(self):
+        self._buf = bytearray(self.limits.line)
+        self._mv = memoryview(self._buf)
+        self._at = self._end = 0
+        self._body = False
 
     def _fill(self, word):
         if self._at:
