@@ -3,6 +3,7 @@ ends with the right package, whatever breaks on the way."""
 
 import asyncio
 import contextlib
+import email.utils
 import errno
 import functools
 import hashlib
@@ -23,14 +24,17 @@ import pytest
 import web_servers
 from ota import manifest, slots
 from ota.crypto import Keys
+from ota.errors import TransportError
+from ota.source import static
+from ota.transport import http as device_http
 from ota.transport import resume
 from otatool import cli, keys, publish, serve
 from otatool.errors import ToolError
-from otatool.fleet import client, device
+from otatool.fleet import client, connection, device
 from otatool.fleet.clock import Clock
 from otatool.fleet.link import PROFILES, SEGMENT, Cut, Link, Profile
 from otatool.fleet.simulate import Settings, simulate
-from otatool.fleet.tally import quantile, until
+from otatool.fleet.tally import Tally, quantile, until
 
 ROOT = Path(__file__).parents[2]
 KEYS = Keys([images.KEY])
@@ -180,7 +184,8 @@ def test_a_manifest_that_is_known_is_asked_for_with_its_tag(server):
     # Those whose percentage it is not go on asking until the last of the others has it.
     f = roll(server, devices=20, percent=50, poll_s=5.0, spread_s=100.0)
     agree(server, f)
-    assert f["requests"]["manifest"] == 20
+    # Twice those that took the release: they have restarted, and nothing is known any more.
+    assert 20 < f["requests"]["manifest"] <= 20 + f["updated"] < 40
     assert f["requests"]["unchanged"] > 20
     server.requests.clear()
     f = roll(server, devices=20, percent=50, poll_s=5.0, spread_s=100.0, conditional=False)
@@ -195,7 +200,10 @@ def test_a_manifest_that_is_known_is_asked_for_with_its_tag(server):
 class _Handler(http.server.SimpleHTTPRequestHandler):
     """Python's own file server: it knows no ranges and no entity tags."""
 
+    count = 0
+
     def do_GET(self):
+        self.count += 1
         self.server.requests.append((self.path, time.monotonic()))
         if not self.server.fault(self):
             super().do_GET()
@@ -210,10 +218,15 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         """Not on the terminal."""
 
 
+class _Keeping(_Handler):
+    protocol_version = "HTTP/1.1"
+
+
 @contextlib.contextmanager
-def faulty(folder, fault):
-    """A server that answers as fault(handler) does where it returns True."""
-    handler = functools.partial(_Handler, directory=str(folder))
+def faulty(folder, fault, handler=_Handler):
+    """A server that answers as fault(handler) does where it returns True. It keeps connections
+    only where it is told to; handler.count: which request of its connection it is, from 1."""
+    handler = functools.partial(handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as s:
         s.requests, s.fault = [], fault
         s.url = f"http://127.0.0.1:{s.server_address[1]}/"
@@ -233,13 +246,16 @@ def test_a_server_without_ranges_sends_all_of_it_again(www, packages):
     assert f["bytes"]["package"] > N * len(packages[0][1])
 
 
-def test_a_server_that_is_busy_is_left_alone_as_long_as_it_wants(www, packages):
+@pytest.mark.parametrize(
+    "form", [str, lambda s: email.utils.formatdate(time.time() + s + 1, usegmt=True)]
+)
+def test_a_server_that_is_busy_is_left_alone_as_long_as_it_wants(www, packages, form):
     busy = []
 
     def fault(h):
         if h.path.endswith(publish.MANIFEST) and len(busy) < 2:
             busy.append(1)
-            h.answer(503, Retry_After="120")
+            h.answer(503, Retry_After=form(120))
             return True
 
     with faulty(www, fault) as server:
@@ -263,8 +279,9 @@ def test_a_server_that_is_always_busy_ends_the_run(www):
         assert f["requests"]["total"] == len(server.requests)
     assert (f["release"], f["wanted"], f["updated"]) == (None, 0, 0)
     assert f["until_s"]["50"] is None
-    # Nine tries each; when all have given up nobody knows of a release.
-    assert f["given_up"] >= 20 and f["requests"]["total"] >= 9 * f["given_up"]
+    # Three tries each; when all have given up nobody knows of a release.
+    assert f["given_up"] >= 20 and f["requests"]["total"] >= 3 * f["given_up"]
+    assert f["requests"]["total"] < 3 * (f["given_up"] + 20)
 
 
 def test_a_package_that_was_changed_is_taken_by_nobody(www, packages):
@@ -282,6 +299,31 @@ def test_a_package_that_was_changed_is_taken_by_nobody(www, packages):
     assert (f["wanted"], f["updated"], f["packages"]) == (N, 0, [])
     assert f["failures"].keys() == {"chain"}
     assert f["failures"]["chain"] == f["given_up"] >= N
+
+
+def test_a_package_that_is_replaced_while_it_comes_is_asked_for_by_the_manifest_of_now(
+    www, packages
+):
+    url, package = packages[0]
+    asked = []
+
+    def fault(h):
+        if h.path == "/" + url and len(asked) < 2:
+            asked.append(h.headers["If-Range"])
+            body = package if len(asked) > 1 else package[: len(package) // 2]
+            h.answer(200, Content_Length=str(len(package)), ETag=f'"{len(asked)}"')
+            h.wfile.write(body)
+            return True
+
+    with faulty(www, fault) as server:
+        f = roll(server, devices=1, running=FULL, spread_s=0.0)
+        complete(f, package, 1)
+        names = [path.rpartition("/")[2] for path, _ in server.requests]
+    assert asked == [None, '"1"']
+    name = url.rpartition("/")[2]
+    assert names == [publish.MANIFEST, name, name, publish.MANIFEST, name]
+    assert (f["failures"], f["given_up"]) == ({"short": 1, "changed": 1}, 0)
+    assert f["until_s"]["100"] < 600 * 0.9  # in the first poll
 
 
 def test_a_file_that_changes_under_a_download_is_begun_again(www, packages):
@@ -316,6 +358,18 @@ def test_redirects_are_requests_too(www, packages):
     assert f["updated"] == N
     # Where a manifest comes from does not change where its packages are.
     assert f["requests"]["redirect"] == f["requests"]["manifest"] + N
+    assert f["connections"] == f["requests"]["total"]
+
+
+def test_a_device_follows_as_many_redirects_as_its_own_client(www):
+    def fault(h):
+        h.answer(302, Location=h.path + "x", Content_Length="0")
+        return True
+
+    with faulty(www, fault) as server:
+        f = roll(server, devices=1, limit_s=100.0)
+    assert f["failures"] == {"redirect": 1}
+    assert counted(f) == {"redirect": device_http.Limits.redirects + 1}
 
 
 def test_without_a_server_nothing_counts_as_a_request(www):
@@ -324,7 +378,8 @@ def test_without_a_server_nothing_counts_as_a_request(www):
     f = simulate(url + publish.MANIFEST, Settings(devices=3, poll_s=60, limit_s=100, spread_s=0))
     assert f["requests"]["total"] == 0
     assert f["failures"]["connect"] >= 3 and f["failures"].keys() == {"connect"}
-    assert f["given_up"] == 0  # with pauses up to a minute they are still at it
+    assert f["failures"]["connect"] >= 3 * f["given_up"] >= 9
+    assert f["connections"] == f["failures"]["connect"]
 
 
 def test_who_did_not_sign_is_refused(server):
@@ -353,6 +408,164 @@ def test_nginx_logs_what_the_fleet_counts(www, packages, tmp_path):
     assert f["bytes"]["package"] == f["updated"] * len(packages[0][1])
 
 
+# -- connections ---------------------------------------------------------------------------
+
+
+def logged(folder):
+    """Paths' last parts by connection, as nginx has written them."""
+    found = {}
+    for line in (folder / "access.log").read_text().splitlines():
+        number, _, _, path = line.split()
+        found.setdefault(number, []).append(path.rpartition("/")[2])
+    return list(found.values())
+
+
+@pytest.mark.parametrize("spread_s", [0.0, 60.0])
+def test_an_update_is_one_connection_of_its_own(www, packages, tmp_path, spread_s):
+    with web_servers.nginx(tmp_path, f'server {{ listen 80; root "{www}"; }}') as port:
+        url = f"http://127.0.0.1:{port}/{publish.MANIFEST}"
+        f = simulate(url, Settings(**{**QUICK, "spread_s": spread_s}))
+    complete(f, packages[1][1])
+    # A connection that two devices shared would carry two manifests.
+    name = packages[1][0].rpartition("/")[2]
+    assert logged(tmp_path) == [[publish.MANIFEST, name]] * N
+    assert f["connections"] == N
+    assert (f["peak_connections"] == N) == (spread_s == 0)
+
+
+def test_a_connection_ends_with_its_update_also_when_there_was_nothing_to_do(www, tmp_path):
+    with web_servers.nginx(tmp_path, f'server {{ listen 80; root "{www}"; }}') as port:
+        url = f"http://127.0.0.1:{port}/{publish.MANIFEST}"
+        settings = Settings(
+            **{**QUICK, "percent": 50.0, "poll_s": 5.0, "spread_s": 100.0, "conditional": False}
+        )
+        f = simulate(url, settings)
+    found = logged(tmp_path)
+    assert len(found) == f["connections"] == f["requests"]["manifest"] > N
+    assert all(paths[0] == publish.MANIFEST for paths in found)
+    assert Counter(len(paths) for paths in found)[2] == f["updated"]
+    assert max(len(paths) for paths in found) == 2
+
+
+@pytest.mark.parametrize("says", ["keepalive_timeout 0;", "keepalive_requests 1;"])
+def test_a_server_that_says_close_gets_a_connection_for_each_request(
+    www, packages, tmp_path, says
+):
+    config = f'server {{ listen 80; root "{www}"; {says} }}'
+    with web_servers.nginx(tmp_path, config) as port:
+        url = f"http://127.0.0.1:{port}/{publish.MANIFEST}"
+        f = simulate(url, Settings(**QUICK))
+    complete(f, packages[1][1])
+    assert len(logged(tmp_path)) == f["connections"] == f["requests"]["total"] == 2 * N
+    assert f["failures"] == {}
+
+
+def test_a_connection_that_ends_while_nobody_uses_it_is_no_failure(www, packages):
+    def fault(h):
+        h.close_connection = True  # and no word about it
+
+    with faulty(www, fault, _Keeping) as server:
+        f = roll(server)
+        complete(f, packages[1][1])
+        assert len(server.requests) == 2 * N
+    assert (f["connections"], f["failures"]) == (2 * N, {})
+
+
+@pytest.mark.parametrize("body", [None, b"ten bytes."])
+def test_what_a_kept_connection_does_not_give_is_asked_for_on_a_new_one(www, packages, body):
+    def fault(h):
+        if h.count == 2:
+            if body:  # of another size than the package
+                h.answer(200, Content_Length=str(len(body)))
+                h.wfile.write(body)
+            h.close_connection = True
+            return True
+
+    with faulty(www, fault, _Keeping) as server:
+        f = roll(server)
+        complete(f, packages[1][1])
+        assert f["requests"]["total"] == len(server.requests) == 3 * N
+    assert (f["connections"], f["failures"]) == (2 * N, {})
+    assert f["bytes"]["package"] == N * len(packages[1][1])
+
+
+def test_a_new_connection_that_gives_nothing_is_a_failure(www):
+    def fault(h):
+        h.close_connection = True
+        return True
+
+    with faulty(www, fault, _Keeping) as server:
+        f = roll(server, devices=1, spread_s=0.0, limit_s=10.0)
+        assert f["requests"]["total"] == len(server.requests) == 3
+    assert (f["connections"], f["failures"], f["given_up"]) == (3, {"reset": 3}, 1)
+
+
+@pytest.mark.parametrize("keeps, turns", [(True, 3), (False, 4)])
+def test_a_connection_is_opened_once_and_each_request_is_a_round_trip(www, tmp_path, keeps, turns):
+    says = "" if keeps else "keepalive_timeout 0;"
+    with web_servers.nginx(tmp_path, f'server {{ listen 80; root "{www}"; {says} }}') as port:
+        url = f"http://127.0.0.1:{port}/{publish.MANIFEST}"
+        slow = {"devices": 1, "spread_s": 0.0, "profile": Profile(latency_ms=30_000)}
+        f = simulate(url, Settings(**{**QUICK, **slow}))
+    # The machine may be late by half a real second.
+    assert turns * 60 <= f["until_s"]["100"] < (turns + 1) * 60
+
+
+class _Breaks(Link):
+    """A link that breaks at a turn, counted from 1."""
+
+    def __init__(self, at):
+        super().__init__(Profile(), _Waits(), random.Random(0))
+        self._left = at
+
+    async def turn(self):
+        self._left -= 1
+        if not self._left:
+            raise Cut
+
+
+@pytest.mark.parametrize("at, opened", [(1, 1), (2, 1), (3, 2), (4, 1)])
+def test_a_link_that_breaks_on_a_kept_connection_is_no_failure_yet(server, packages, at, opened):
+    tally = Tally()
+    url = server.url + publish.MANIFEST, server.url + packages[1][0]
+
+    async def run():
+        new = connection.connections(_Waits(), tally)
+        c = client.Client(new, _Breaks(at), tally)
+        got = []
+        for each in url:
+            async with c.ask(each, "package", {}) as answer:
+                got.append(answer.reused)
+                await answer.body(lambda piece: None)
+        await c.close()
+        return got
+
+    if at < 3:  # connecting, and the manifest: each is counted as it is
+        with pytest.raises(Cut):
+            asyncio.run(run())
+    else:
+        # The third is the package's; a fourth would be a new connection's.
+        assert asyncio.run(run()) == [False, at > 3]
+    assert tally.connections == opened
+    tally.connecting()
+    assert tally.peak_connections == 1  # none is left open
+
+
+def test_names_are_looked_up_once_for_all(server, packages, monkeypatch):
+    asked = []
+    resolve = aiohttp.ThreadedResolver.resolve
+
+    async def counted(self, host, *args):
+        asked.append(host)
+        return await resolve(self, host, *args)
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", counted)
+    url = f"http://localhost:{server.port}/{publish.MANIFEST}"
+    f = simulate(url, Settings(**{**QUICK, "spread_s": 0.0}))
+    complete(f, packages[1][1])
+    assert asked == ["localhost"]
+
+
 # -- parts ---------------------------------------------------------------------------------
 
 
@@ -360,6 +573,8 @@ def test_the_device_and_the_fleet_try_the_same_again():
     assert device.AGAIN == resume._AGAIN
     assert device.AGAIN_STATUS == resume._AGAIN_STATUS
     assert device.PROGRESS == resume._PROGRESS
+    assert device.MANIFEST_RETRIES == static._RETRIES
+    assert client.REDIRECTED == device_http._REDIRECTS
 
 
 @pytest.mark.parametrize(
@@ -375,13 +590,15 @@ def test_the_device_and_the_fleet_try_the_same_again():
     ],
 )
 def test_errors_have_the_words_of_the_devices_own_client(error, word):
-    assert client._error(error).args == (word,)
+    with pytest.raises(TransportError) as e, connection.words():
+        raise error
+    assert e.value.args == (word,)
 
 
 def test_a_machine_without_connections_to_give_is_not_the_servers_failure():
     error = aiohttp.ClientOSError(errno.EADDRNOTAVAIL, "no address")
-    with pytest.raises(ToolError, match="no more connections"):
-        client._error(error)
+    with pytest.raises(ToolError, match="no more connections"), connection.words():
+        raise error
 
 
 class _Waits:

@@ -162,6 +162,7 @@ def _print(out: Console, f: dict) -> None:
         ("requests", f"{r['total']:,}"),
         *((f"  {name}", f"{r[key]:,}") for name, key in _REQUESTS if r[key] or key != "redirect"),
         ("requests in the busiest second", f"{f['peak_requests_per_s']:,}"),
+        ("connections", f"{f['connections']:,}"),
         ("connections at a time, most", f"{f['peak_connections']:,}"),
     )
     rows(

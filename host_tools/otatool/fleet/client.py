@@ -1,154 +1,142 @@
-"""One HTTP request of one device over its link: aiohttp for HTTP, errors in the device's words."""
+"""Requests of one device over its link, each on the connection of the one before if it may be."""
 
 import contextlib
-import errno
-import re
-import time
 from collections.abc import AsyncIterator, Callable
 
-import aiohttp
 from ota.errors import TransportError
-from ota.transport import head
-from ota.version import VERSION
+from ota.transport.head import Head
+from ota.transport.url import join, parse
 
-from ..errors import ToolError
-from .clock import Clock
+from .connection import Connection
 from .link import Link
 from .tally import Tally
 
-# As on the device (ota.transport.wire, ota.transport.http, ota.transport.head).
-_CONNECT_S = 10
-_IDLE_S = 15
+# As on the device (ota.transport.wire, ota.transport.http).
 _REDIRECTS = 5
-_RETRY_MAX_S = 3600
-_PART = re.compile(r"bytes (\d{1,10})-\d{1,10}/(\d{1,10})", re.ASCII)
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL)
-# The first that fits is the word for it.
-_WORDS = (
-    (aiohttp.ClientConnectorDNSError, "dns"),
-    (aiohttp.ClientConnectorCertificateError, "tls"),
-    (aiohttp.ClientSSLError, "tls"),
-    (aiohttp.ClientConnectorError, "connect"),
-    (aiohttp.ConnectionTimeoutError, "connect"),
-    (aiohttp.ServerTimeoutError, "timeout"),
-    (aiohttp.InvalidURL, "url"),
-    (aiohttp.TooManyRedirects, "redirect"),
-    (aiohttp.ClientPayloadError, "short"),
-    (OSError, "reset"),
-    (aiohttp.ServerDisconnectedError, "reset"),
-    (aiohttp.ClientError, "protocol"),
-)
-
-
-def session(clock: Clock, tally: Tally) -> aiohttp.ClientSession:
-    """What all devices share: no connection is used twice, and each request is counted when it
-    has been sent, also one that a redirect asks for."""
-
-    async def sent(_, context, __) -> None:
-        tally.asked(context.trace_request_ctx, clock.now())
-
-    async def redirected(_, context, __) -> None:
-        tally.was(context.trace_request_ctx, "redirect")
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(sent)
-    trace.on_request_redirect.append(redirected)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=None),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_IDLE_S),
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={
-            "User-Agent": f"micropython-ota/{VERSION} (otatool fleet)",
-            "Accept-Encoding": "identity",
-        },
-        skip_auto_headers=("Accept",),
-        trace_configs=[trace],
-    )
+REDIRECTED = (301, 302, 303, 307, 308)
 
 
 class Answer:
     """An answer. status: 200, 206, 304 or 416. start: of the body in the file; total: bytes of
-    the file, None if not told; etag: a strong one, or ""."""
+    the file, None if not told; etag: a strong one, or ""; reused: True if the connection had
+    carried another one before."""
 
-    def __init__(self, response: aiohttp.ClientResponse, link: Link):
-        self.status = response.status
-        self.start, self.total = 0, response.content_length
-        etag = response.headers.get("ETag", "")
-        self.etag = etag if head.strong(etag.encode()) else ""
-        self._response = response
-        self._link = link
+    def __init__(self, connection: Connection, head: Head, link: Link):
+        self.status = head.status
+        self.start, self.total = 0, head.length
         if self.status == 206:
-            part = _PART.fullmatch(response.headers.get("Content-Range", ""))
-            if not part:
-                raise TransportError("range", 206)
-            self.start, self.total = int(part[1]), int(part[2])
+            self.start, _, self.total = head.range
+        self.etag = head.etag or ""
+        self.reused = connection.reused
+        self._connection = connection
+        self._keeps = self.status in (200, 206) and head.keeps
+        self._whole = False
+        self._link = link
+
+    @property
+    def leaves(self) -> bool:
+        """True if the next request may use the connection: the body was read to its end."""
+        return self._whole and self._keeps
 
     async def body(self, take: Callable[[bytes], object]) -> None:
         """Give the body to take() as it comes down. Raises TransportError."""
-        while piece := await self._response.content.read(self._link.room()):
+        while piece := await self._connection.read(self._link.room()):
             await self._link.carry(len(piece))
             take(piece)
         await self._link.settle()
+        self._whole = True
 
 
 class Client:
-    """Requests of one device."""
+    """Requests of one device: at most one connection at a time, which it shares with nobody."""
 
-    def __init__(self, http: aiohttp.ClientSession, link: Link, tally: Tally):
-        self._http = http
+    def __init__(self, connection: Callable[[], Connection], link: Link, tally: Tally):
+        self._new = connection
         self._link = link
         self._tally = tally
+        self._kept: Connection | None = None
+        self._place: tuple = ()
 
     @contextlib.asynccontextmanager
     async def ask(self, url: str, kind: str, fields: dict[str, str]) -> AsyncIterator[Answer]:
-        """The answer to a request that is counted as kind, while its connection is open.
+        """The answer to a request that is counted as kind, while its body may be read.
 
-        Raises TransportError in the words of the device's own client; ToolError if it is this
-        machine that cannot.
+        Its connection is then left to the next request to the same scheme, host and port, or
+        closed. Raises TransportError in the words of the device's own client; ToolError if it is
+        this machine that cannot.
         """
-        self._tally.connecting()
+        for _ in range(_REDIRECTS + 1):
+            connection, head = await self._exchange(url, kind, fields)
+            leaves = False
+            try:
+                if head.status not in REDIRECTED:
+                    _check(head)
+                    answer = Answer(connection, head, self._link)
+                    yield answer
+                    leaves = answer.leaves
+                    return
+                self._tally.was(kind, "redirect")
+                source, url = url, _target(url, head)
+            finally:
+                if leaves:
+                    connection.reused = True
+                    self._kept, self._place = connection, parse(url)[:3]
+                else:
+                    await connection.close()
+            if source[:6].lower() == "https:" and parse(url)[0] == "http":
+                raise TransportError("downgrade")
+        raise TransportError("redirect", _REDIRECTS)
+
+    async def close(self) -> None:
+        """Close the connection that is kept; may be called more than once."""
+        kept, self._kept = self._kept, None
+        if kept:
+            await kept.close()
+
+    async def _exchange(
+        self, url: str, kind: str, fields: dict[str, str]
+    ) -> tuple[Connection, Head]:
+        place = parse(url)[:3]
+        if self._kept and self._place == place:
+            kept, self._kept = self._kept, None
+            # As on the device: that it is gone since is no failure yet.
+            with contextlib.suppress(TransportError):
+                return kept, await self._get(kept, url, kind, fields)
+        await self.close()
+        connection = self._new()
+        return connection, await self._get(connection, url, kind, fields)
+
+    async def _get(
+        self, connection: Connection, url: str, kind: str, fields: dict[str, str]
+    ) -> Head:
+        """The head of the response, which came down the link."""
+        done = False
         try:
-            await self._link.connect()
-            began = time.monotonic()
-            async with self._http.get(
-                url, headers=fields, max_redirects=_REDIRECTS, trace_request_ctx=kind
-            ) as response:
-                self._tally.answered.append(time.monotonic() - began)
-                for each in (*response.history, response):
-                    self._tally.heads += _length(each)
-                if response.status == 304:
-                    self._tally.was(kind, "unchanged")
-                await self._link.turn()
-                _check(response)
-                yield Answer(response, self._link)
-        except (aiohttp.ClientError, OSError) as e:
-            raise _error(e) from e
+            if not connection.reused:
+                await self._link.connect()
+            head = await connection.get(url, kind, fields)
+            if head.status == 304:
+                self._tally.was(kind, "unchanged")
+            await self._link.turn()
+            self._tally.heads += connection.head_length
+            done = True
+            return head
         finally:
-            self._tally.closed()
+            if not done:
+                await connection.close()
 
 
-def _check(response: aiohttp.ClientResponse) -> None:
-    if response.url.scheme == "http" and any(r.url.scheme == "https" for r in response.history):
-        raise TransportError("downgrade")
-    if response.status not in (200, 206, 304, 416):
-        wait = response.headers.get("Retry-After", "")
-        whole = wait.isascii() and wait.isdigit()
-        seconds = (min(int(wait[:5]), _RETRY_MAX_S),) if whole else ()
-        raise TransportError("status", response.status, *seconds)
+def _target(url: str, head: Head) -> str:
+    try:
+        location = str(head.fields.get(b"location", b""), "utf-8")
+    except ValueError as e:
+        raise TransportError("url", "character") from e
+    if not location:
+        raise TransportError("redirect", "location")
+    return join(url, location)
 
 
-def _length(response: aiohttp.ClientResponse) -> int:
-    # Of status line, fields and the empty line, as they went over the wire.
-    fields = sum(len(name) + len(value) + 4 for name, value in response.raw_headers)
-    return len(f"HTTP/1.1 {response.status} {response.reason}\r\n") + fields + 2
-
-
-def _error(e: Exception) -> TransportError:
-    inner = getattr(e, "os_error", e)
-    if isinstance(inner, OSError) and inner.errno in _EXHAUSTED:
-        raise ToolError(
-            f"this machine has no more connections to give ({inner.strerror}): fewer devices,"
-            " more --spread, less --speed-up, or a higher ulimit -n"
-        ) from e
-    return TransportError(next(word for kind, word in _WORDS if isinstance(e, kind)))
+def _check(head: Head) -> None:
+    if head.status not in (200, 206, 304, 416):
+        wait_s = head.retry_after_s
+        raise TransportError("status", head.status, *(() if wait_s is None else (wait_s,)))

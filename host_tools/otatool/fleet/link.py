@@ -62,11 +62,12 @@ class Link:
     async def connect(self) -> None:
         """The round trip that opens a connection. Raises Cut."""
         self._cut_at = self._clock.now() + self._draw(self._profile.cuts_per_hour / 3600)
-        self._owed, self._segment_left = 0.0, 0
         await self.turn()
 
     async def turn(self) -> None:
-        """One round trip: something small goes there, something small comes back. Raises Cut."""
+        """One round trip: something small goes there, something small comes back, and what comes
+        behind it begins with a segment of its own. Raises Cut."""
+        self._owed, self._segment_left = 0.0, 0
         await self._wait(self._round_trip + self._stall() + self._stall())
 
     def room(self) -> int:

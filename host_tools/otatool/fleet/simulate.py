@@ -11,8 +11,9 @@ from ota.crypto import Keys
 from ota.manifest import Choice
 
 from ..errors import ToolError
-from .client import Client, session
+from .client import Client
 from .clock import Clock
+from .connection import Connection, connections
 from .device import Device, Schedule
 from .link import Link, Profile
 from .offer import WHOLE, Offer
@@ -76,17 +77,17 @@ class _Fleet:
     async def run(self, progress: Callable[[float], None]) -> dict:
         began = time.monotonic()
         self.clock = Clock(self.settings.speed_up)
-        async with session(self.clock, self.tally) as http:
-            self.devices = [self._device(number, http) for number in range(self.settings.devices)]
-            tasks = [asyncio.create_task(d.run()) for d in self.devices]
-            try:
-                while not self._over(progress) and self.clock.now() < self.limit_s:
-                    await _look(tasks)
-                await self._finish(tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+        connection = connections(self.clock, self.tally)
+        self.devices = [self._device(n, connection) for n in range(self.settings.devices)]
+        tasks = [asyncio.create_task(d.run()) for d in self.devices]
+        try:
+            while not self._over(progress) and self.clock.now() < self.limit_s:
+                await _look(tasks)
+            await self._finish(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         return self._figures(self.clock.now(), time.monotonic() - began)
 
     async def _finish(self, tasks: list[asyncio.Task]) -> None:
@@ -98,7 +99,7 @@ class _Fleet:
                     task.cancel()
             await _look([task for task in tasks if not task.cancelled()])
 
-    def _device(self, number: int, http) -> Device:
+    def _device(self, number: int, connection: Callable[[], Connection]) -> Device:
         # What a device is and does must not depend on what happens on its link.
         own = random.Random(f"{self.settings.seed}/{number}/device")
         link = Link(
@@ -106,7 +107,7 @@ class _Fleet:
             self.clock,
             random.Random(f"{self.settings.seed}/{number}/link"),
         )
-        client = Client(http, link, self.tally)
+        client = Client(connection, link, self.tally)
         ident = own.randbytes(8)
         return Device(ident, self.schedule, self.offer, client, self.clock, self.tally, own)
 
@@ -164,6 +165,7 @@ class _Fleet:
             },
             "requests": {**t.requests, "total": t.requests.total()},
             "peak_requests_per_s": t.peak_requests,
+            "connections": t.connections,
             "peak_connections": t.peak_connections,
             "failures": dict(t.failures.most_common()),
             "given_up": t.given_up,

@@ -13,6 +13,7 @@ class Tally:
     requests: by kind. "manifest", "package"; "unchanged" is a manifest answered with 304,
     "resumed" a package from behind its first byte on, "redirect" what was answered with one.
     body: bytes that came, by what was asked for; heads: bytes of the answers' heads.
+    connections: how many there were; peak_connections: most at a time.
     failures: by what went wrong; given_up: how often a device left it until the next poll.
     answered: real seconds from each request to its answer's head.
     """
@@ -24,8 +25,9 @@ class Tally:
         self.failures: Counter[str] = Counter()
         self.given_up = 0
         self.answered = array.array("f")
+        self.connections = 0
         self.peak_connections = 0
-        self._connections = 0
+        self._open = 0
         self._seconds: Counter[int] = Counter()
 
     @property
@@ -35,12 +37,13 @@ class Tally:
 
     def connecting(self) -> None:
         """A connection begins."""
-        self._connections += 1
-        self.peak_connections = max(self.peak_connections, self._connections)
+        self.connections += 1
+        self._open += 1
+        self.peak_connections = max(self.peak_connections, self._open)
 
     def closed(self) -> None:
         """A connection has ended."""
-        self._connections -= 1
+        self._open -= 1
 
     def asked(self, kind: str, at: float) -> None:
         """A request went out."""
