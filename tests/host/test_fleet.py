@@ -9,6 +9,7 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import random
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import certificates
 import images
 import pytest
 import web_servers
@@ -458,6 +460,29 @@ def test_a_server_that_says_close_gets_a_connection_for_each_request(
     complete(f, packages[1][1])
     assert len(logged(tmp_path)) == f["connections"] == f["requests"]["total"] == 2 * N
     assert f["failures"] == {}
+
+
+def test_over_tls_an_update_is_one_handshake(www, tmp_path):
+    pki = certificates.make(tmp_path)
+    config = f"""
+        server {{ listen 443 ssl; root "{www}";
+            ssl_certificate "{pki.good}"; ssl_certificate_key "{pki.good}"; }}
+    """
+    out = tmp_path / "f.json"
+    with web_servers.nginx(tmp_path, config) as port:
+        words = ["fleet", f"https://localhost:{port}/{publish.MANIFEST}", "--devices", "5"]
+        words += ["--spread", "10", "--speed-up", "10", "--json", str(out)]
+        # Which CA is trusted is read once in a process.
+        code = "import sys; from otatool import cli; sys.exit(cli.main(sys.argv[1:]))"
+        subprocess.run(
+            [sys.executable, "-c", code, *words],
+            env={**os.environ, "SSL_CERT_FILE": str(pki.ca)},
+            check=True,
+            capture_output=True,
+        )
+    f = json.loads(out.read_text())
+    assert (f["updated"], f["connections"], f["failures"]) == (5, 5, {})
+    assert [len(paths) for paths in logged(tmp_path)] == [2] * 5
 
 
 def test_a_connection_that_ends_while_nobody_uses_it_is_no_failure(www, packages):
