@@ -549,31 +549,89 @@ class _Breaks(Link):
             raise Cut
 
 
-@pytest.mark.parametrize("at, opened", [(1, 1), (2, 1), (3, 2), (4, 1)])
-def test_a_link_that_breaks_on_a_kept_connection_is_no_failure_yet(server, packages, at, opened):
-    tally = Tally()
-    url = server.url + publish.MANIFEST, server.url + packages[1][0]
+def one_by_one(tally, link, *urls):
+    """Whether the connection was used before, of the answers that one device gets."""
 
     async def run():
-        new = connection.connections(_Waits(), tally)
-        c = client.Client(new, _Breaks(at), tally)
-        got = []
-        for each in url:
-            async with c.ask(each, "package", {}) as answer:
-                got.append(answer.reused)
+        c = client.Client(connection.connections(_Waits(), tally), link, tally)
+        found = []
+        for url in urls:
+            async with c.ask(url, "package", {}) as answer:
+                found.append(answer.reused)
                 await answer.body(lambda piece: None)
         await c.close()
-        return got
+        return found
 
-    if at < 3:  # connecting, and the manifest: each is counted as it is
-        with pytest.raises(Cut):
-            asyncio.run(run())
-    else:
-        # The third is the package's; a fourth would be a new connection's.
-        assert asyncio.run(run()) == [False, at > 3]
-    assert tally.connections == opened
+    found = asyncio.run(run())
     tally.connecting()
-    assert tally.peak_connections == 1  # none is left open
+    assert tally.peak_connections == 1  # never two, and none is left open
+    return found
+
+
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_link_that_breaks_on_a_kept_connection_is_no_failure_yet(server, packages, at):
+    tally = Tally()
+    urls = server.url + publish.MANIFEST, server.url + packages[1][0]
+    # Turns: to connect, of the manifest, of the package. A fourth is a new connection's.
+    assert one_by_one(tally, _Breaks(at), *urls) == [False, at > 3]
+    assert tally.connections - 1 == (2 if at == 3 else 1)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_link_that_breaks_on_a_new_connection_is_a_failure(server, at):
+    tally = Tally()
+    with pytest.raises(Cut):
+        one_by_one(tally, _Breaks(at), server.url + publish.MANIFEST)
+    tally.connecting()
+    assert (tally.connections, tally.peak_connections) == (2, 1)
+
+
+def test_a_connection_is_not_kept_for_another_server(www, server):
+    tally = Tally()
+    with serve.start(www) as other:
+        urls = [each.url + publish.MANIFEST for each in (server, other, other, server)]
+        assert one_by_one(tally, _Breaks(0), *urls) == [False, False, True, False]
+        assert [len(each.requests) for each in (server, other)] == [2, 2]
+
+
+def test_a_connection_that_the_server_will_close_is_closed(www):
+    tally = Tally()
+    with faulty(www, lambda h: False) as server:
+        assert one_by_one(tally, _Breaks(0), server.url + publish.MANIFEST) == [False]
+
+
+def test_an_update_forgets_the_tag_as_the_restart_does(www, tmp_path):
+    publish.publish(tmp_path, OLD, publish.Release("rig", "1", quick=True), [SIGNING])
+    older = (tmp_path / publish.MANIFEST).read_bytes()
+    asked = []
+
+    def fault(h):
+        if h.path == "/" + publish.MANIFEST:
+            tag = h.headers["If-None-Match"]
+            asked.append(tag)
+            new = len(asked) > 3
+            if tag == f'"{new}"':
+                h.answer(304, ETag=tag)
+            else:
+                body = (www / publish.MANIFEST).read_bytes() if new else older
+                h.answer(200, Content_Length=str(len(body)), ETag=f'"{new}"')
+                h.wfile.write(body)
+            return True
+
+    def first(seed, number):
+        own = random.Random(f"{seed}/{number}/device")
+        own.randbytes(8)
+        return own.random()
+
+    # The other device keeps the run going until it asks for the first time.
+    seed = next(seed for seed in range(1000) if first(seed, 0) < 0.1 and first(seed, 1) > 0.8)
+    running = slots.Image("1", 0, len(OLD), hashlib.sha256(OLD).digest())
+    with faulty(www, fault) as server:
+        settings = {"devices": 2, "seed": seed, "poll_s": 50.0, "spread_s": 1000.0}
+        f = roll(server, **settings, running=running, speed_up=300.0)
+    assert f["updated"] == 2
+    # Nothing, still nothing twice, the release; restarted: nothing, still nothing.
+    assert asked[:6] == [None, '"False"', '"False"', '"False"', None, '"True"']
 
 
 def test_names_are_looked_up_once_for_all(server, packages, monkeypatch):
