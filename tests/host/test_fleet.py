@@ -594,10 +594,18 @@ def test_a_connection_is_not_kept_for_another_server(www, server):
         assert [len(each.requests) for each in (server, other)] == [2, 2]
 
 
-def test_a_connection_that_the_server_will_close_is_closed(www):
+def test_a_connection_that_the_server_will_close_is_not_open_any_more(www):
     tally = Tally()
+
+    async def run(url):
+        new = connection.connections(_Waits(), tally)
+        for c in [client.Client(new, _Breaks(0), tally) for _ in range(2)]:
+            async with c.ask(url, "manifest", {}) as answer:
+                await answer.body(lambda piece: None)
+
     with faulty(www, lambda h: False) as server:
-        assert one_by_one(tally, _Breaks(0), server.url + publish.MANIFEST) == [False]
+        asyncio.run(run(server.url + publish.MANIFEST))
+    assert (tally.connections, tally.peak_connections) == (2, 1)
 
 
 def test_an_update_forgets_the_tag_as_the_restart_does(www, tmp_path):
