@@ -25,7 +25,7 @@ from .search import Search
 from .stream import BlockPlan
 
 CHUNK_MAX = 4224  # stored bytes of a chunk, its header included; tables come on top
-SMALL = 2048  # bytes: a chunk of smaller blocks still takes so much, for less would cost too much
+SMALL = 1792  # bytes: a chunk of smaller blocks still takes so much, for less would cost too much
 MORE = 100  # bytes: what deflate may add to a block that does not deflate
 WINDOWS = (10, 12)  # of the inflater, log2 of bytes
 RESTART = 65536  # bytes of payload between restart points, at the most

@@ -45,20 +45,33 @@ class Choice:
 def parse(data, keys) -> dict:
     """Check a manifest's signature, then its form; returns it with digests as bytes.
 
-    data: bytes as fetched. keys: crypto.Keys. Raises SignatureError "key",
-    "signature"; ManifestError "size", "manifest" (no manifest at all), "format",
-    "critical", "field".
+    data: bytes as fetched. keys: crypto.Keys. Raises as check() and read() do.
     """
-    data = bytes(data)
+    return read(data, check(data, keys))
+
+
+def check(data, keys) -> int:
+    """Check the signature of a manifest; returns how many of its bytes are JSON.
+
+    Raises SignatureError "key", "signature"; ManifestError "size", "manifest" (none at all).
+    """
     if len(data) > MANIFEST_MAX:
         raise ManifestError("size", len(data))
+    if not isinstance(data, (bytes, bytearray)):
+        data = bytes(data)
     at = data.find(_MARK)
     if at < 0 or data[:1] != b"{":
         raise ManifestError("manifest", len(data))
     _check(data, at + 1, keys)
+    return at
+
+
+def read(data, length) -> dict:
+    """The manifest in the first length bytes of data, whose signature was checked, with digests
+    as bytes. Raises ManifestError "manifest" (no JSON), "format", "critical", "field"."""
     try:
         # No copy: it may be long.
-        m = loads(memoryview(data)[:at])  # type: ignore[arg-type]
+        m = loads(memoryview(data)[:length])  # type: ignore[arg-type]
     except (ValueError, RuntimeError, TypeError) as e:  # TypeError: a list as a member's name
         raise ManifestError("manifest", e)
     if not isinstance(m, dict) or _integer(m, "format") != _FORMAT:
@@ -149,7 +162,7 @@ def _check(data, start, keys):
     at = start
     for _ in range(_SIGNATURES):
         end = data.find(b"\n", at)
-        ident, signature = _signature(data[at:end] if end >= 0 else data[at:])
+        ident, signature = _signature(bytes(data[at:end] if end >= 0 else data[at:]))
         if ident in keys:
             keys.verify(ident, memoryview(data)[:start], signature)
             return

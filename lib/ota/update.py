@@ -44,7 +44,7 @@ def _ask(device, source, now):
     if device.kv.loaded:
         device.unload_kv()  # an application used it; a signature needs the room
     collect_often()  # beside an application the heap may be full of its garbage
-    device.block()  # the longest piece, before TLS and the manifest take the heap apart
+    device.block()
     try:
         data = yield from source.check()
         if data is None:
@@ -60,16 +60,24 @@ def _ask(device, source, now):
         # It was rolled back here: asking again must not start the same circle. The record
         # keeps why it was.
         raise PolicyError("seen")
-    data = record = None  # a whole stream comes next
     yield "decide", 0, choice.size
-    return (yield from install(device, source.open(choice.url, choice.size), choice))
+    steps = install(device, source.open(choice.url, choice.size), choice)
+    data = record = choice = None  # a whole stream comes next
+    return (yield from steps)
 
 
 def _decide(device, data, now):
     """(manifest.Choice, when the manifest expires, the state record)."""
     manifest = load("manifest")
     try:
-        found = manifest.parse(data, device.keys)
+        keys = device.keys
+        # A signature takes memory for a moment: that of the block, which it leaves as it was.
+        device.free()
+        length = manifest.check(data, keys)
+        collect()
+        device.block()
+        keys = None
+        found = manifest.read(data, length)
         record = device.slots.load()  # not while a signature is checked
         return manifest.decide(found, device, record, now), found.get("expires", 0), record
     finally:
@@ -86,12 +94,11 @@ def install(device, open_at, choice=None):
     before = collect_often()  # long pieces come next, and an application has left its garbage
     way = _Way(open_at)
     try:
-        device.block()  # before TLS and the application take the heap apart
+        device.block()
         head = yield from _head((yield from way.open(0)))
         header = package.parse(head)
         keys = device.keys
-        # A signature takes memory for a moment: that of the block, which it leaves as it was.
-        device.free()
+        device.free()  # as for the manifest's signature
         package.check(head, keys)
         collect()
         device.block()
@@ -106,6 +113,7 @@ def install(device, open_at, choice=None):
             if choice.sequence > record.sequence:  # not again for a download that goes on
                 record.month = clock.later(record.month, choice.issued)
             record.sequence = choice.sequence
+            choice = None
         device.prepare_kv()  # while there is memory for its code
         # Only ab writes what it receives at once; the others stage it.
         strategy = "ab" if device.strategy == "ab" else "receive"

@@ -112,12 +112,13 @@ class Wire:
         Raises TransportError "timeout", "slow", "reset".
         """
         n = min(self._end - self._at, len(buf))
-        if not n:
-            if self._body:
-                self._buf = self._mv = None
-            return self._pull(buf)
-        buf[:n] = self._mv[self._at : self._at + n]
-        self._at += n
+        if n:
+            buf[:n] = self._mv[self._at : self._at + n]
+            self._at += n
+        else:
+            n = self._pull(buf)
+        if self._body and self._at == self._end:
+            self._buf = self._mv = None
         return n
 
     def body(self) -> None:
