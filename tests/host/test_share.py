@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import share  # noqa: E402
 
 # KB by share.PACKAGES, as docs/memory.md has them: 64-bit objects, plain HTTP.
-SHARES = {"ab": (21, 25, 22), "pingpong": (16, 16, 16), "inplace": (17, 18, 16)}
+SHARES = {"ab": (21, 25, 24), "pingpong": (16, 16, 16), "inplace": (17, 18, 16)}
 
 
 @pytest.mark.parametrize("strategy", provision.STRATEGIES)
@@ -25,6 +25,13 @@ def test_promised_share_is_enough(strategy, tmp_path):
             kind = share.kind_of(package)
             assert bench.works(kind, promised << 10), f"{package}: {promised} KB are too few"
             assert not bench.works(kind, bench.live(kind) - 4096), "less than is in use"
+
+
+def test_blocks_of_1_kb_take_4_kb_less(tmp_path):
+    for package, promised in zip(share.PACKAGES, SHARES["ab"], strict=True):
+        (tmp_path / package).mkdir()
+        with share.Share(tmp_path / package, "ab", *share.pair(package), 1024) as bench:
+            assert bench.works(share.kind_of(package), (promised - 4) << 10), package
 
 
 def test_shares_are_those_of_the_documentation():
