@@ -6,9 +6,10 @@ All modules that an update uses are loaded beforehand and stay, as in frozen fir
 bytecode and names are not in the heap. Then the heap is filled until so many bytes are left, in
 one piece, and the whole of ota.check_and_update() runs. *share*: the fewest bytes from which on
 it works, bisected, and tried up to 2 KB above: buffers, objects, garbage between two collections,
-all. *live*: the most that is in use at any step, garbage collected. Real MicroPython with 64-bit objects. Over TLS the virtual
-board's mbedTLS has memory of its own; what it takes of an rp2 is put aside besides, and not
-counted. docs/memory.md has the figures reached; tests/host/test_share.py holds them.
+all. *live*: the most that is in use at any step, garbage collected. Real MicroPython, objects of
+64 bits. Over TLS the virtual board's mbedTLS has memory of its own; what it takes of an rp2 is put
+aside besides, and not counted. docs/memory.md has the figures reached; tests/host/test_share.py
+holds them.
 """
 
 import argparse

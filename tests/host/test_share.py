@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import share  # noqa: E402
 
 # KB by share.PACKAGES, as docs/memory.md has them: 64-bit objects, plain HTTP.
-SHARES = {"ab": (21, 25, 24), "pingpong": (16, 16, 16), "inplace": (17, 18, 16)}
+SHARES = {"ab": (22, 27, 25), "pingpong": (18, 18, 17), "inplace": (18, 19, 18)}
 
 
 @pytest.mark.parametrize("strategy", provision.STRATEGIES)
