@@ -470,6 +470,6 @@ def test_memory_stays_small(tmp_path):
         cases.body(
             "no ranges", file(body, ranges=False, drop=100000, times=3), body, resume=RESUME
         )
-        heap = ("-X", "heapsize=64K")
+        heap = ("-X", "heapsize=68K")
         results = run(_MICROPYTHON, cases.cases, tmp_path, *heap, tests=tmp_path / "tests")
     assert [r["digest"] for r in results] == [digest(body)] * 4

@@ -349,7 +349,7 @@ def test_power_cycle_at_any_moment(make):
 import os
 print("main")
 n = 0
-while True:
+while n < 200:
     n += 1
     with open("/new", "w") as f:
         f.write(str(n))
@@ -361,9 +361,9 @@ while True:
             board.wait(lambda n=n: board.counters()["operations"] > 37 * n)
             board.power_cycle()
         board.wait("main\n")
-        board.send("\x03")
+        # No Ctrl-C: one inside the driver, which is Python here, would leave littlefs in between.
         board.wait(PROMPT)
-        assert ask(board, "int(open('/n').read()) > 0") == "True"
+        assert ask(board, "open('/n').read()") == "'200'"
         assert board.counters()["boots"] == 6
 
 
