@@ -221,9 +221,11 @@ def test_tls(row, kind, interpreter, pki, tmp_path):
             assert {r.path.split("/")[1] for r in net.other.requests} == {"clean"}
 
 
-def test_memory_that_runs_out_leaves_all_as_it_was(tmp_path):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_memory_that_runs_out_leaves_all_as_it_was(scheme, pki, tmp_path):
     # Whatever is allocated when it runs out, because what is left differs from case to case.
-    with _net() as net:
+    options = {"scheme": scheme, "certificate": pki.good} if scheme == "https" else {}
+    with _net({"ca": str(pki.ca)}, **options) as net:
         for strategy in STRATEGIES[:2]:
             for spare in range(0, 44 * 1024, 1024):
                 net.add(

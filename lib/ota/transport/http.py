@@ -103,29 +103,32 @@ def secure(tls):
 
 def _exchange(target, request, tls, connect, clock, limits, kept):
     # Send the request on the connection that is kept, or on a new one: (wire, head, the former).
+    found = None
     wire = kept and kept.take(target[:3])
-    if wire:
-        try:
-            head = yield from _ask(wire, request, limits.idle_ms)
-            return wire, head, True
-        except TransportError:
-            pass  # gone while nobody used it, or out of step: that is no failure yet
-    context = secure(tls) if target[0] == "https" else None
-    wire = Wire(None, limits, clock)  # its buffer before what TLS takes
-    wire.stream = yield from connect(target[1], target[2], context, limits, clock)
-    head = yield from _ask(wire, request, limits.handshake_ms if context else limits.idle_ms)
-    return wire, head, False
+    try:
+        if wire:
+            try:
+                head = yield from _ask(wire, request, limits.idle_ms)
+                found = wire, head, True
+            except TransportError:
+                # Gone while nobody used it, or out of step: that is no failure yet.
+                wire.close()
+        if not found:
+            context = secure(tls) if target[0] == "https" else None
+            wire = Wire(None, limits, clock)  # its buffer before what TLS takes
+            wire.stream = yield from connect(target[1], target[2], context, limits, clock)
+            wait_ms = limits.handshake_ms if context else limits.idle_ms
+            head = yield from _ask(wire, request, wait_ms)
+            found = wire, head, False
+        return found
+    finally:
+        if wire and not found:
+            wire.close()
 
 
 def _ask(wire, request, wait_ms):
-    head = None
-    try:
-        yield from wire.send(request, wait_ms)
-        head = yield from _head.read(wire)
-        return head
-    finally:
-        if not head:
-            wire.close()
+    yield from wire.send(request, wait_ms)
+    return (yield from _head.read(wire))
 
 
 def _reply(wire, head, offset, etag, size):

@@ -17,10 +17,9 @@ class Kept:
 
         A peer that closed meanwhile, or that said more than it was asked for, is not believed.
         """
+        if self._wire and not (self._place == place and self._wire.silent()):
+            self.close()
         wire, self._wire = self._wire, None
-        if wire and not (self._place == place and wire.silent()):
-            wire.close()
-            return None
         return wire
 
     def give(self, wire, place) -> None:

@@ -110,11 +110,15 @@ def connect(host: str, port: int, context, limits, clock=ticks_ms):
         except OSError as e:
             error = TransportError("connect", e)
             continue
+        stream = None
         try:
-            return Stream(sock, context, host)
+            stream = Stream(sock, context, host)
+            return stream
         except (OSError, ValueError) as e:
-            sock.close()
             raise TransportError("tls", e)
+        finally:
+            if not stream:
+                sock.close()
     raise error
 
 
