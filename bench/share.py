@@ -64,9 +64,9 @@ before = gc.mem_alloc()
 most = peak() - before
 print('BENCH live', most if len(sys.modules) == count else -1)
 """
-# Pieces of all sizes, chained by small tuples, fill what is around the piece that is left. Twice:
-# the first time leaves some garbage.
-FILL = """
+# Pieces of all sizes, chained by small tuples, fill all that is free.
+FILLER = """
+chain = None
 def fill():
     global chain
     size = 1 << 20
@@ -80,7 +80,12 @@ def fill():
             chain = (chain,)
     except MemoryError:
         pass
-chain = piece = done = free = None
+"""
+# What is around the piece that is left. Twice: the first time leaves some garbage.
+FILL = (
+    FILLER
+    + """
+piece = done = free = None
 gc.threshold(-1)
 gc.collect()
 piece = bytearray(LEFT)
@@ -97,6 +102,7 @@ except MemoryError:
 chain = None
 print('BENCH share', free, done if len(sys.modules) == count else 'modules')
 """
+)
 
 
 class Share(memory.Bench):

@@ -19,41 +19,30 @@ import share  # noqa: E402
 
 # One large piece is cut up; all that is free beside it is filled before. The list is no chain: one
 # of those might stay alive by what lies on the stack.
-CUT = """
+CUT = (
+    share.FILLER
+    + """
 from ota.transport.sockets import Stream
 inner = Stream.__init__
 pieces = [None] * 200
-large = pins = said = done = None
-def plug():
-    global pins
-    size = 1 << 20
-    while size >= 64:
-        try:
-            pins = (pins, bytearray(size))
-        except MemoryError:
-            size >>= 1
-    try:
-        while True:
-            pins = (pins,)
-    except MemoryError:
-        pass
+large = said = done = None
 def cut():
-    global large, pins
+    global large, chain
     large = bytearray(500000)
-    plug()
+    fill()
     gc.collect()
-    plug()
+    fill()
     large = None
     gc.collect()
     for _ in range(64):  # in the holes that what was garbage left
-        pins = (pins,)
+        chain = (chain,)
     try:
         for i in range(len(pieces)):
             pieces[i] = bytearray(4064)
-            pins = (pins,)
+            chain = (chain,)
     except MemoryError:
         pass
-    plug()
+    fill()
     for i in range(len(pieces)):
         pieces[i] = None
     gc.collect()
@@ -73,9 +62,10 @@ try:
     done = ota.check_and_update()['delta']
 except MemoryError as e:
     done = str(e).replace(' ', '_')
-pins = None
+chain = None
 print('BENCH cut', *said, done if len(sys.modules) == count else 'modules')
 """
+)
 
 
 @pytest.mark.parametrize("strategy", provision.STRATEGIES)

@@ -46,6 +46,17 @@ class TestKept(unittest.TestCase):
             self.assertEqual([line for line, _ in requests], ["GET /a HTTP/1.1"] * 2)
             self.assertFalse("Connection" in requests[0][1] or "Connection" in requests[1][1])
 
+    def test_the_line_buffer_goes_with_the_head_and_comes_back(self):
+        # Not with chunks, which are lines, too.
+        for first, gone in ((ONE, True), (CHUNKED, False)):
+            self.net, self.kept = Net(Stream([first, None, TWO])), Kept()
+            reply = self.ask()
+            wire = reply._wire
+            self.assertEqual(read_all(reply), b"one")
+            self.assertEqual(wire._buf is None, gone)
+            self.assertEqual(read_all(self.ask()), b"two")
+            self.assertEqual(len(self.net.opened), 1)
+
     def test_another_place_is_another_connection(self):
         for url in ("http://other/a", "http://host:81/a"):
             self.assertEqual(self.both(Stream([ONE, None, TWO]), TWO, url=url), 2)

@@ -417,6 +417,43 @@ class TestAsk(Case):
                 rig.boot()
                 self.rests(rig, "TRIAL", THREE, "0.3")
 
+    def test_garbage_is_collected_as_before_afterwards(self):
+        now = [-1]
+
+        def threshold(n=None):
+            if n is None:
+                return now[0]
+            now[0] = n
+
+        def often():
+            before, now[0] = now[0], 999
+            return before
+
+        was = update.threshold, update.collect_often
+        update.threshold, update.collect_often = threshold, often
+        try:
+            for stop in (1, 2, 3, 999):
+                source = self._source(product="x") if stop == 3 else self._source()
+                steps = update.run(fresh("ab").device, source)
+                seen = []
+                try:
+                    for _ in range(stop):
+                        next(steps)
+                        seen.append(now[0])
+                except (StopIteration, PolicyError):
+                    pass
+                steps.close()
+                self.assertEqual(now, [-1])
+                # Not before the first step, and from then on to the end.
+                self.assertEqual(seen, [-1] + [999] * (len(seen) - 1))
+            steps = update.install(fresh("ab").device, opener(usual("ab")))
+            next(steps)
+            self.assertEqual(now, [999])
+            steps.close()
+            self.assertEqual(now, [-1])
+        finally:
+            update.threshold, update.collect_often = was
+
     def test_stopping_anywhere_leaves_the_running_image(self):
         for strategy in STRATEGIES:
             with self.subTest(strategy=strategy):
