@@ -73,6 +73,16 @@ def mpremote(board, *args, ok=True):
 # -- start ---------------------------------------------------------------------------------
 
 
+def test_a_line_is_waited_for_to_its_end(make):
+    main = "import time\nprint('said', end='')\ntime.sleep(0.5)\nprint(' more')\nprint('next')"
+    with Board(make(main)) as board:
+        board.wait_line("said")
+        assert b"said more\n" in board.console
+        board.wait_line("next")
+        with pytest.raises(TimeoutError, match="not seen, after 0.1 s"):
+            board.wait_line("said", 0.1)
+
+
 def test_boot_runs_boot_then_main_then_the_prompt(make):
     with Board(make("print('main', x)", "print('boot')\nx = 7")) as board:
         board.wait("boot\nmain 7\n")

@@ -247,9 +247,9 @@ class _Story:
             return ""
 
     def wait(self, text: str) -> None:
-        """Until the board prints text."""
+        """Until the board has printed a line with text."""
         try:
-            self.board.wait(text, _PATIENCE_S)
+            self.board.wait_line(text, _PATIENCE_S)
         except TimeoutError as e:
             raise ToolError(str(e)) from e
 

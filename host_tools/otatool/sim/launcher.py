@@ -158,6 +158,13 @@ class Board:
                     raise TimeoutError(f"{what!r} not seen, {state}; the console ends:\n{end}")
                 self._changed.wait(0.02)
 
+    def wait_line(self, text: str, timeout: float = 10) -> None:
+        """Like wait(), until the line that holds text is whole: a board prints a line in
+        pieces, and one that is switched off between two never prints the rest."""
+        deadline = time.monotonic() + timeout
+        self.wait(text, timeout)
+        self.wait("\n", max(deadline - time.monotonic(), 0))
+
     def wait_off(self, timeout: float = 10) -> None:
         """Wait until the board stays off. Raises TimeoutError."""
         if not self.wait_off_for(timeout):
