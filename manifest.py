@@ -111,6 +111,7 @@ GROUPS = {
             "transport/head.py",
             "transport/http.py",
             "transport/kept.py",
+            "transport/patience.py",
             "transport/pins.py",
             "transport/resume.py",
             "transport/sockets.py",

@@ -101,7 +101,9 @@ class TestResume(unittest.TestCase):
         self.assertEqual(self.net.clock.now, 1000 + 2000 + 4000 + 8000)
         source = Resuming("http://h/", rand=lambda n: b"\xff")
         error = TransportError("reset")
-        self.assertEqual([source.pause(n, error) for n in (1, 7, 99)], [502, 30118, 30118])
+        self.assertEqual(
+            [source.patience.pause(n, error) for n in (1, 7, 99)], [502, 30118, 30118]
+        )
 
     def test_a_name_that_does_not_exist_is_given_up_early(self):
         error = TransportError("dns", "name", OSError(-2))

@@ -4,16 +4,12 @@ from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
 from .kept import Kept
+from .patience import Patience, passes
 from .wire import Limits
 
 _PROGRESS = const(16384)  # bytes after which earlier failures are forgotten
-_PAUSE_MAX_MS = const(60000)
-_GRACE_MS = const(120000)  # beside what the file takes at the lowest rate
 _SKIP = const(512)
-_NAME_TRIES = const(2)
 _POLL_MS = const(20)
-_AGAIN = ("connect", "dns", "timeout", "reset", "short")
-_AGAIN_STATUS = (408, 429, 500, 502, 503, 504)
 
 
 class Resuming:
@@ -47,9 +43,7 @@ class Resuming:
         self.total = size
         self.etag = None
         self._tag = tag
-        self.retries = retries
-        self.pause_ms = pause_ms
-        self._rand = rand
+        self.patience = Patience(retries, pause_ms, options.get("rate", Limits.rate), rand, clock)
         self._sleep = sleep
         self._clock = clock
         self._get = get
@@ -60,18 +54,14 @@ class Resuming:
                 options["kept"] = self._own = Kept()
         self._options = options
         self._poll_ms = options.get("poll_ms", _POLL_MS)
-        self._rate = options.get("rate", Limits.rate)
         self._ranges = True
-        self._since = None
-        self._granted = 0  # ms that servers asked to wait
 
     def open(self, offset: int = 0):
         """Generator: a reader from byte offset on; yields None while waiting.
 
         Raises TransportError as the reader does.
         """
-        if self._since is None:
-            self._since = self._clock()
+        self.patience.begin()
         reader = _Reader(self, offset)
         connected = False
         try:
@@ -120,26 +110,10 @@ class Resuming:
             self._sleep(min(left, self._poll_ms))
             yield None
 
-    def pause(self, failures: int, error) -> int:
-        """Milliseconds before the next try: the server's wish, or doubling with jitter."""
-        if error.reason == "status" and len(error.args) > 2:
-            ms = error.args[2] * 1000
-            self._granted += ms
-            return ms
-        ms = min(self.pause_ms << min(failures - 1, 16), _PAUSE_MAX_MS)
-        return ms - ms * self._rand(1)[0] // 512
-
     def close(self) -> None:
         """Close the connection that is kept from one part to the next."""
         if self._own:
             self._own.close()
-
-    def late(self) -> bool:
-        """True when even the lowest rate would have brought the whole file by now."""
-        if not self.total or not self._rate:
-            return False
-        limit = self.total * 1000 // self._rate + _GRACE_MS + self._granted
-        return ticks_diff(self._clock(), self._since) > limit
 
     def _identify(self, response):
         if response.total is not None:
@@ -263,7 +237,7 @@ class _Reader:
                 return None
         except TransportError as e:
             self._drop()
-            if e.reason not in _AGAIN:
+            if not passes(e):
                 raise
             self._work = self.connect(e)
             return None
@@ -280,20 +254,15 @@ class _Reader:
         # Count a failure: milliseconds to wait, or the end.
         if self._source.without_ranges(e):
             return 0
-        status = e.reason == "status" and e.args[1] in _AGAIN_STATUS
-        if not status and e.reason not in _AGAIN:
+        if not passes(e):
             raise e
         if self._at - self._mark >= _PROGRESS:
             self._failures = 0
             self._mark = self._at
         self._failures += 1
-        if self._failures > self._limit(e) or self._source.late():
+        patience = self._source.patience
+        if patience.over(self._failures, e, self._source.total):
             if self._at == self.offset:
                 raise e
             raise TransportError("retries", self._at - self.offset, e)
-        return self._source.pause(self._failures, e)
-
-    def _limit(self, e):
-        # A name that does not exist seldom comes to be within a minute.
-        retries = self._source.retries
-        return min(_NAME_TRIES, retries) if e.args[:2] == ("dns", "name") else retries
+        return patience.pause(self._failures, e)
