@@ -2,109 +2,71 @@
 ends with the right package, whatever breaks on the way."""
 
 import asyncio
-import contextlib
 import email.utils
 import errno
-import functools
 import hashlib
-import http.server
 import json
 import os
 import random
+import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
-import aiohttp
 import certificates
-import images
+import fleets
 import pytest
 import web_servers
-from ota import manifest, slots
+from fleets import (
+    CUTS,
+    FULL,
+    KEYS,
+    NEW,
+    OLD,
+    QUICK,
+    SIGNING,
+    Keeping,
+    N,
+    agree,
+    complete,
+    counted,
+    faulty,
+    roll,
+)
+from ota import manifest, mirrors, slots
 from ota.crypto import Keys
 from ota.errors import TransportError
-from ota.source import static
 from ota.transport import http as device_http
-from ota.transport import resume
+from ota.transport import sockets
+from ota.transport.kept import Kept
+from ota.transport.wire import Limits
 from otatool import cli, keys, publish, serve
 from otatool.errors import ToolError
-from otatool.fleet import client, connection, device
+from otatool.fleet import device, names, requests, stream
 from otatool.fleet.clock import Clock
 from otatool.fleet.link import PROFILES, SEGMENT, Cut, Link, Profile
+from otatool.fleet.names import Names
+from otatool.fleet.network import Network
 from otatool.fleet.simulate import Settings, simulate
 from otatool.fleet.tally import Tally, quantile, until
-
-ROOT = Path(__file__).parents[2]
-KEYS = Keys([images.KEY])
-SIGNING = keys.SigningKey(bytes.fromhex(images.KEY["secret"]))
-OLD, NEW = images.image(1, 90_000), images.image(2, 90_000)
-FULL = slots.Image()  # what no patch fits
-N = 30
-QUICK = {"devices": N, "poll_s": 600.0, "spread_s": 60.0, "limit_s": 60e3, "speed_up": 120.0}
-CUTS = Profile(latency_ms=20, rate=200_000, cuts_per_mb=60)
 
 
 @pytest.fixture(scope="module")
 def www(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fleet") / "www"
-    for version, image in (("1", OLD), ("2", NEW)):
-        publish.publish(folder, image, publish.Release("rig", version, quick=True), [SIGNING])
-    return folder
+    return fleets.published(tmp_path_factory.mktemp("fleet") / "www", OLD, NEW)
 
 
 @pytest.fixture(scope="module")
 def packages(www):
-    """(URL, bytes) of full package, patch and patch in place."""
-    content = json.loads((www / publish.MANIFEST).read_bytes().split(b"\nsig ")[0])
-    found = content["releases"][0]["images"][0]["packages"]
-    return [(p["url"], (www / p["url"]).read_bytes()) for p in found]
+    return fleets.packages(www)
 
 
 @pytest.fixture
 def server(www):
     with serve.start(www) as s:
         yield s
-
-
-def roll(server, **changes):
-    """Figures of a small fleet."""
-    return simulate(server.url + publish.MANIFEST, Settings(**{**QUICK, **changes}))
-
-
-def seen(server, figures):
-    """Requests that the server counted, by the fleet's kinds, once all have been read."""
-    deadline = time.monotonic() + 5
-    while len(server.requests) < figures["requests"]["total"] and time.monotonic() < deadline:
-        time.sleep(0.02)
-    kinds = Counter()
-    for request in server.requests:
-        kind = "manifest" if request.path.endswith(publish.MANIFEST) else "package"
-        if request.status == 304:
-            kind = "unchanged"
-        elif request.range:
-            kind = "resumed"
-        kinds[kind] += 1
-    return dict(kinds)
-
-
-def counted(figures):
-    """Requests that the fleet counted, by kind."""
-    return {k: n for k, n in figures["requests"].items() if n and k != "total"}
-
-
-def agree(server, figures):
-    assert counted(figures) == seen(server, figures)
-    assert figures["requests"]["total"] == len(server.requests)
-
-
-def complete(figures, package, devices=N):
-    """All devices ended with this very package."""
-    assert figures["wanted"] == figures["updated"] == devices
-    assert figures["packages"] == [hashlib.sha256(package).hexdigest()]
 
 
 # -- whole fleets --------------------------------------------------------------------------
@@ -197,46 +159,6 @@ def test_a_manifest_that_is_known_is_asked_for_with_its_tag(server):
 
 
 # -- servers with faults -------------------------------------------------------------------
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    """Python's own file server: it knows no ranges and no entity tags."""
-
-    count = 0
-
-    def do_GET(self):
-        self.count += 1
-        self.server.requests.append((self.path, time.monotonic()))
-        if not self.server.fault(self):
-            super().do_GET()
-
-    def answer(self, status, **fields):
-        self.send_response(status)
-        for name, value in fields.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-
-    def log_message(self, *args):
-        """Not on the terminal."""
-
-
-class _Keeping(_Handler):
-    protocol_version = "HTTP/1.1"
-
-
-@contextlib.contextmanager
-def faulty(folder, fault, handler=_Handler):
-    """A server that answers as fault(handler) does where it returns True. It keeps connections
-    only where it is told to; handler.count: which request of its connection it is, from 1."""
-    handler = functools.partial(handler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as s:
-        s.requests, s.fault = [], fault
-        s.url = f"http://127.0.0.1:{s.server_address[1]}/"
-        threading.Thread(target=s.serve_forever, args=(0.02,), daemon=True).start()
-        try:
-            yield s
-        finally:
-            s.shutdown()
 
 
 def test_a_server_without_ranges_sends_all_of_it_again(www, packages):
@@ -489,7 +411,7 @@ def test_a_connection_that_ends_while_nobody_uses_it_is_no_failure(www, packages
     def fault(h):
         h.close_connection = True  # and no word about it
 
-    with faulty(www, fault, _Keeping) as server:
+    with faulty(www, fault, Keeping) as server:
         f = roll(server)
         complete(f, packages[1][1])
         assert len(server.requests) == 2 * N
@@ -506,7 +428,7 @@ def test_what_a_kept_connection_does_not_give_is_asked_for_on_a_new_one(www, pac
             h.close_connection = True
             return True
 
-    with faulty(www, fault, _Keeping) as server:
+    with faulty(www, fault, Keeping) as server:
         f = roll(server)
         complete(f, packages[1][1])
         assert f["requests"]["total"] == len(server.requests) == 3 * N
@@ -519,7 +441,7 @@ def test_a_new_connection_that_gives_nothing_is_a_failure(www):
         h.close_connection = True
         return True
 
-    with faulty(www, fault, _Keeping) as server:
+    with faulty(www, fault, Keeping) as server:
         f = roll(server, devices=1, spread_s=0.0, limit_s=10.0)
         assert f["requests"]["total"] == len(server.requests) == 3
     assert (f["connections"], f["failures"], f["given_up"]) == (3, {"reset": 3}, 1)
@@ -530,17 +452,18 @@ def test_a_connection_is_opened_once_and_each_request_is_a_round_trip(www, tmp_p
     says = "" if keeps else "keepalive_timeout 0;"
     with web_servers.nginx(tmp_path, f'server {{ listen 80; root "{www}"; {says} }}') as port:
         url = f"http://127.0.0.1:{port}/{publish.MANIFEST}"
-        slow = {"devices": 1, "spread_s": 0.0, "profile": Profile(latency_ms=30_000)}
-        f = simulate(url, Settings(**{**QUICK, **slow}))
+        slow = {"devices": 1, "spread_s": 0.0, "profile": Profile(latency_ms=4000)}
+        f = simulate(url, Settings(**{**QUICK, **slow, "speed_up": 16.0}))
     # The machine may be late by half a real second.
-    assert turns * 60 <= f["until_s"]["100"] < (turns + 1) * 60
+    assert turns * 8 <= f["until_s"]["100"] < (turns + 1) * 8
 
 
 class _Breaks(Link):
     """A link that breaks at a turn, counted from 1."""
 
     def __init__(self, at):
-        super().__init__(Profile(), _Waits(), random.Random(0))
+        self.watch = _Waits()
+        super().__init__(Profile(), self.watch, random.Random(0))
         self._left = at
 
     async def turn(self):
@@ -552,15 +475,20 @@ class _Breaks(Link):
 def one_by_one(tally, link, *urls):
     """Whether the connection was used before, of the answers that one device gets."""
 
-    async def run():
-        c = client.Client(connection.connections(_Waits(), tally), link, tally)
+    def steps(network, kept):
+        get = network.options(None, None, 0)["get"]
         found = []
         for url in urls:
-            async with c.ask(url, "package", {}) as answer:
-                found.append(answer.reused)
-                await answer.body(lambda piece: None)
-        await c.close()
+            answer = yield from get(url, 0, None, link.watch.ticks, kept=kept)
+            found.append(answer.reused)
+            while answer.readinto(bytearray(1000)) != 0:
+                yield None
+        kept.close()
         return found
+
+    async def run():
+        network = Network(Names(), link, link.watch, tally)
+        return await network.run(steps(network, Kept()))
 
     found = asyncio.run(run())
     tally.connecting()
@@ -596,16 +524,10 @@ def test_a_connection_is_not_kept_for_another_server(www, server):
 
 def test_a_connection_that_the_server_will_close_is_not_open_any_more(www):
     tally = Tally()
-
-    async def run(url):
-        new = connection.connections(_Waits(), tally)
-        for c in [client.Client(new, _Breaks(0), tally) for _ in range(2)]:
-            async with c.ask(url, "manifest", {}) as answer:
-                await answer.body(lambda piece: None)
-
     with faulty(www, lambda h: False) as server:
-        asyncio.run(run(server.url + publish.MANIFEST))
-    assert (tally.connections, tally.peak_connections) == (2, 1)
+        url = server.url + publish.MANIFEST
+        assert one_by_one(tally, _Breaks(0), url, url) == [False, False]
+    assert tally.connections - 1 == 2
 
 
 def test_an_update_forgets_the_tag_as_the_restart_does(www, tmp_path):
@@ -644,13 +566,13 @@ def test_an_update_forgets_the_tag_as_the_restart_does(www, tmp_path):
 
 def test_names_are_looked_up_once_for_all(server, packages, monkeypatch):
     asked = []
-    resolve = aiohttp.ThreadedResolver.resolve
+    look_up = names._look_up
 
-    async def counted(self, host, *args):
+    async def counted(host, port):
         asked.append(host)
-        return await resolve(self, host, *args)
+        return await look_up(host, port)
 
-    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", counted)
+    monkeypatch.setattr(names, "_look_up", counted)
     url = f"http://localhost:{server.port}/{publish.MANIFEST}"
     f = simulate(url, Settings(**{**QUICK, "spread_s": 0.0}))
     complete(f, packages[1][1])
@@ -661,35 +583,55 @@ def test_names_are_looked_up_once_for_all(server, packages, monkeypatch):
 
 
 def test_the_device_and_the_fleet_try_the_same_again():
-    assert device.AGAIN == resume._AGAIN
-    assert device.AGAIN_STATUS == resume._AGAIN_STATUS
-    assert device.PROGRESS == resume._PROGRESS
-    assert device.MANIFEST_RETRIES == static._RETRIES
-    assert client.REDIRECTED == device_http._REDIRECTS
+    assert device.STALE == mirrors._STALE
+    assert requests.REDIRECTED == device_http._REDIRECTS
+    assert stream._ADDRESSES == sockets._ADDRESSES
+
+
+def opened(connect, *, context=None):
+    """What check() raises after a connection was opened by such a create_connection()."""
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        loop.create_connection = connect
+        s = stream.Stream(("127.0.0.1", 9, context), _Breaks(0), Tally(), None, lambda: 0, None)
+        await s.open(Names(), Limits(connect_ms=50, handshake_ms=50))
+        s.close()
+        with pytest.raises(TransportError) as e:
+            s.check()
+        return e.value.args[0]
+
+    return asyncio.run(run())
 
 
 @pytest.mark.parametrize(
-    "error, word",
+    "error, plain, tls",
     [
-        (aiohttp.SocketTimeoutError(), "timeout"),
-        (aiohttp.ConnectionTimeoutError(), "connect"),
-        (aiohttp.ServerDisconnectedError(), "reset"),
-        (aiohttp.ClientOSError(errno.EPIPE, "pipe"), "reset"),
-        (ConnectionResetError(), "reset"),
-        (aiohttp.ClientPayloadError(), "short"),
-        (aiohttp.InvalidURL("x"), "url"),
+        (ConnectionRefusedError(), "connect", "connect"),
+        (ConnectionResetError(), "connect", "reset"),
+        (ConnectionAbortedError(), "connect", "reset"),
+        (OSError(errno.EHOSTUNREACH, "no way"), "connect", "connect"),
+        (ssl.SSLCertVerificationError(), "tls", "tls"),
     ],
 )
-def test_errors_have_the_words_of_the_devices_own_client(error, word):
-    with pytest.raises(TransportError) as e, connection.words():
+def test_errors_have_the_words_of_the_devices_own_sockets(error, plain, tls):
+    async def connect(*args, **more):
         raise error
-    assert e.value.args == (word,)
+
+    assert opened(connect) == plain
+    assert opened(connect, context=ssl.create_default_context()) == tls
+
+
+def test_a_connection_that_nobody_answers_is_given_up():
+    assert opened(lambda *args, **more: asyncio.sleep(60)) == "connect"
 
 
 def test_a_machine_without_connections_to_give_is_not_the_servers_failure():
-    error = aiohttp.ClientOSError(errno.EADDRNOTAVAIL, "no address")
-    with pytest.raises(ToolError, match="no more connections"), connection.words():
-        raise error
+    async def connect(*args, **more):
+        raise OSError(errno.EADDRNOTAVAIL, "no address")
+
+    with pytest.raises(ToolError, match="no more connections"):
+        opened(connect)
 
 
 class _Waits:
@@ -702,6 +644,9 @@ class _Waits:
 
     def now(self):
         return self.seconds
+
+    def ticks(self):
+        return int(1000 * self.seconds)
 
     async def sleep(self, seconds):
         self.seconds += seconds
@@ -836,13 +781,7 @@ def test_settings_that_make_no_sense_are_refused(option, value, capsys):
     assert f"otatool fleet: {said}" in capsys.readouterr().err
 
 
-def test_without_aiohttp_the_command_says_what_to_install():
-    code = (
-        "import sys; sys.modules['aiohttp'] = None; from otatool import cli;"
-        "sys.exit(cli.main(['fleet', 'http://127.0.0.1:9/']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "pip install 'micropython-ota-tool[fleet]'" in done.stderr
-    with pytest.raises(ToolError):
-        simulate("http://127.0.0.1:9/", Settings(devices=-1))
+@pytest.mark.parametrize("url", ["manifest.ota", "ftp://127.0.0.1/m", "http://a b/"])
+def test_what_is_no_address_is_refused(url, capsys):
+    assert cli.main(["fleet", url]) == 1
+    assert f"{url}: no http or https URL" in capsys.readouterr().err

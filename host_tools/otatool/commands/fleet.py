@@ -17,22 +17,88 @@ from ..errors import ToolError
 from ..fleet.link import PROFILES
 from . import searching
 
+_ABOUT = """Many simulated devices update from a real server: how long does a rollout take, how
+many requests and bytes is it, how many at a time? Nothing is installed anywhere. Use it on servers
+of your own: it is a load test. To try it:
+
+  otatool serve www/
+  otatool fleet http://127.0.0.1:8000/manifest.ota --devices 100 --profile lte
+"""
+
 
 def add(sub) -> None:
     """Declare the arguments."""
-    p = sub.add_parser("fleet", help="simulate many devices that update from a server")
-    p.add_argument("url", help="of the manifest")
+    p = sub.add_parser(
+        "fleet",
+        help="simulate many devices that update from a server",
+        description=_ABOUT,
+        epilog="Values in brackets are the defaults. docs/fleet.md tells what is simulated.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument(
+        "url", nargs="+", help="of the manifest; several: mirrors, tried as config url says"
+    )
+    p.add_argument("--json", metavar="FILE", help="write all figures there")
+    _devices(p.add_argument_group("the devices"))
+    _times(p.add_argument_group("when they ask"))
+    _link(p.add_argument_group("the link of each device", "options replace what the profile says"))
+    _run(p.add_argument_group("the run"))
+    p.set_defaults(run=run)
+
+
+def _devices(p) -> None:
     p.add_argument("--devices", type=int, default=1000, metavar="N", help="how many (1000)")
     p.add_argument(
-        "--profile", choices=PROFILES, default="perfect", help="link of each device (perfect)"
+        "--percent", type=float, default=100, metavar="P", help="of them take the release (100)"
     )
-    p.add_argument("--latency", type=float, metavar="MS", help="one way, instead of the profile's")
-    p.add_argument("--bandwidth", type=float, metavar="KBIT", help="kbit/s down, 0: no limit")
-    p.add_argument("--loss", type=float, metavar="PERCENT", help="of the segments")
-    p.add_argument("--cuts-per-mb", type=float, metavar="N", help="the link breaks, on average")
-    p.add_argument("--cuts-per-hour", type=float, metavar="N", help="the same, of connected time")
     p.add_argument(
-        "--poll", type=float, default=3600, metavar="SECONDS", help="between two polls (3600)"
+        "--key",
+        action="append",
+        metavar="PUB.json",
+        help="trusted key; may come again; without any, whoever signed is trusted",
+    )
+    running = p.add_mutually_exclusive_group()
+    running.add_argument(
+        "--running",
+        metavar="IMAGE",
+        help="image that they run (the one that the newest release's first patch is made for)",
+    )
+    running.add_argument(
+        "--full", action="store_true", help="they run what no patch fits: full packages"
+    )
+    p.add_argument("--target", default="app", help="component that they update (app)")
+    p.add_argument(
+        "--strategy",
+        choices=("ab", "pingpong", "inplace"),
+        default="ab",
+        help="how they install: which patch they take, where a download goes on (ab)",
+    )
+    p.add_argument(
+        "--spread-mirrors",
+        action="store_true",
+        help="each begins with another mirror (all with the first)",
+    )
+    p.add_argument(
+        "--part",
+        type=int,
+        default=0,
+        metavar="BYTES",
+        help="ask for so many bytes at a time, as config http.part (all at once)",
+    )
+    p.add_argument(
+        "--unconditional",
+        action="store_true",
+        help="polls fetch a manifest again that did not change",
+    )
+
+
+def _times(p) -> None:
+    p.add_argument(
+        "--poll",
+        type=float,
+        default=3600,
+        metavar="SECONDS",
+        help="from one poll to the next, 10 %% more or less (3600)",
     )
     p.add_argument(
         "--spread",
@@ -40,8 +106,31 @@ def add(sub) -> None:
         metavar="SECONDS",
         help="first polls come at random within this time (that of --poll); 0: all at once",
     )
-    p.add_argument("--percent", type=float, default=100, metavar="P", help="who takes it (100)")
-    p.add_argument("--seed", type=int, default=0, help="same seed, same devices (0)")
+    p.add_argument(
+        "--retry",
+        type=float,
+        default=300,
+        metavar="SECONDS",
+        help="to the next poll after one that failed, doubled each time, up to --poll (300)",
+    )
+
+
+def _link(p) -> None:
+    p.add_argument(
+        "--profile", choices=PROFILES, default="perfect", help="values to begin with (perfect)"
+    )
+    p.add_argument("--latency", type=float, metavar="MS", help="milliseconds, one way")
+    p.add_argument("--bandwidth", type=float, metavar="KBIT", help="kbit/s down; 0: no limit")
+    p.add_argument("--loss", type=float, metavar="PERCENT", help="of the segments")
+    p.add_argument(
+        "--cuts-per-mb", type=float, metavar="N", help="it breaks so often in 10^6 bytes"
+    )
+    p.add_argument(
+        "--cuts-per-hour", type=float, metavar="N", help="the same, in an hour of being connected"
+    )
+
+
+def _run(p) -> None:
     p.add_argument(
         "--speed-up",
         type=float,
@@ -50,52 +139,38 @@ def add(sub) -> None:
         help="all waiting takes 1/X of its time; bytes and requests are real (60)",
     )
     p.add_argument(
-        "--limit", type=float, metavar="SECONDS", help="then it ends anyhow (spread + 10 polls)"
+        "--limit",
+        type=float,
+        metavar="SECONDS",
+        help="of simulated time, then it ends anyhow (spread + 10 polls)",
     )
-    p.add_argument("--target", default="app", help="component that devices update (app)")
-    p.add_argument("--strategy", choices=("ab", "pingpong", "inplace"), default="ab")
-    running = p.add_mutually_exclusive_group()
-    running.add_argument(
-        "--running", metavar="IMAGE", help="what devices run (what the first patch is made for)"
-    )
-    running.add_argument("--full", action="store_true", help="devices run what no patch fits")
-    p.add_argument(
-        "--unconditional", action="store_true", help="polls always fetch the whole manifest"
-    )
-    p.add_argument(
-        "--key", action="append", metavar="PUB.json", help="trusted key; none: all are trusted"
-    )
-    p.add_argument("--json", metavar="FILE", help="write all figures there")
-    p.set_defaults(run=run)
+    p.add_argument("--seed", type=int, default=0, help="same seed, same devices (0)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the fleet; status 1 if not every device that should has the update."""
-    try:
-        from ..fleet.simulate import Settings, simulate
-    except ModuleNotFoundError as e:
-        if e.name != "aiohttp":
-            raise
-        raise ToolError(
-            "otatool fleet needs aiohttp: pip install 'micropython-ota-tool[fleet]'"
-        ) from e
+    from ..fleet.simulate import Settings, simulate
+
     settings = Settings(
-        args.devices,
-        _profile(args),
-        args.poll,
-        args.spread,
-        args.limit,
-        args.percent,
-        args.seed,
-        args.speed_up,
-        args.target,
-        args.strategy,
-        not args.unconditional,
-        _running(args),
-        _keys(args.key),
+        devices=args.devices,
+        profile=_profile(args),
+        poll_s=args.poll,
+        retry_s=args.retry,
+        spread_s=args.spread,
+        limit_s=args.limit,
+        percent=args.percent,
+        seed=args.seed,
+        speed_up=args.speed_up,
+        target=args.target,
+        strategy=args.strategy,
+        spread_mirrors=args.spread_mirrors,
+        conditional=not args.unconditional,
+        part=args.part,
+        running=_running(args),
+        keys=_keys(args.key),
     )
     with searching(f"{args.devices} devices") as progress:
-        figures = simulate(args.url, settings, progress)
+        figures = simulate(args.url if len(args.url) > 1 else args.url[0], settings, progress)
     if args.json:
         files.write(args.json, json.dumps(figures, indent=1) + "\n")
     _print(Console(highlight=False), figures)
@@ -134,7 +209,7 @@ def _keys(names: list[str] | None) -> Keys | None:
 def _print(out: Console, f: dict) -> None:
     release = f["release"]
     table = Table(
-        title=f"{f['devices']} devices, {escape(urlsplit(f['url']).netloc)}", show_header=False
+        title=f"{f['devices']} devices, {escape(_servers(f['urls']))}", show_header=False
     )
     table.add_column()
     table.add_column(justify="right")
@@ -153,6 +228,7 @@ def _print(out: Console, f: dict) -> None:
         *((f"{share} % after", _time(s)) for share, s in f["until_s"].items()),
     )
     b, r = f["bytes"], f["requests"]
+    several = f["servers"] if len(f["servers"]) > 1 else {}
     rows(
         ("bytes", f"{b['total']:,}"),
         *((f"  {name}", f"{b[key]:,}") for name, key in _BYTES),
@@ -160,7 +236,8 @@ def _print(out: Console, f: dict) -> None:
     )
     rows(
         ("requests", f"{r['total']:,}"),
-        *((f"  {name}", f"{r[key]:,}") for name, key in _REQUESTS if r[key] or key != "redirect"),
+        *((f"  {name}", f"{r[key]:,}") for name, key in _REQUESTS if r[key] or key not in _RARE),
+        *((f"  to {server}", f"{n:,}") for server, n in several.items()),
         ("requests in the busiest second", f"{f['peak_requests_per_s']:,}"),
         ("connections", f"{f['connections']:,}"),
         ("connections at a time, most", f"{f['peak_connections']:,}"),
@@ -198,9 +275,15 @@ _REQUESTS = (
     ("manifest", "manifest"),
     ("manifest, 304", "unchanged"),
     ("package", "package"),
-    ("package, resumed", "resumed"),
+    ("further part", "part"),
+    ("resumed", "resumed"),
     ("redirected", "redirect"),
 )
+_RARE = ("part", "redirect")
+
+
+def _servers(urls: list[str]) -> str:
+    return ", ".join(dict.fromkeys(urlsplit(url).netloc for url in urls))
 
 
 def _time(seconds: float | None) -> str:

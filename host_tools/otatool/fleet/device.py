@@ -1,218 +1,171 @@
 """One simulated device: polls, decides, downloads, tries again (docs/way.md, up to "write")."""
 
 import random
-from collections.abc import Awaitable, Callable
+import ssl
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
-from ota import slots
-from ota.errors import ManifestError, OtaError, TransportError
-from ota.manifest import MANIFEST_MAX, Choice
-from ota.transport.resume import Resuming
-from ota.transport.url import join
+from ota import clock as date
+from ota import mirrors, schedule, slots
+from ota.errors import (
+    ManifestError,
+    OtaError,
+    PolicyError,
+    SignatureError,
+    TransportError,
+    VerifyError,
+)
+from ota.manifest import Choice
+from ota.source.static import Static
 
-from .client import Answer, Client
 from .clock import Clock
-from .link import Cut
+from .flash import Flash
+from .network import Network
 from .offer import Offer
 from .tally import Tally
 
-JITTER = 0.1  # a poll comes up to this part of the interval early or late
-# What the device's own downloader tries again, and when it forgets failures (transport.resume).
-AGAIN = ("connect", "dns", "timeout", "reset", "short")
-AGAIN_STATUS = (408, 429, 500, 502, 503, 504)
-PROGRESS = 16384
-MANIFEST_RETRIES = 2  # as source.static
-
-_T = TypeVar("_T")
+# Of a PolicyError: what another mirror may have a newer manifest for (ota.mirrors).
+STALE = ("sequence", "expired")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When devices ask, the same for all. url: of the manifest. poll_s: between two polls;
-    spread_s: the first comes at random within it. conditional: ask with the entity tag of the
-    manifest that is known."""
+    """What all devices are set to, as their configuration. url: of the manifest; a tuple:
+    mirrors, spread_mirrors: each device begins with another one. poll_s: between two polls;
+    retry_s: after a failure, doubled with each further one; spread_s: the first poll comes at
+    random within it. conditional: ask with the entity tag of a manifest that had nothing. part:
+    bytes asked for by one request, 0: all. tls: for https."""
 
-    url: str
+    url: str | tuple[str, ...]
     poll_s: float
+    retry_s: float
     spread_s: float
+    spread_mirrors: bool = False
     conditional: bool = True
+    part: int = 0
+    tls: ssl.SSLContext | None = None
 
 
 class Device:
-    """ident: its id, bytes. polls: finished ones. resting: it waits, and no request is under way.
-    record: what it runs. updated_s: when it had the
-    newest image it has; package: SHA-256 of what it downloaded for that, as hex."""
+    """ident: its id, bytes. polls: finished ones. record: what it runs. updated_s: when it had
+    the newest image it has; package: SHA-256 of what it downloaded for that, as hex."""
 
     def __init__(
         self,
         ident: bytes,
         schedule: Schedule,
         offer: Offer,
-        client: Client,
+        network: Network,
         clock: Clock,
         tally: Tally,
         rng: random.Random,
     ):
         self.ident = ident
         self.polls = 0
-        self.resting = False
         self.record = slots.Record()
         self.updated_s: float | None = None
         self.package = ""
         self._schedule = schedule
         self._offer = offer
-        self._client = client
+        self._network = network
         self._clock = clock
         self._tally = tally
         self._rng = rng
-        # Of the device's downloader the fleet takes its pauses.
-        self._retry = Resuming(schedule.url, rand=rng.randbytes)
-        self._known = ""  # tag of a manifest that had nothing for this device
-        self._wanted = b""  # digest of the package that is under way, what came of it, its tag
-        self._got = bytearray()
-        self._etag = ""
+        self._known: dict = {}  # tags of manifests that had nothing for this device
+        self._flash = Flash(offer.strategy)
+
+    @property
+    def resting(self) -> bool:
+        """True while it waits and no request is under way."""
+        return self._network.resting
 
     async def run(self) -> None:
         """Live until cancelled."""
-        await self._rest(self._rng.random() * self._schedule.spread_s)
+        poll = {"every_s": max(1, int(self._schedule.poll_s))}
+        poll["retry_s"] = max(1, int(self._schedule.retry_s))
+        failures = 0
+        await self._network.rest(self._rng.random() * self._schedule.spread_s)
         while True:
             try:
-                await self._update()
-            except TransportError:
-                self._tally.given_up += 1
-            except OtaError as e:
-                self._tally.failures[e.reason] += 1
+                choice = await self._network.run(self._steps())
+                if choice:
+                    self._restart(choice)
+                failures = 0
+            except OtaError:
+                failures += 1
                 self._tally.given_up += 1
             self.polls += 1
-            jitter = self._rng.uniform(-JITTER, JITTER)
-            await self._rest(self._schedule.poll_s * (1 + jitter))
+            pause_s = schedule.next_s(poll, self._rng.randbytes, failures)
+            await self._network.rest(pause_s)
 
     def takes(self, choice: Choice) -> bool:
         """True if the part of the devices that gets this release has this one in it."""
         return self._offer.takes_part(self.ident, choice)
 
-    async def _update(self) -> None:
-        # One update, over one connection if the server keeps it (ota.update.run).
-        try:
-            try:
-                return await self._poll()
-            except TransportError as e:
-                if e.reason != "changed":
-                    raise
-            # The package was replaced while it came; there is a new manifest, too.
-            await self._poll()
-        finally:
-            await self._client.close()
-
-    async def _poll(self) -> None:
-        asked = await self._trying(self._ask, MANIFEST_RETRIES)
-        if asked is None:
-            return
-        found, etag = asked
-        choice = self._offer.decide(found, self.record, self.ident)
-        if choice is None:
-            self._known = etag
-            return
-        if self._wanted != choice.digest:
-            self._wanted, self._got = choice.digest, bytearray()
-        self._etag = ""
-        await self._trying(partial(self._fetch, choice), self._retry.retries)
-        data, self._got = bytes(self._got), bytearray()
-        self.package = self._offer.check(data, choice)
+    def _restart(self, choice: Choice) -> None:
         self.record.image = slots.Image(
             choice.version, choice.floor, choice.image_size, choice.image_digest
         )
         self.record.sequence = choice.sequence
-        self._known = ""  # the restart forgets it
         self.updated_s = self._clock.now()
+        self._known.clear()
+        self._flash.forget()
 
-    async def _ask(self) -> tuple[dict, str] | None:
-        # The manifest and its tag; None if it still is one that had nothing.
-        known = self._known if self._schedule.conditional else ""
-        fields = {"If-None-Match": known} if known else {}
-        data = bytearray()
+    def _sources(self) -> list[Static]:
+        s = self._schedule
+        options = self._network.options(self._rng.randbytes, s.tls, s.part)
+        known = self._known if s.conditional else {}
+        if isinstance(s.url, str):
+            return [Static(s.url, options, None, known)]
+        return mirrors.sources(s.url, options, self.ident if s.spread_mirrors else None, known)
 
-        def take(piece: bytes) -> None:
-            self._tally.body["manifest"] += len(piece)
-            data.extend(piece)
-            if len(data) > MANIFEST_MAX:
-                raise ManifestError("size", len(data))
-
-        async with self._client.ask(self._schedule.url, "manifest", fields) as answer:
-            if answer.status == 304 and known:
-                return None
-            if answer.status != 200:
-                raise TransportError("status", answer.status)
-            await answer.body(take)
-        return self._offer.parse(bytes(data)), answer.etag
-
-    async def _fetch(self, choice: Choice) -> None:
-        at = len(self._got)
-        if at >= choice.size:
-            return  # the link broke behind the last byte
-        fields = {"Range": f"bytes={at}-"} if at else {}
-        if at and self._etag:
-            fields["If-Range"] = self._etag
-        url = join(self._schedule.url, choice.url)
-        async with self._client.ask(url, "resumed" if at else "package", fields) as answer:
-            if answer.status not in (200, 206) or answer.start not in (0, at):
-                raise TransportError("range", answer.status)
-            other = answer.total not in (None, choice.size)
-            if not (other and answer.reused):
-                if self._etag and answer.etag and self._etag != answer.etag:
-                    raise TransportError("changed", answer.status)
-                if other:
-                    raise TransportError("changed" if self._etag else "length", answer.total)
-                self._etag = answer.etag or self._etag
-                await self._receive(answer, choice.size)
-        if other:
-            # On a connection used before, it may be the answer to another request.
-            return await self._fetch(choice)
-        if len(self._got) < choice.size:
-            raise TransportError("short", len(self._got))
-
-    async def _receive(self, answer: Answer, size: int) -> None:
-        # A server that ignores Range sends all of it: what is here already is passed over.
-        skip = len(self._got) - answer.start
-
-        def take(piece: bytes) -> None:
-            nonlocal skip
-            self._tally.body["package"] += len(piece)
-            passed = min(skip, len(piece))
-            skip -= passed
-            self._got += piece[passed:]
-            if len(self._got) > size:
-                raise TransportError("length", len(self._got))
-
-        await answer.body(take)
-
-    async def _trying(self, step: Callable[[], Awaitable[_T]], retries: int) -> _T:
-        failures, mark = 0, len(self._got)
-        while True:
+    def _steps(self):
+        # Which failure passes the turn to the next server: as ota.mirrors.run.
+        sources = self._sources()
+        for source in sources:
             try:
-                return await step()
+                return (yield from self._update(source))
+            except OtaError as e:
+                self._failed(e)
+                if source is sources[-1] or not _passes(e):
+                    raise
+        return None
+
+    def _update(self, source: Static):
+        # One update, over one connection if the server keeps it (ota.update.run).
+        try:
+            try:
+                return (yield from self._ask(source))
             except TransportError as e:
-                self._tally.failures[_reason(e)] += 1
-                status = e.reason == "status" and e.args[1] in AGAIN_STATUS
-                if not status and e.reason not in AGAIN:
+                if e.reason != "changed":
                     raise
-                if len(self._got) - mark >= PROGRESS:
-                    failures, mark = 0, len(self._got)
-                failures += 1
-                if failures > retries:
-                    raise
-                pause_s = self._retry.pause(failures, e) / 1000
-            await self._rest(pause_s)
+                self._failed(e)
+            # The package was replaced while it came; there is a new manifest, too.
+            return (yield from self._ask(source))
+        finally:
+            source.close()
 
-    async def _rest(self, seconds: float) -> None:
-        self.resting = True
-        await self._clock.sleep(seconds)
-        self.resting = False
+    def _ask(self, source: Static):
+        self._network.requests.begin("manifest")
+        data = yield from source.check()
+        if data is None:
+            return None
+        found = self._offer.parse(data)
+        choice = self._offer.decide(found, self.record, self.ident, date.now())
+        if choice is None:
+            source.report("none", found.get("expires", 0))
+            return None
+        self._network.requests.begin("package")
+        self.package = yield from self._flash.receive(source.open(choice.url, choice.size), choice)
+        return choice
+
+    def _failed(self, error: OtaError) -> None:
+        if isinstance(error, TransportError):
+            self._network.requests.failed(error)
+        else:
+            self._tally.failures[error.reason] += 1
 
 
-def _reason(e: TransportError) -> str:
-    if isinstance(e, Cut):
-        return "cut"
-    return f"status {e.args[1]}" if e.reason == "status" else e.reason
+def _passes(error: OtaError) -> bool:
+    if isinstance(error, PolicyError):
+        return error.reason in STALE
+    return isinstance(error, (TransportError, ManifestError, SignatureError, VerifyError))

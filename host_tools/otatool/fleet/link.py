@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ota.errors import TransportError
 
-from .clock import Clock
+from .clock import Watch
 
 SEGMENT = 1460  # bytes of payload in a TCP segment over Ethernet
 _AGAIN_S = 0.2  # a sender waits a round trip and at least this long before it sends again
@@ -49,9 +49,9 @@ class Cut(TransportError):
 class Link:
     """One device's link. rng: its own, so that what happens to it depends on nothing else."""
 
-    def __init__(self, profile: Profile, clock: Clock, rng: random.Random):
+    def __init__(self, profile: Profile, watch: Watch, rng: random.Random):
         self._profile = profile
-        self._clock = clock
+        self._watch = watch
         self._rng = rng
         self._round_trip = 2 * profile.latency_ms / 1000
         self._owed = 0.0  # seconds that bytes took and nobody waited for yet
@@ -61,14 +61,14 @@ class Link:
 
     async def connect(self) -> None:
         """The round trip that opens a connection. Raises Cut."""
-        self._cut_at = self._clock.now() + self._draw(self._profile.cuts_per_hour / 3600)
+        self._cut_at = self._watch.now() + self._draw(self._profile.cuts_per_hour / 3600)
         await self.turn()
 
     async def turn(self) -> None:
         """One round trip: something small goes there, something small comes back, and what comes
         behind it begins with a segment of its own. Raises Cut."""
-        self._owed, self._segment_left = 0.0, 0
-        await self._wait(self._round_trip + self._stall() + self._stall())
+        owed, self._owed, self._segment_left = max(0.0, self._owed), 0.0, 0
+        await self._wait(owed + self._round_trip + self._stall() + self._stall())
 
     def room(self) -> int:
         """How many bytes may be read next, at least 1. Raises Cut behind those of before."""
@@ -85,22 +85,22 @@ class Link:
         self._segment_left = max(0, self._segment_left - length)
         if self._profile.rate:
             self._owed += length / self._profile.rate
-        if self._owed > self._clock.grain:
+        if self._owed > self._watch.grain:
             await self.settle()
         self._bytes_left -= length
 
     async def settle(self) -> None:
         """Wait for what bytes have taken so far. Raises Cut."""
         owed, self._owed = self._owed, 0.0
-        began = self._clock.now()
+        began = self._watch.now()
         await self._wait(owed)
         # Waited for too long: the bytes of that time have come as well.
-        self._owed = owed - (self._clock.now() - began)
+        self._owed = owed - (self._watch.now() - began)
 
     async def _wait(self, seconds: float) -> None:
-        left = self._cut_at - self._clock.now()
+        left = self._cut_at - self._watch.now()
         if seconds > 0:
-            await self._clock.sleep(min(seconds, max(0.0, left)))
+            await self._watch.sleep(min(seconds, max(0.0, left)))
         if left < seconds:
             raise Cut
 

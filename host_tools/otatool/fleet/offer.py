@@ -1,13 +1,9 @@
 """What devices work out of bytes that all of them get: by the device's code, once for all."""
 
-import hashlib
 from dataclasses import dataclass, field
 
 from ota import manifest, package, slots
 from ota.crypto import Keys
-from ota.errors import VerifyError
-from ota.package import chunks
-from ota.transport.memory import Memory
 
 WHOLE = 10000  # of a fleet, in ten-thousandths
 
@@ -50,7 +46,6 @@ class Offer:
     newest: manifest.Choice | None = None
     _parsed: dict[bytes, dict] = field(default_factory=dict)
     _releases: dict[str, dict] = field(default_factory=dict)  # by version
-    _genuine: set[tuple[bytes, bytes]] = field(default_factory=set)
 
     def parse(self, data: bytes) -> dict:
         """manifest.parse(). Raises as it does."""
@@ -67,27 +62,16 @@ class Offer:
         return manifest.takes_part(device_id, self._releases[choice.version])
 
     def decide(
-        self, found: dict, record: slots.Record, device_id: bytes
+        self, found: dict, record: slots.Record, device_id: bytes, now: int = 0
     ) -> manifest.Choice | None:
         """manifest.decide() for one device; sets the image that it runs if it has none yet."""
         if not record.image.digest:
             record.image = self._image(found)
         facts = _Facts(found["product"], self.target, self.strategy, device_id)
-        choice = manifest.decide(found, facts, record)
+        choice = manifest.decide(found, facts, record, now)
         if choice and (self.newest is None or choice.sequence > self.newest.sequence):
             self.newest = choice
         return choice
-
-    def check(self, data: bytes, choice: manifest.Choice) -> str:
-        """SHA-256 of a package, as hex, if it is the chosen one down to its last byte.
-
-        Raises VerifyError "digest", "chunk", "chain"; ManifestError; TransportError "short".
-        """
-        digest = hashlib.sha256(data)
-        if (choice.digest, digest.digest()) not in self._genuine:
-            _walk(data, choice.size, choice.digest)
-            self._genuine.add((choice.digest, digest.digest()))
-        return digest.hexdigest()
 
     def _image(self, found: dict) -> slots.Image:
         if self.running is None:
@@ -105,18 +89,3 @@ def _packages(found: dict, target: str) -> list[dict]:
     releases = sorted(found["releases"], key=lambda r: package.version(r["version"]), reverse=True)
     images = [i for r in releases for i in r["images"] if i["target"] == target]
     return images[0]["packages"] if images else []
-
-
-def _walk(data: bytes, size: int, digest: bytes) -> None:
-    # The signed digest is the header's; header and chain fix every byte behind it.
-    length = sum(package.lengths(data))
-    h = package.parse(data[:length])
-    if h.digest != digest or size != len(data) or size != h.size + h.reverse_size:
-        raise VerifyError("digest", len(data))
-    walk = chunks.Chunks(h)
-    reader = Memory(data, h.length)
-    while not walk.done:
-        for _ in walk.load(reader, len):
-            pass
-    if h.reverse_size:
-        _walk(data[h.size :], h.reverse_size, h.reverse_digest)

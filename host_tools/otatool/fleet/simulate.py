@@ -3,19 +3,22 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from ota import slots
 from ota.crypto import Keys
+from ota.errors import OtaError
 from ota.manifest import Choice
+from ota.transport import tls
+from ota.transport.url import parse
 
 from ..errors import ToolError
-from .client import Client
-from .clock import Clock
-from .connection import Connection, connections
+from .clock import Clock, Watch
 from .device import Device, Schedule
 from .link import Link, Profile
+from .names import Names
+from .network import Network
 from .offer import WHOLE, Offer
 from .tally import Tally, quantile, until
 
@@ -28,14 +31,16 @@ _POLLS = 10  # after so many intervals a rollout is not waited for any longer
 
 @dataclass(frozen=True)
 class Settings:
-    """A fleet. poll_s, spread_s, limit_s: simulated seconds; None: spread over one poll interval,
-    and an end after ten of them. percent: of the devices that take the release. speed_up:
-    simulated seconds in a real one. running: image of the devices, None for one that a patch
-    fits. keys: None trusts whoever signed."""
+    """A fleet. poll_s, retry_s, spread_s, limit_s: simulated seconds; None: spread over one poll
+    interval, and an end after ten of them. percent: of the devices that take the release.
+    speed_up: simulated seconds in a real one. spread_mirrors, conditional, part: as
+    device.Schedule. running: image of the devices, None for one that a patch fits. keys: None
+    trusts whoever signed."""
 
     devices: int = 1000
     profile: Profile = Profile()
     poll_s: float = 3600.0
+    retry_s: float = 300.0
     spread_s: float | None = None
     limit_s: float | None = None
     percent: float = 100.0
@@ -43,30 +48,44 @@ class Settings:
     speed_up: float = 60.0
     target: str = "app"
     strategy: str = "ab"
+    spread_mirrors: bool = False
     conditional: bool = True
+    part: int = 0
     running: slots.Image | None = None
     keys: Keys | None = None
 
 
 def simulate(
-    url: str, settings: Settings, progress: Callable[[float], None] | None = None
+    url: str | Sequence[str], settings: Settings, progress: Callable[[float], None] | None = None
 ) -> dict:
     """Let a fleet update from the manifest at url; returns the figures of docs/fleet.md.
 
-    progress: called with the part of the devices that is done, 0 to 1. Raises ToolError: a
-    setting makes no sense, or this machine cannot hold so many connections.
+    url: or a sequence of those of mirrors. progress: called with the part of the devices that is
+    done, 0 to 1. Raises ToolError: a setting makes no sense, or this machine cannot hold so many
+    connections.
     """
     s = settings
     _check(s)
+    for each in [url] if isinstance(url, str) else url:
+        _check_url(each)
     _allow(s.devices + _FILES)
     return asyncio.run(_Fleet(url, s).run(progress or (lambda part: None)))
 
 
 class _Fleet:
-    def __init__(self, url: str, s: Settings):
+    def __init__(self, url: str | Sequence[str], s: Settings):
         self.settings = s
         spread_s = s.poll_s if s.spread_s is None else s.spread_s
-        self.schedule = Schedule(url, s.poll_s, spread_s, s.conditional)
+        self.schedule = Schedule(
+            url if isinstance(url, str) else tuple(url),
+            s.poll_s,
+            s.retry_s,
+            spread_s,
+            s.spread_mirrors,
+            s.conditional,
+            s.part,
+            tls.context(),
+        )
         self.limit_s = s.limit_s or spread_s + _POLLS * s.poll_s
         share = round(s.percent * WHOLE / 100)
         self.offer = Offer(s.target, s.strategy, s.running, s.keys, share)
@@ -77,8 +96,8 @@ class _Fleet:
     async def run(self, progress: Callable[[float], None]) -> dict:
         began = time.monotonic()
         self.clock = Clock(self.settings.speed_up)
-        connection = connections(self.clock, self.tally)
-        self.devices = [self._device(n, connection) for n in range(self.settings.devices)]
+        names = Names()
+        self.devices = [self._device(n, names) for n in range(self.settings.devices)]
         tasks = [asyncio.create_task(d.run()) for d in self.devices]
         try:
             while not self._over(progress) and self.clock.now() < self.limit_s:
@@ -99,17 +118,14 @@ class _Fleet:
                     task.cancel()
             await _look([task for task in tasks if not task.cancelled()])
 
-    def _device(self, number: int, connection: Callable[[], Connection]) -> Device:
+    def _device(self, number: int, names: Names) -> Device:
         # What a device is and does must not depend on what happens on its link.
         own = random.Random(f"{self.settings.seed}/{number}/device")
-        link = Link(
-            self.settings.profile,
-            self.clock,
-            random.Random(f"{self.settings.seed}/{number}/link"),
-        )
-        client = Client(connection, link, self.tally)
+        watch = Watch(self.clock)
+        rng = random.Random(f"{self.settings.seed}/{number}/link")
+        network = Network(names, Link(self.settings.profile, watch, rng), watch, self.tally)
         ident = own.randbytes(8)
-        return Device(ident, self.schedule, self.offer, client, self.clock, self.tally, own)
+        return Device(ident, self.schedule, self.offer, network, self.clock, self.tally, own)
 
     def _over(self, progress: Callable[[float], None]) -> bool:
         wanted, done = self._split(self.offer.newest)
@@ -131,17 +147,20 @@ class _Fleet:
         wanted, done = self._split(choice)
         body = sum(t.body.values())
         return {
-            "url": self.schedule.url,
+            "urls": [url] if isinstance(url := self.schedule.url, str) else list(url),
             "devices": s.devices,
             "profile": asdict(s.profile),
             "poll_s": s.poll_s,
+            "retry_s": s.retry_s,
             "spread_s": self.schedule.spread_s,
             "limit_s": self.limit_s,
             "percent": s.percent,
             "seed": s.seed,
             "speed_up": s.speed_up,
             "strategy": s.strategy,
+            "spread_mirrors": s.spread_mirrors,
             "conditional": s.conditional,
+            "part": s.part,
             "signature_checked": s.keys is not None,
             "release": choice
             and {
@@ -164,6 +183,7 @@ class _Fleet:
                 "per_device": round((body + t.heads) / s.devices, 1),
             },
             "requests": {**t.requests, "total": t.requests.total()},
+            "servers": dict(t.servers),
             "peak_requests_per_s": t.peak_requests,
             "connections": t.connections,
             "peak_connections": t.peak_connections,
@@ -185,11 +205,20 @@ async def _look(tasks: list[asyncio.Task]) -> None:
             task.result()
 
 
+def _check_url(url: str) -> None:
+    try:
+        parse(url)
+    except OtaError as e:
+        raise ToolError(f"{url}: no http or https URL ({', '.join(map(str, e.args))})") from e
+
+
 def _check(s: Settings) -> None:
     for name, value, least, most in (
         ("devices", s.devices, 1, 1_000_000),
         ("percent", s.percent, 0, 100),
-        ("poll, seconds", s.poll_s, 0.1, _LONG_S),
+        ("poll, seconds", s.poll_s, 1, _LONG_S),
+        ("retry, seconds", s.retry_s, 1, _LONG_S),
+        ("part, bytes", s.part, 0, 1 << 30),
         ("spread, seconds", s.spread_s or 0, 0, _LONG_S),
         ("limit, seconds", s.limit_s or 1, 1, _LONG_S),
         ("speed-up", s.speed_up, 0.1, 100_000),

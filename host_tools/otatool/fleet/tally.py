@@ -11,7 +11,8 @@ class Tally:
     """Counts of all devices together.
 
     requests: by kind. "manifest", "package"; "unchanged" is a manifest answered with 304,
-    "resumed" a package from behind its first byte on, "redirect" what was answered with one.
+    "part" what goes on behind a part that came whole, "resumed" what goes on behind anything
+    else, "redirect" what was answered with one. servers: all of them, by "host:port".
     body: bytes that came, by what was asked for; heads: bytes of the answers' heads.
     connections: how many there were; peak_connections: most at a time.
     failures: by what went wrong; given_up: how often a device left it until the next poll.
@@ -19,7 +20,8 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.requests = Counter(manifest=0, unchanged=0, package=0, resumed=0, redirect=0)
+        self.requests = Counter(manifest=0, unchanged=0, package=0, part=0, resumed=0, redirect=0)
+        self.servers: Counter[str] = Counter()
         self.body = Counter(manifest=0, package=0)
         self.heads = 0
         self.failures: Counter[str] = Counter()
@@ -45,9 +47,10 @@ class Tally:
         """A connection has ended."""
         self._open -= 1
 
-    def asked(self, kind: str, at: float) -> None:
+    def asked(self, kind: str, at: float, server: str) -> None:
         """A request went out."""
         self.requests[kind] += 1
+        self.servers[server] += 1
         self._seconds[int(at)] += 1
 
     def was(self, kind: str, really: str) -> None:
