@@ -22,6 +22,7 @@ OLD, NEW = images.image(1, 90_000), images.image(2, 90_000)
 FULL = slots.Image()  # what no patch fits
 N = 30  # devices of a small fleet
 QUICK = {"devices": N, "poll_s": 600.0, "spread_s": 60.0, "limit_s": 60e3, "speed_up": 120.0}
+QUICK["start_s"] = 1e6  # who has the update asks no more
 CUTS = Profile(latency_ms=20, rate=200_000, cuts_per_mb=60)
 
 

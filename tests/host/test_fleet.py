@@ -146,13 +146,15 @@ def test_same_seed_same_decisions(server):
 
 def test_a_manifest_that_is_known_is_asked_for_with_its_tag(server):
     # Those whose percentage it is not go on asking until the last of the others has it.
-    f = roll(server, devices=20, percent=50, poll_s=5.0, spread_s=100.0)
+    f = roll(server, devices=20, percent=50, poll_s=5.0, start_s=5.0, spread_s=100.0)
     agree(server, f)
     # Twice those that took the release: they have restarted, and nothing is known any more.
     assert 20 < f["requests"]["manifest"] <= 20 + f["updated"] < 40
     assert f["requests"]["unchanged"] > 20
     server.requests.clear()
-    f = roll(server, devices=20, percent=50, poll_s=5.0, spread_s=100.0, conditional=False)
+    f = roll(
+        server, devices=20, percent=50, poll_s=5.0, start_s=5.0, spread_s=100.0, conditional=False
+    )
     agree(server, f)
     assert f["requests"]["unchanged"] == 0
     assert f["requests"]["manifest"] > 40
@@ -557,7 +559,13 @@ def test_an_update_forgets_the_tag_as_the_restart_does(www, tmp_path):
     seed = next(seed for seed in range(1000) if first(seed, 0) < 0.1 and first(seed, 1) > 0.8)
     running = slots.Image("1", 0, len(OLD), hashlib.sha256(OLD).digest())
     with faulty(www, fault) as server:
-        settings = {"devices": 2, "seed": seed, "poll_s": 50.0, "spread_s": 1000.0}
+        settings = {
+            "devices": 2,
+            "seed": seed,
+            "poll_s": 50.0,
+            "start_s": 50.0,
+            "spread_s": 1000.0,
+        }
         f = roll(server, **settings, running=running, speed_up=300.0)
     assert f["updated"] == 2
     # Nothing, still nothing twice, the release; restarted: nothing, still nothing.

@@ -434,6 +434,16 @@ def test_after_a_failure_the_next_poll_comes_sooner(www):
     assert 90 + 180 <= f["until_s"]["100"] < 110 + 220 + 60
 
 
+def test_after_an_update_a_device_restarts_and_asks_once_more(www):
+    settings = {"devices": 20, "percent": 50, "poll_s": 1e5, "spread_s": 200.0}
+    with serve.start(www) as server:
+        f = roll(server, **settings, start_s=5.0)
+        assert f["requests"]["total"] == len(server.requests)
+        # All but those that were the last, and the others of whom nobody had asked again.
+        assert 20 + f["updated"] - 4 <= f["requests"]["manifest"] <= 20 + f["updated"]
+        assert roll(server, **settings, start_s=1e6)["requests"]["manifest"] == 20
+
+
 class _Slow(Link):
     """A link whose round trip number `at` takes long, on a clock on which nothing else does."""
 

@@ -4,25 +4,26 @@ import argparse
 import hashlib
 import json
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from ota import slots
 from ota.crypto import Keys
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from .. import files
 from ..errors import ToolError
+from ..fleet import table
 from ..fleet.link import PROFILES
+from ..fleet.simulate import Settings, simulate
 from . import searching
 
-_ABOUT = """Many simulated devices update from a real server: how long does a rollout take, how
-many requests and bytes is it, how many at a time? Nothing is installed anywhere. Use it on servers
-of your own: it is a load test. To try it:
+_ABOUT = """Many simulated devices update from a real server: how long does a rollout take,
+how many requests and bytes is it, how many at a time? Nothing is installed
+anywhere. Point it at servers of your own only: it is a load test. To try it:
 
   otatool serve www/
   otatool fleet http://127.0.0.1:8000/manifest.ota --devices 100 --profile lte
+
+That is an hour of a fleet, in a minute (--speed-up).
 """
 
 
@@ -113,6 +114,13 @@ def _times(p) -> None:
         metavar="SECONDS",
         help="to the next poll after one that failed, doubled each time, up to --poll (300)",
     )
+    p.add_argument(
+        "--start",
+        type=float,
+        default=600,
+        metavar="SECONDS",
+        help="the first poll after an update, which is a restart, comes within this time (600)",
+    )
 
 
 def _link(p) -> None:
@@ -149,14 +157,13 @@ def _run(p) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the fleet; status 1 if not every device that should has the update."""
-    from ..fleet.simulate import Settings, simulate
-
     settings = Settings(
         devices=args.devices,
         profile=_profile(args),
         poll_s=args.poll,
         retry_s=args.retry,
         spread_s=args.spread,
+        start_s=args.start,
         limit_s=args.limit,
         percent=args.percent,
         seed=args.seed,
@@ -173,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
         figures = simulate(args.url if len(args.url) > 1 else args.url[0], settings, progress)
     if args.json:
         files.write(args.json, json.dumps(figures, indent=1) + "\n")
-    _print(Console(highlight=False), figures)
+    table.show(Console(highlight=False), figures)
     return 0 if figures["release"] and figures["updated"] == figures["wanted"] else 1
 
 
@@ -204,93 +211,3 @@ def _keys(names: list[str] | None) -> Keys | None:
         return Keys([json.loads(files.read(name)) for name in names])
     except ValueError as e:
         raise ToolError(f"{', '.join(names)}: {e}; give NAME.pub.json of otatool keygen") from e
-
-
-def _print(out: Console, f: dict) -> None:
-    release = f["release"]
-    table = Table(
-        title=f"{f['devices']} devices, {escape(_servers(f['urls']))}", show_header=False
-    )
-    table.add_column()
-    table.add_column(justify="right")
-
-    def rows(*pairs: tuple[str, str]) -> None:
-        for name, value in pairs:
-            table.add_row(name, escape(value))
-        table.add_section()
-
-    if release:
-        kind = "patch" if release["delta"] else "full package"
-        rows(("release", f"{release['version']}, {kind}, {release['package_size']:,} bytes"))
-    rows(
-        ("devices it is for", f"{f['wanted']:,}"),
-        ("have it", f"{f['updated']:,}"),
-        *((f"{share} % after", _time(s)) for share, s in f["until_s"].items()),
-    )
-    b, r = f["bytes"], f["requests"]
-    several = f["servers"] if len(f["servers"]) > 1 else {}
-    rows(
-        ("bytes", f"{b['total']:,}"),
-        *((f"  {name}", f"{b[key]:,}") for name, key in _BYTES),
-        ("bytes per device", f"{b['per_device']:,}"),
-    )
-    rows(
-        ("requests", f"{r['total']:,}"),
-        *((f"  {name}", f"{r[key]:,}") for name, key in _REQUESTS if r[key] or key not in _RARE),
-        *((f"  to {server}", f"{n:,}") for server, n in several.items()),
-        ("requests in the busiest second", f"{f['peak_requests_per_s']:,}"),
-        ("connections", f"{f['connections']:,}"),
-        ("connections at a time, most", f"{f['peak_connections']:,}"),
-    )
-    rows(
-        ("failures", f"{sum(f['failures'].values()):,}"),
-        *((f"  {name}", f"{count:,}") for name, count in f["failures"].items()),
-        ("left until the next poll", f"{f['given_up']:,}"),
-    )
-    m = f["machine"]
-    rows(
-        ("simulated, real time", f"{_time(f['seconds'])}, {_time(f['real_seconds'])}"),
-        ("99 % of waits late by at most", f"{m['late_s_99']:.2f} s simulated"),
-        (
-            "50 %, 99 % of answers within",
-            f"{m['answer_ms_50']:.1f}, {m['answer_ms_99']:.1f} ms real",
-        ),
-    )
-    out.print(table)
-    if m["late_s_99"] > _LATE_S:
-        out.print(
-            "this machine was late: times and peaks are its own as much as the server's; give "
-            "less --speed-up, more --spread or fewer devices",
-            markup=False,
-        )
-    if not f["signature_checked"]:
-        out.print("signatures were not checked: give --key", markup=False)
-    if not release:
-        out.print("no release was found for these devices", markup=False)
-
-
-_LATE_S = 1.0  # a second is what requests are counted in
-_BYTES = (("manifests", "manifest"), ("packages", "package"), ("heads of answers", "heads"))
-_REQUESTS = (
-    ("manifest", "manifest"),
-    ("manifest, 304", "unchanged"),
-    ("package", "package"),
-    ("further part", "part"),
-    ("resumed", "resumed"),
-    ("redirected", "redirect"),
-)
-_RARE = ("part", "redirect")
-
-
-def _servers(urls: list[str]) -> str:
-    return ", ".join(dict.fromkeys(urlsplit(url).netloc for url in urls))
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "not reached"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02} min"

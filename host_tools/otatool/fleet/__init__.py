@@ -13,4 +13,5 @@ requests.py  what is asked, by kind, and what fails
 link.py      latency, bandwidth, loss and cuts of a device's network
 clock.py     simulated time: waiting takes less than it says
 tally.py     counts of requests, bytes, failures
+table.py     the figures for people
 """

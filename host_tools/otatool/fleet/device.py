@@ -32,13 +32,15 @@ class Schedule:
     """What all devices are set to, as their configuration. url: of the manifest; a tuple:
     mirrors, spread_mirrors: each device begins with another one. poll_s: between two polls;
     retry_s: after a failure, doubled with each further one; spread_s: the first poll comes at
-    random within it. conditional: ask with the entity tag of a manifest that had nothing. part:
-    bytes asked for by one request, 0: all. tls: for https."""
+    random within it; start_s: the same of the first one after an update, which is a restart.
+    conditional: ask with the entity tag of a manifest that had nothing. part: bytes asked for by
+    one request, 0: all. tls: for https."""
 
     url: str | tuple[str, ...]
     poll_s: float
     retry_s: float
     spread_s: float
+    start_s: float
     spread_mirrors: bool = False
     conditional: bool = True
     part: int = 0
@@ -80,21 +82,24 @@ class Device:
 
     async def run(self) -> None:
         """Live until cancelled."""
-        poll = {"every_s": max(1, int(self._schedule.poll_s))}
-        poll["retry_s"] = max(1, int(self._schedule.retry_s))
+        s = self._schedule
+        poll = {"every_s": int(s.poll_s), "retry_s": int(s.retry_s), "spread_s": int(s.start_s)}
         failures = 0
-        await self._network.rest(self._rng.random() * self._schedule.spread_s)
+        await self._network.rest(self._rng.random() * s.spread_s)
         while True:
             try:
                 choice = await self._network.run(self._steps())
-                if choice:
-                    self._restart(choice)
                 failures = 0
             except OtaError:
+                choice = None
                 failures += 1
                 self._tally.given_up += 1
             self.polls += 1
-            pause_s = schedule.next_s(poll, self._rng.randbytes, failures)
+            if choice:
+                self._restart(choice)
+                pause_s = schedule.first_s(poll, self._rng.randbytes)
+            else:
+                pause_s = schedule.next_s(poll, self._rng.randbytes, failures)
             await self._network.rest(pause_s)
 
     def takes(self, choice: Choice) -> bool:

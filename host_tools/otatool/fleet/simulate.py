@@ -31,9 +31,9 @@ _POLLS = 10  # after so many intervals a rollout is not waited for any longer
 
 @dataclass(frozen=True)
 class Settings:
-    """A fleet. poll_s, retry_s, spread_s, limit_s: simulated seconds; None: spread over one poll
-    interval, and an end after ten of them. percent: of the devices that take the release.
-    speed_up: simulated seconds in a real one. spread_mirrors, conditional, part: as
+    """A fleet. poll_s, retry_s, spread_s, start_s, limit_s: simulated seconds; None: spread over
+    one poll interval, and an end after ten of them. percent: of the devices that take the
+    release. speed_up: simulated seconds in a real one. spread_mirrors, conditional, part: as
     device.Schedule. running: image of the devices, None for one that a patch fits. keys: None
     trusts whoever signed."""
 
@@ -42,6 +42,7 @@ class Settings:
     poll_s: float = 3600.0
     retry_s: float = 300.0
     spread_s: float | None = None
+    start_s: float = 600.0
     limit_s: float | None = None
     percent: float = 100.0
     seed: int = 0
@@ -81,6 +82,7 @@ class _Fleet:
             s.poll_s,
             s.retry_s,
             spread_s,
+            s.start_s,
             s.spread_mirrors,
             s.conditional,
             s.part,
@@ -153,6 +155,7 @@ class _Fleet:
             "poll_s": s.poll_s,
             "retry_s": s.retry_s,
             "spread_s": self.schedule.spread_s,
+            "start_s": s.start_s,
             "limit_s": self.limit_s,
             "percent": s.percent,
             "seed": s.seed,
@@ -220,6 +223,7 @@ def _check(s: Settings) -> None:
         ("retry, seconds", s.retry_s, 1, _LONG_S),
         ("part, bytes", s.part, 0, 1 << 30),
         ("spread, seconds", s.spread_s or 0, 0, _LONG_S),
+        ("start, seconds", s.start_s, 0, _LONG_S),
         ("limit, seconds", s.limit_s or 1, 1, _LONG_S),
         ("speed-up", s.speed_up, 0.1, 100_000),
         ("latency, ms", s.profile.latency_ms, 0, 60_000),
