@@ -46,6 +46,7 @@ from otatool import cli, keys, publish, serve
 from otatool.errors import ToolError
 from otatool.fleet import device, names, requests, stream
 from otatool.fleet.clock import Clock
+from otatool.fleet.incoming import Incoming
 from otatool.fleet.link import PROFILES, SEGMENT, Cut, Link, Profile
 from otatool.fleet.names import Names
 from otatool.fleet.network import Network
@@ -687,6 +688,69 @@ def test_a_link_takes_its_latency_and_its_rate():
     assert carried(Profile(), 10**6) == (0.0, 0)
     seconds, cuts = carried(Profile(latency_ms=100, rate=50_000), 10**6)
     assert (round(seconds, 6), cuts) == (20.2, 0)
+
+
+def test_bytes_that_nobody_waited_for_are_waited_for_at_the_next_turn():
+    clock = _Waits()
+    clock.grain = 100.0
+    way = Link(Profile(latency_ms=500, rate=1000), clock, random.Random(0))
+
+    async def run():
+        await way.connect()
+        await way.carry(1000)
+        assert clock.seconds == 1
+        await way.turn()
+
+    asyncio.run(run())
+    assert clock.seconds == 3
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_last_bytes_of_a_body_take_their_time(www, told):
+    link = _Breaks(0)
+    link.watch.grain = 100.0
+    link._profile = Profile(rate=1000)
+    size = (www / publish.MANIFEST).stat().st_size
+
+    def fault(h):
+        if not told:
+            h.answer(200)
+            h.wfile.write((www / publish.MANIFEST).read_bytes())
+            return True
+
+    with faulty(www, fault) as server:
+        one_by_one(Tally(), link, server.url + publish.MANIFEST)
+    assert round(link.watch.seconds, 6) == size / 1000
+
+
+def test_a_server_waits_while_a_device_takes_nothing():
+    class Transport:
+        reads = True
+
+        def pause_reading(self):
+            self.reads = False
+
+        def resume_reading(self):
+            self.reads = True
+
+    transport, coming = Transport(), Incoming()
+    coming.connection_made(transport)
+    coming.data_received(bytes(65_535))
+    assert transport.reads
+    coming.data_received(b"1")
+    assert not transport.reads
+    assert coming.take(1) == b"\0" and transport.reads
+
+
+def test_what_cannot_be_sent_any_more_is_no_request():
+    tally, watch = Tally(), _Waits()
+    network = Network(Names(), _Breaks(0), watch, tally)
+    place = "127.0.0.1", 9, None
+    s = stream.Stream(place, _Breaks(0), tally, network.requests, watch.ticks, None)
+    s._transport, s._in.ended = asyncio.Transport(), True
+    with pytest.raises(TransportError) as e:
+        s.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert e.value.reason == "reset" and tally.requests.total() == 0
 
 
 def test_a_lost_segment_costs_a_round_trip_and_more():

@@ -155,6 +155,28 @@ def test_what_a_lying_mirror_gave_well_is_kept_as_by_a_device(long, strategy, fr
     assert len(again) == (at % len(package) > from_start + 8500)
 
 
+@pytest.mark.parametrize("strategy", ["ab", "pingpong"])
+@pytest.mark.parametrize("at", [22_000, 24_700, 70_000])
+def test_what_a_mirror_gave_that_breaks_off_is_kept_as_by_a_device(long, strategy, at):
+    def ends(h):
+        if not h.path.endswith(".ota") or h.path.endswith(publish.MANIFEST):
+            return good(h)
+        with open(h.directory + h.path, "rb") as f:
+            data = ranged(h, f.read())
+        start = int((h.headers["Range"] or "bytes=0").removeprefix("bytes=").partition("-")[0])
+        h.wfile.write(data[: max(0, at - start)])
+        h.close_connection = True
+        return True
+
+    real, simulated = both(long, lambda: [ends, good], strategy)
+    assert simulated == real
+    # Manifest and nine tries; of the other manifest and package, in two requests if something
+    # of it was kept.
+    kept = strategy == "pingpong" or at == 70_000
+    assert [note[0] for note in real] == [0] * 10 + [1] * (2 + kept)
+    assert (real[-1][2] is not None) == kept
+
+
 def test_of_a_package_with_a_way_back_as_much_is_kept_as_by_a_device(www):
     name, package = name_of(www, 2)
     real, simulated = both(www, lambda: [lying(name, -1), good], "inplace")
@@ -357,6 +379,24 @@ def test_a_range_that_is_refused_is_got_around_once(www):
     assert counted(f) == {"manifest": 1, "package": 2, "resumed": 1}
     assert (f["failures"], f["given_up"]) == ({"short": 1, "range": 1}, 0)
     assert f["bytes"]["package"] == half + len(package)
+
+
+def test_an_answer_that_ends_too_early_without_a_word_is_a_failure_too(www):
+    name, package = name_of(www)
+    first = [1]
+
+    def fault(h):
+        if h.path.endswith(name) and first:
+            first.pop()
+            h.answer(200)  # its length is not told: it ends with the connection
+            h.wfile.write(package[:5000])
+            return True
+
+    with faulty(www, fault) as server:
+        f = roll(server, **ALONE, running=FULL)
+        complete(f, package, 1)
+        assert f["requests"]["total"] == len(server.requests) == 3
+    assert f["failures"] == {"short": 1}
 
 
 def test_a_manifest_that_broke_off_is_resumed(www):

@@ -4,7 +4,6 @@ ota.source, ota.transport.resume and ota.transport.http run here as they are on 
 they are given to connect, sleep and tell the time with comes from this file.
 """
 
-import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
@@ -55,8 +54,6 @@ class Network:
                 try:
                     next(steps)
                 except StopIteration as e:
-                    with contextlib.suppress(TransportError):
-                        await self._link.settle()
                     return e.value
                 work, self._work = self._work, None
                 if work:

@@ -177,6 +177,7 @@ class Stream:
         room = self._link.room()
         if not self._in.data:
             if self._in.ended:
+                await self._link.settle()
                 self._end()
             else:
                 await self._in.more(_LOOK_S)
