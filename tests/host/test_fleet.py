@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import certificates
 import fleets
+import images
 import pytest
 import web_servers
 from fleets import (
@@ -128,6 +129,31 @@ def test_only_the_percentage_asks_for_the_package(server):
         for number in range(50)
     )
     assert f["wanted"] == drawn
+
+
+@pytest.mark.parametrize("running, others", [(None, 0), (FULL, 1)])
+def test_a_release_for_a_share_is_what_the_run_is_about(tmp_path, running, others):
+    fleets.published(tmp_path, OLD, NEW)
+    release = publish.Release("rig", "3", quick=True, rollout=4000)
+    publish.publish(tmp_path, images.image(3, 90_000), release, [SIGNING])
+    with serve.start(tmp_path) as server:
+        # The manifest tells the others of the release before, which is for those that run none.
+        f = roll(server, running=running, percent=100, start_s=600.0)
+        agree(server, f)
+    drawn = sum(
+        manifest.takes_part(_ident(n), {"version": "3", "rollout": 4000}) for n in range(N)
+    )
+    assert 0 < f["wanted"] == f["updated"] == drawn < N
+    assert (f["release"]["version"], f["release"]["delta"]) == ("3", running is None)
+    assert (f["requests"]["package"] > drawn) == bool(others)
+
+
+def test_devices_that_run_the_release_have_nothing_to_do(server, tmp_path, capsys):
+    (tmp_path / "new.img").write_bytes(NEW)
+    words = ["fleet", server.url + publish.MANIFEST, "--devices", "3", "--spread", "0"]
+    assert cli.main([*words, "--running", str(tmp_path / "new.img")]) == 1
+    assert "no release was found for these devices" in capsys.readouterr().out
+    assert [r.path for r in server.requests] == ["/" + publish.MANIFEST] * 3
 
 
 def _ident(number, seed=0):

@@ -35,7 +35,7 @@ class Offer:
     target, strategy: of all devices. running: the image they run; None: the one that the first
     patch of the manifest is made for, so that all take this patch. keys: None trusts whoever
     signed. share: the part of the fleet, in ten-thousandths, that gets a release at the most.
-    newest: the choice of the highest sequence so far.
+    newest: the choice of the newest release so far.
     """
 
     target: str = "app"
@@ -69,7 +69,7 @@ class Offer:
             record.image = self._image(found)
         facts = _Facts(found["product"], self.target, self.strategy, device_id)
         choice = manifest.decide(found, facts, record, now)
-        if choice and (self.newest is None or choice.sequence > self.newest.sequence):
+        if choice and (self.newest is None or _age(choice) > _age(self.newest)):
             self.newest = choice
         return choice
 
@@ -82,10 +82,21 @@ class Offer:
                         "", 0, entry["base"]["size"], entry["base"]["digest"]
                     )
                     break
+        for release in found["releases"]:
+            if any(i["digest"] == self.running.digest for i in _images(release, self.target)):
+                self.running.version = release["version"]
         return self.running
+
+
+def _age(choice: manifest.Choice) -> tuple:
+    return choice.sequence, package.version(choice.version)
+
+
+def _images(release: dict, target: str) -> list[dict]:
+    return [image for image in release["images"] if image["target"] == target]
 
 
 def _packages(found: dict, target: str) -> list[dict]:
     releases = sorted(found["releases"], key=lambda r: package.version(r["version"]), reverse=True)
-    images = [i for r in releases for i in r["images"] if i["target"] == target]
+    images = [i for r in releases for i in _images(r, target)]
     return images[0]["packages"] if images else []
