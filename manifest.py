@@ -31,6 +31,7 @@ GROUPS = {
             "__init__.py",
             "codec.py",
             "compat.py",
+            "config.py",
             "crypto/__init__.py",
             "crypto/hmac.py",
             "crypto/rsa.py",

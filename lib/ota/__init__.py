@@ -41,7 +41,7 @@ def steps(url=None, **options):
     from .source.static import Static
 
     d = device.get()
-    url = url or d.config["url"]
+    url = url or d.setting("url")
     for name, value in update.options(d).items():
         options.setdefault(name, value)
     if isinstance(url, str):
@@ -58,7 +58,7 @@ def install_url(url=None, reset=False, progress=None):
     from .transport.resume import Resuming
 
     d = device.get()
-    opener = Resuming(url or d.config["package_url"], **update.options(d)).open
+    opener = Resuming(url or d.setting("package_url"), **update.options(d)).open
     return update.finish(d, update.install(d, opener), progress, reset)
 
 
@@ -121,6 +121,7 @@ def status():
         "code": r.reason,
         "floor": r.floor,
         "sequence": r.sequence,
+        "month": r.month,
         "product": d.product,
         "strategy": d.strategy,
     }

@@ -5,7 +5,7 @@ Loaded by settle.py when there is no record yet, or something lies in the OTA pa
 
 from . import image, state
 from .device import load
-from .errors import ManifestError, OtaError, code
+from .errors import FlashError, ManifestError, OtaError, code
 from .package import version
 from .slots import AT, PROGRESS, Image, Record
 from .strategy import RegionReader, digest
@@ -20,7 +20,10 @@ def first(device):
     size = device.config.get("image_size") or image.size(slot)
     if 0 < size <= slot.size:
         text = device.partitions.version or "0"
-        version(text)
+        try:
+            version(text)
+        except ManifestError as e:
+            raise FlashError("config", "version", e)
         record.image = Image(text, 0, size, digest(slot, size, device.feed))
     else:
         record.state = state.RESCUE

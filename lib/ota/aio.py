@@ -33,9 +33,12 @@ async def watch(progress=None, url=None, failed=None):
 
     Returns what check_and_update() does then; the application restarts when it suits it.
     failed(error): called with every OtaError or MemoryError; the next try comes after a growing
-    pause.
+    pause. Raises FlashError "config" at once if "poll" is wrong.
     """
     poll = device.get().config.get("poll", {})
+    device.load("config").check_poll(poll)
+    device.unload("config")
+    schedule.closed_s(poll, 0, random_bytes)  # a window that is none is told now, not at night
     failures = 0
     await _sleep(schedule.first_s(poll, random_bytes))
     while True:

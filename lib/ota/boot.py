@@ -51,7 +51,11 @@ def settle(device):
         and not _staged(device, record)
     ):
         return record
-    return load("settle").settle(device, record)
+    try:
+        return load("settle").settle(device, record)
+    except (AttributeError, TypeError, ValueError):
+        load("config").check_start(device.config)
+        raise  # it is not the configuration
 
 
 def mount(device, region) -> None:

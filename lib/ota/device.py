@@ -24,9 +24,20 @@ class Device:
 
     def __init__(self, config, watchdog=None):
         if isinstance(config, str):
-            with open(config) as f:
-                config = json.load(f)
+            try:
+                with open(config) as f:
+                    config = json.load(f)
+            except (OSError, ValueError) as e:
+                raise FlashError("config", config, e)
         self.config = config
+        try:
+            self._build(config)
+        except (AttributeError, ImportError, KeyError, TypeError, ValueError):
+            load("config").check_start(config)
+            raise  # it is not the configuration
+        self._watchdog = watchdog
+
+    def _build(self, config):
         self.product = config["product"]
         self.component = config.get("component", "app")
         self.strategy = config.get("strategy", "ab")
@@ -46,7 +57,6 @@ class Device:
         from .slots import Slots
 
         self.manifests: dict = {}  # of source.static, until the next start
-        self._watchdog = watchdog
         self._keys = None
         self._inflater = None
         self._block = None
@@ -54,6 +64,13 @@ class Device:
         self.kv.mount()
         self.unload_kv()  # if it was needed, for repair
         self.slots = Slots(self.kv, self.component, self.strategy)
+
+    def setting(self, name: str):
+        """A key of the configuration that must be there. Raises FlashError "config"."""
+        value = self.config.get(name)
+        if not value:
+            raise FlashError("config", name)
+        return value
 
     def region(self, name: str):
         """The region of a partition. Raises FlashError "config"."""
@@ -82,9 +99,12 @@ class Device:
 
     @property
     def keys(self):
-        """The trusted keys (crypto.Keys). Raises ValueError if one is malformed."""
+        """The trusted keys (crypto.Keys). Raises FlashError "config" if one is malformed."""
         if self._keys is None:
-            self._keys = load("crypto").Keys(self.config.get("keys", ()))
+            try:
+                self._keys = load("crypto").Keys(self.config.get("keys", ()))
+            except ValueError as e:
+                raise FlashError("config", "keys", e)
         return self._keys
 
     def unload_keys(self) -> None:

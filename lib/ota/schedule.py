@@ -5,6 +5,7 @@ Pure: seconds in, seconds out. config "poll": {"every_s", "jitter", "spread_s", 
 """
 
 from .compat import const
+from .errors import FlashError
 
 _DAY_S = const(86400)
 _EVERY_S = const(86400)
@@ -39,12 +40,17 @@ def closed_s(poll, now: int, rand) -> int:
     "window": ["HH:MM", "HH:MM"], local times at utc_offset_s; the second may be on the day
     after, and the same one makes a whole day. Without one, and where the clock is not set (now
     is 0), it is always open. When it opens, devices begin one after the other, within spread_s
-    and its first half. Raises ValueError for a window that is none.
+    and its first half. Raises FlashError "config" for a window that is none.
     """
     window = poll.get("window")
-    if not window or not now:
+    if not window:
         return 0
-    opens, closes = (_seconds(t) for t in window)
+    try:
+        opens, closes = (_seconds(t) for t in window)
+    except (ValueError, AttributeError) as e:
+        raise FlashError("config", "poll.window", e)
+    if not now:
+        return 0
     at = (now + poll.get("utc_offset_s", 0)) % _DAY_S
     length = (closes - opens) % _DAY_S or _DAY_S
     if (at - opens) % _DAY_S < length:

@@ -165,8 +165,10 @@ def options(device) -> dict:
     """Keyword arguments of transport.resume.Resuming from the configuration.
 
     The newest manifest accepted may be younger than the firmware: then "built" of "tls" is
-    when that was issued. Raises FlashError.
+    when that was issued. Raises FlashError; "config" for a key or a kind that is not known.
     """
+    load("config").check_update(device.config)
+    unload("config")
     found = device.config.get("http", {})
     tls = found.get("tls")
     record = device.slots.load()

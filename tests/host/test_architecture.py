@@ -53,7 +53,7 @@ LAYERS = (
         "seams",
         ("codec", "flash", "flash.*", "partition", "partition.*", "transport", "transport.*"),
     ),
-    ("states", ("state",)),
+    ("states and settings", ("state", "config")),
     ("time", ("clock",)),
     ("ground", ("errors", "compat", "version")),
     ("below the ground", ("cpython",)),
@@ -119,6 +119,7 @@ DYNAMIC = {
     "device": "modules of ours that only some boards carry (strategies) or some calls need"
     " (partitions, keys, inflater, settling)",
     "partition.layout": "a flash driver, as the configuration names it",
+    "config": "the same driver, to see whether it is there",
     "trial": "the application",
 }
 

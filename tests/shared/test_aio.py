@@ -4,7 +4,7 @@ import asyncio
 import unittest
 
 from ota import aio, device
-from ota.errors import TransportError
+from ota.errors import FlashError, TransportError
 
 
 class Steps:
@@ -121,6 +121,14 @@ class TestTask(unittest.TestCase):
         self.assertEqual(self.slept, [0, 1000, 60, 120, 1000])
         self.assertEqual([type(e) for e in failed], [TransportError, MemoryError])
         self.assertEqual([a[0] for a in steps.asked], ["u"] * 5)
+
+    def test_watch_tells_at_once_what_poll_cannot_be(self):
+        for poll in ({"every": 5}, {"every_s": "5"}, {"window": ["1", "2"]}):
+            steps = self.board([READY], **poll)
+            with self.assertRaises(FlashError) as got:
+                asyncio.run(aio.watch())
+            self.assertEqual(got.exception.args[:2], ("config", "poll." + list(poll)[0]))
+            self.assertEqual((steps.asked, self.slept), ([], []))
 
     def test_watch_waits_for_the_window(self):
         before = aio.clock.now

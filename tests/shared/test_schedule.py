@@ -3,6 +3,7 @@
 import unittest
 
 from ota import schedule
+from ota.errors import FlashError
 
 LOW, HIGH = bytes(4), b"\xff" * 4
 NOON = 1764504000  # 2025-11-30 12:00 UTC, by date(1)
@@ -84,11 +85,13 @@ class TestWindow(unittest.TestCase):
     def test_windows_that_are_none(self):
         for window in (
             ["1", "2"], ["25:00", "26:00"], ["12:60", "13:00"], ["-1:00", "2:00"], ["a:b", "c:d"],
-            ["", ""], ["12:00"], ["12:00", "13:00", "14:00"],
+            ["", ""], ["12:00"], [12, 13], "12", ["12:00", "13:00", "14:00"],
         ):  # fmt: skip
             with self.subTest(window=window):
-                with self.assertRaises(ValueError):
-                    self.closed(window, NOON)
+                for now in (NOON, 0):  # also before the clock is set
+                    with self.assertRaises(FlashError) as got:
+                        self.closed(window, now)
+                    self.assertEqual(got.exception.args[:2], ("config", "poll.window"))
 
 
 if __name__ == "__main__":

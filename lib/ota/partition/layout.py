@@ -19,7 +19,10 @@ def build(config) -> Partitions:
     """
     devices = {}
     for name, entry in config["flash"].items():
-        devices[name] = (driver(entry), entry.get("base"))
+        try:
+            devices[name] = (driver(entry), entry.get("base"))
+        except (TypeError, ValueError) as e:  # of the class: arguments that it does not know
+            raise FlashError("config", "flash." + name, e)
     table = config.get("table")
     if table:
         where = Region(devices[table["flash"]][0], table["offset"], table.get("size", 40))

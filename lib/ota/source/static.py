@@ -37,9 +37,7 @@ class Static:
         tag, expires = self._known.get(self._url, (None, 0))
         if expires and clock.now() > expires:
             tag = None  # "still the same" would hide that it must not be believed any more
-        if self._url[:6].lower() == "https:":
-            # Once, not for the package again: certificates take heap and time.
-            self._options["tls"] = http.secure(self._options.get("tls"))
+        http.secure(self._url, self._options)  # for the package, too
         options = self._meant_for(self._url)
         options["retries"] = min(options.get("retries", self._retries), self._retries)
         reader = yield from Resuming(self._url, tag=tag, **options).open()

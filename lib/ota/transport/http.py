@@ -91,8 +91,15 @@ def get(
     raise TransportError("redirect", limits.redirects)
 
 
-def secure(tls):
-    """An SSLContext of tls, a dict or None; anything else is one already."""
+def secure(url: str, options: dict) -> None:
+    """Make "tls" of options an SSLContext, if url takes one: once and not for each request,
+    because certificates take heap and time."""
+    if url[:6].lower() == "https:":
+        options["tls"] = _context(options.get("tls"))
+
+
+def _context(tls):
+    # Of a dict or None; anything else is an SSLContext already.
     if tls is not None and not isinstance(tls, dict):
         return tls
     # The only import inside a function here: plain HTTP must not load TLS.
@@ -114,7 +121,7 @@ def _exchange(target, request, tls, connect, clock, limits, kept):
                 # Gone while nobody used it, or out of step: that is no failure yet.
                 wire.close()
         if not found:
-            context = secure(tls) if target[0] == "https" else None
+            context = _context(tls) if target[0] == "https" else None
             wire = Wire(None, limits, clock)  # its buffer before what TLS takes
             wire.stream = yield from connect(target[1], target[2], context, limits, clock)
             wait_ms = limits.handshake_ms if context else limits.idle_ms
@@ -182,7 +189,7 @@ def _fields(headers):
     for name in headers or ():
         value = headers[name]
         if name.lower() in _OWN:
-            raise ValueError(name)
+            raise TransportError("headers", name)
         for c in name:
             if not "!" <= c <= "~" or c in '()<>@,;:\\"/[]?={}':
                 raise TransportError("headers", "name")

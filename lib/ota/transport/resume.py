@@ -78,9 +78,7 @@ class Resuming:
         Raises TransportError as http.get does, "changed" for another file, "length" for
         another size than asked for.
         """
-        if self.url[:6].lower() == "https:":
-            # Once, not at each reconnect: certificates take heap and time.
-            self._options["tls"] = http.secure(self._options.get("tls"))
+        http.secure(self.url, self._options)
         start = offset if self._ranges else 0
         etag = self.etag if start else self._tag
         while True:
