@@ -27,6 +27,7 @@ _PUT: dict[str, Callable[[str], dict[str, Any]]] = {
     "memory": lambda cache: {},
 }
 _SAME = {"s3a": "s3", "gcs": "gs", "ssh": "sftp"}
+_SCP = re.compile(r"[^/\\]+@[^/\\]+:")
 _EXTRAS = ("s3", "gs", "sftp")  # of pyproject.toml
 
 
@@ -49,9 +50,12 @@ class Place(Protocol):
 
 
 def locate(where: str | Path) -> Place:
-    """The place that a path or a URL names. Raises ToolError if its driver is missing."""
+    """The place that a path or a URL names. Raises ToolError if its driver is missing, and for
+    an address as scp takes it, which would be a strange folder."""
     text = str(where)
     if "://" not in text:
+        if _SCP.match(text) and not Path(text).exists():
+            raise ToolError(f"{text}: over SSH give sftp://USER@HOST/PATH; a folder: ./{text}")
         return Folder(where)
     if text.startswith("file://"):
         return Folder(url2pathname(urlsplit(text).path))

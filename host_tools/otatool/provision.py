@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import build, files, keys, ptbl, sim
+from . import build, files, keys, ptbl, settings, sim
 from .errors import ToolError
 
 BASE = 0x08000000  # of the virtual board's flash, for the absolute addresses of its table
@@ -51,8 +51,13 @@ class Provisioned:
 def provision(folder: str | Path, product: Product, key_type: str = "rsa") -> Provisioned:
     """Write everything a product starts with into folder.
 
-    Raises ToolError: unknown strategy, an image that does not fit the flash.
+    Raises ToolError: unknown strategy, an image that does not fit the flash, a configuration
+    that a board would refuse.
     """
+    wrong = settings.mistakes({**({"url": product.url} if product.url else {}), **product.config,
+                               "strategy": product.strategy})  # fmt: skip
+    if wrong:
+        raise ToolError("; ".join(wrong))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if product.strategy not in STRATEGIES:

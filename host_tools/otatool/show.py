@@ -1,13 +1,14 @@
 """Say in words what a file is: package, manifest, partition table, image, key, flash dump."""
 
 import copy
+import datetime
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from ota import errors, manifest, slots, state
+from ota import clock, errors, manifest, slots, state
 from ota import package as fmt
 from ota.crypto import Keys
 from ota.device import Device
@@ -19,7 +20,7 @@ from ota.partition.text import text
 from ota.strategy import staging
 from ota.transport.memory import Memory
 
-from . import image, report
+from . import image, report, settings
 from .errors import ToolError
 
 
@@ -149,13 +150,18 @@ def ptbl(data: bytes) -> list[Section]:
 def flash(data: bytes, layout: dict) -> list[Section]:
     """The contents of a whole flash: partitions, state, KV, what is staged."""
     config = copy.deepcopy(layout)
-    for entry in config["flash"].values():
+    try:
+        devices = list(config["flash"].values())
+    except (AttributeError, KeyError) as e:
+        raise ToolError('no "flash" in the layout: give the layout.json of the board') from e
+    for entry in devices:
         # The KV settles itself on mount: on a copy, the file stays as it is.
         ram = RamFlash(len(data))
         ram.data[:] = data
         entry["driver"] = ram
     d = Device(config)
-    out = [Section("partitions", [("", line) for line in text(d.partitions)])]
+    lines = [("", line) for line in text(d.partitions)]
+    out = [Section("partitions", lines + _mistakes(layout))]
     kept = Section("KV", columns=("key", "bytes", "value"))
     for key, value in sorted(d.kv.items()):
         kept.table.append((key, str(len(value)), value[:24].hex(" ")))
@@ -182,9 +188,14 @@ def _record(d):
         ("on its way", _known(r.new)),
         ("tries left", str(r.tries)),
         ("floor, sequence", f"{r.floor}, {r.sequence}"),
+        ("clock at least", _day(clock.since(r.month)) if r.month else "not known"),
         ("reason", f"{errors.word(r.reason) or 'none'} ({r.reason})"),
     ]
     return s
+
+
+def _day(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).date().isoformat()
 
 
 def _known(i):
@@ -206,7 +217,12 @@ def _json(data):
     if "type" in content:
         return [Section(f"{content['type']} key", [("id", Keys([content]).ids()[0])])]
     rows = [(k, str(v) if len(str(v)) < 80 else str(v)[:77] + "...") for k, v in content.items()]
-    return [Section("configuration", rows)]
+    return [Section("configuration", rows + _mistakes(content))]
+
+
+def _mistakes(config):
+    passed = [("passed over", f"{name}: no key of ours") for name in settings.unknown(config)]
+    return passed + [("mistake", text) for text in settings.mistakes(config)]
 
 
 def _signers(data, at, length):
@@ -220,5 +236,5 @@ def layout_beside(path: Path) -> dict | None:
     """layout.json in the folder of a flash file, as `otatool provision` leaves it."""
     beside = path.with_name("layout.json")
     if path.suffix == ".flash" and beside.exists():
-        return json.loads(beside.read_text())
+        return settings.read(beside)
     return None

@@ -10,11 +10,12 @@ from .compat import const
 from .errors import FlashError
 
 # Names and the kinds their values may have, as _kind() calls them: texts take no heap.
-_START = const(
+START = const(
     " product:s flash:d partitions:d table:d- version:s strategy:s component:s slots:l"
-    " image_size:i- mount:s- main:s rescue:s- restore_pin:d tries:i confirm_ms:i wbits:i block:i "
+    " image_size:i- mount:s- main:s rescue:s- restore_pin:d tries:i confirm_ms:i timer:in wbits:i"
+    " block:i "
 )
-_UPDATE = const(
+UPDATE = const(
     " product:s url:sl- package_url:s- spread_mirrors:bi- device_id:s- keys:l http:d poll:d"
     " tries:i wbits:i block:i "
 )
@@ -28,7 +29,7 @@ _POLL = const(" every_s:i jitter:i spread_s:i retry_s:i window:l- utc_offset_s:i
 
 def check_start(config) -> None:
     """What a board is made of. Raises FlashError "config" and the name: "partitions.kv.size"."""
-    _check(config, _START)
+    _check(config, START)
     for name in ("product", "flash"):
         if name not in config:
             raise FlashError("config", name)
@@ -47,7 +48,7 @@ def check_start(config) -> None:
 
 def check_update(config) -> None:
     """Before a network is asked. Raises FlashError "config" and the name: "http.part"."""
-    _check(config, _UPDATE)
+    _check(config, UPDATE)
     url = config.get("url")
     for one in (url or ()) if _kind(url) == "l" else ():
         _expect(one, "s", "url")

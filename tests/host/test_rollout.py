@@ -95,3 +95,17 @@ def test_the_command_counts_in_percent(tmp_path):
     assert main(command) == 0
     found = manifest.parse((tmp_path / "www" / "manifest.ota").read_bytes(), Keys([KEY]))
     assert [r["rollout"] for r in found["releases"]] == [250]
+
+
+def test_the_end_of_a_manifest_is_a_date_to_come(tmp_path, capsys):
+    key, new = tmp_path / "x.key", tmp_path / "new.img"
+    key.write_text(json.dumps(KEY))
+    new.write_bytes(image(1, SIZE))
+    command = ["publish", str(tmp_path / "www"), str(new), "--product", PRODUCT, "--key", str(key)]
+    for wrong in ("1", "2025-01-01", "tomorrow", "2099-13-01", "99999999999"):
+        assert main([*command, "--version", "0.1", "--expires", wrong]) == 1
+        assert f"--expires {wrong}: " in capsys.readouterr().err
+    for end, want in (("2099-06-30", 4086460800), ("4086460801", 4086460801)):
+        assert main([*command, "--version", "0.1", "--expires", end]) == 0
+        data = (tmp_path / "www" / "manifest.ota").read_bytes()
+        assert manifest.parse(data, Keys([KEY]))["expires"] == want

@@ -8,6 +8,7 @@ from otatool import publish, show
 from otatool.cli import main
 from otatool.errors import ToolError
 from otatool.keys import SigningKey
+from rig import Rig
 
 TOBUDOS = "20640001960000000078000800d0020800d00208009803080098030800f80308"
 
@@ -41,6 +42,18 @@ def test_tables_keys_and_unknown_files():
     assert show.show(json.dumps(KEY).encode())[0].title == "hmac key"
     with pytest.raises(ToolError):
         show.show(b"whatever this is")
+
+
+def test_a_flash_tells_what_time_has_surely_passed():
+    rig = Rig("ab")
+    rig.boot()
+    for month, want in ((0, "not known"), (22, "2026-10-23")):
+        record = rig.device.slots.load()
+        record.month = month
+        rig.device.slots.save(record)
+        layout = {**rig.config, "flash": {"nor": {}}}
+        found = next(s for s in show.show(bytes(rig.nor.data), layout) if "state" in s.title)
+        assert dict(found.rows)["clock at least"] == want
 
 
 def test_the_command_prints_it(tmp_path, capsys):

@@ -505,6 +505,9 @@ def test_mpremote_soft_resets_without_running_main(make):
     ("changes", "says"),
     [
         ({"fs": None}, "needs a partition"),
+        ({"fs": {"flash": "nor", "offset": 0x30000}}, 'each of "partitions" is'),
+        ({"fs": {"flash": "nor", "offset": "64k", "size": 5}}, 'each of "partitions" is'),
+        ({"fs": [0, 5]}, 'each of "partitions" is'),
         ({"fs": {"flash": "nor", "offset": 0x30000, "size": 0x40000}}, "overlap"),
         ({"fs": {"flash": "nor", "offset": 0xC0000, "size": 0x50000}}, "does not fit"),
         (

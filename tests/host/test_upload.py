@@ -78,6 +78,15 @@ def same(url, folder):
     )
 
 
+def test_an_address_as_scp_takes_it_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ToolError, match="sftp://USER@HOST/PATH"):
+        place.locate("deploy@server:/srv/lamp/www")
+    (tmp_path / "a@b:c").mkdir()
+    for folder in ("a@b:c", "./x@y:z", "C:/www", "www"):
+        assert isinstance(place.locate(folder), place.Folder)
+
+
 def test_a_copy_grows_with_each_release(tmp_path, url):
     www = tmp_path / "www"
     there = Watched(place.locate(url))

@@ -1,6 +1,8 @@
 """otatool publish: add a release to the folder that devices update from, and to its copies."""
 
 import argparse
+import datetime
+import time
 
 from rich.console import Console
 from rich.table import Table
@@ -46,7 +48,12 @@ def add(sub) -> None:
         help="share of the devices that are told of this version; publish the same again with a "
         "larger one to go on (100)",
     )
-    p.add_argument("--expires", type=int, default=0, help="seconds since 1970")
+    p.add_argument(
+        "--expires",
+        metavar="DATE",
+        help="devices that know the time refuse the manifest from then on: 2027-06-30, UTC, or "
+        "seconds since 1970 (never)",
+    )
     p.add_argument(
         "--to",
         action="append",
@@ -65,6 +72,20 @@ def add(sub) -> None:
     p.set_defaults(run=run)
 
 
+def _end(text: str | None) -> int:
+    """Seconds since 1970 at which --expires ends; 0: never."""
+    if text is None:
+        return 0
+    try:
+        day = datetime.datetime.fromisoformat(text) if "-" in text else None
+        end = int(day.replace(tzinfo=datetime.timezone.utc).timestamp() if day else text)
+    except ValueError as e:
+        raise ToolError(f"--expires {text}: a date such as 2027-06-30, or seconds") from e
+    if not time.time() < end < 1 << 32:
+        raise ToolError(f"--expires {text}: every device would refuse it; give a time to come")
+    return end
+
+
 def run(args: argparse.Namespace) -> None:
     """Publish and print what was written."""
     out = Console()
@@ -72,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         raise ToolError(f"--rollout {args.rollout:g}: a percentage, 0 to 100")
     release = publish.Release(
         args.product, args.version, args.target, args.floor, args.channel, args.last,
-        not args.no_in_place, args.block, args.expires, diff.parse_size(args.spare),
+        not args.no_in_place, args.block, _end(args.expires), diff.parse_size(args.spare),
         quick=args.quick, jobs=args.jobs, rollout=round(args.rollout * publish.WHOLE / 100),
         windows=windows(args),
     )  # fmt: skip

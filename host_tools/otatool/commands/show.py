@@ -1,12 +1,11 @@
 """otatool show: what is in this file, in words."""
 
 import argparse
-import json
 from pathlib import Path
 
 from rich.console import Console
 
-from .. import files, report, show
+from .. import files, report, settings, show
 from . import picture_path, put, write_picture
 
 
@@ -27,7 +26,7 @@ def add(sub) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print every section."""
     path = Path(args.file)
-    layout = json.loads(files.read(args.layout)) if args.layout else show.layout_beside(path)
+    layout = settings.read(args.layout) if args.layout else show.layout_beside(path)
     data = files.read(path)
     picture = picture_path(args.report) if args.report else None
     out = Console()

@@ -2,11 +2,10 @@
 
 import argparse
 import contextlib
-import json
 import sys
 from pathlib import Path
 
-from .. import files
+from .. import files, settings
 from ..errors import ToolError
 from ..sim import Board, chip, console, firmware, launcher
 
@@ -101,10 +100,7 @@ def run(args: argparse.Namespace) -> None:
 def _create(args) -> None:
     if Path(args.flash).exists():
         raise ToolError(f"{args.flash} exists; remove it or give another name")
-    try:
-        layout = json.loads(files.read(args.create))
-    except ValueError as e:
-        raise ToolError(f"{args.create}: {e}") from e
+    layout = settings.numbers(settings.read(args.create))
     contents: dict[str | int, bytes] = {}
     for image in args.image:
         where, equals, path = image.partition("=")

@@ -85,8 +85,13 @@ def partitions(layout: dict, size: int, sector: int) -> dict[str, tuple[int, int
         ToolError: one is missing, lies outside the flash or overlaps another.
     """
     parts = {}
-    for name, part in layout.get("partitions", {}).items():
-        parts[name] = (_number(part["offset"]), _number(part["size"]))
+    try:
+        for name, part in layout.get("partitions", {}).items():
+            parts[name] = (_number(part["offset"]), _number(part["size"]))
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        raise ToolError(
+            'each of "partitions" is {"flash": NAME, "offset": BYTES, "size": BYTES}'
+        ) from e
     for name in _PARTITIONS:
         if name not in parts:
             raise ToolError(f'the layout needs a partition "{name}" for the virtual board')
