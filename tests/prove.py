@@ -27,7 +27,9 @@ from prove_tries import Tries
 from prove_update import GEOMETRIES, KINDS, Update, name_of
 
 PARTS = ("kv", "update", "twice", "network", "bytes", "resets", "contents", "flips")
+_LIKE = "kv-2x512u8-7-10-weak"
 _VALUED = ("--part", "--replay", "--driver")
+_FLIPS = 16384  # bytes of the store in which bits are flipped
 # Second cuts: what a recovery does is cut in these ways.
 _AGAIN = ("before", "prefix", "bits", "weak", "blank-weak", "ecc")
 _WEAK = ("before", "after", "prefix", "weak", "blank-weak")
@@ -120,7 +122,7 @@ def jobs(part, quick):
         for first in range(0, 200 if quick else 10000, 200):
             yield part, quick, first, 50 if quick else 200
     elif part == "flips":
-        for first in range(0, 16384, 512):
+        for first in range(0, _FLIPS, 512):
             if not quick or first % 4096 == 0:
                 yield part, quick, first, 8 if quick else 512
 
@@ -169,42 +171,66 @@ def _each(every):
     return lambda n, effect: (n * 3 + EFFECTS.index(effect)) % every == 0
 
 
-def replay(code):
-    """Run one case; raises Failed if it fails still."""
-    parts = code.replace("blank-weak", "blank_weak").split("-")
-    parts = [p.replace("_", "-") for p in parts]
-    if parts[0] == "kv":
-        geometry = [g for g in geometries() if g.name == parts[1]][0]
-        scenario = Scenario(geometry, int(parts[2]))
-        rest = parts[3:]
-        run = scenario.replay
-    elif parts[0] == "resets":
-        geometry = [g for g in geometries() if g.name == parts[1]][0]
-        resets(geometry, int(parts[2]), int(parts[3]) + 1, _WEAK)
-        return
-    elif parts[0] == "bytes":
-        prove_network.resets(parts[1], parts[2], int(parts[3]), 1)
-        return
-    elif parts[0] in ("contents", "flips"):
-        getattr(prove_flash, parts[0])(int(parts[1]), 1, *[int(p) for p in parts[2:]])
-        return
-    else:
-        name = "-".join(parts[:5])
-        for spec in list(updates()) + list(prove_network.specs()):
-            if name_of(*spec) == name:
-                found = update(spec)
-                break
-        seed, rest = int(parts[5]), parts[6:]
-
-        def run(*case):
-            found.replay(seed, *case)
-
-    case = [int(p) if p.isdigit() else p for p in rest]
-    run(*case)
-
-
 class Usage(Exception):
     """Arguments that mean nothing; a message for people."""
+
+
+def replay(code):
+    """Run one case; raises Failed if it fails still, Usage if the code is none."""
+    parts = code.replace("blank-weak", "blank_weak").split("-")
+    parts = [p.replace("_", "-") for p in parts]
+    run = None
+    try:
+        run = _case(parts)
+    except (IndexError, ValueError):
+        pass
+    if not run:
+        raise Usage("no code of a case: %s; a failure prints one like %s" % (code, _LIKE))
+    run()
+
+
+def _case(parts):
+    """What runs the case of a code; nothing runs yet. Raises IndexError or ValueError."""
+    kind = parts[0]
+    if kind == "kv":
+        geometry = [g for g in geometries() if g.name == parts[1]][0]
+        return _cut(lambda seed, *cuts: _fits(Scenario(geometry, seed), cuts[0]).replay(*cuts),
+                    parts[2:])  # fmt: skip
+    if kind == "resets":
+        geometry = [g for g in geometries() if g.name == parts[1]][0]
+        seed, cycle = [int(p) for p in parts[2:]]
+        return lambda: resets(geometry, seed, cycle + 1, _WEAK)
+    if kind == "bytes":
+        at = int(parts[3])
+        if tuple(parts[1:3]) not in prove_network.PACKAGES or at >= prove_network.size(parts[2]):
+            raise ValueError
+        return lambda: prove_network.resets(parts[1], parts[2], at, 1)
+    if kind in ("contents", "flips"):
+        number = int(parts[1])
+        if kind == "flips" and number >= _FLIPS:
+            raise ValueError
+        return lambda: getattr(prove_flash, kind)(number, 1)
+    name = "-".join(parts[:5])
+    spec = [s for s in list(updates()) + list(prove_network.specs()) if name_of(*s) == name][0]
+    return _cut(lambda seed, *cuts: _fits(update(spec), cuts[0]).replay(seed, *cuts), parts[5:])
+
+
+def _cut(run, words):
+    # Words: seed, operation, effect, and perhaps those of a second cut.
+    case = [int(words[0])]
+    for at in range(1, len(words), 2):
+        if words[at + 1] not in EFFECTS:
+            raise ValueError
+        case += [int(words[at]), words[at + 1]]
+    if len(case) not in (3, 5):
+        raise ValueError
+    return lambda: run(*case)
+
+
+def _fits(found, n):
+    if n >= len(found.run.log):
+        raise Usage("no such case: there are %d operations" % len(found.run.log))
+    return found
 
 
 def options(args):
@@ -241,7 +267,11 @@ def main(args):
             print(f.read().split('"""')[1], end="")
         return 0
     if "--replay" in given:
-        replay(given["--replay"])
+        try:
+            replay(given["--replay"])
+        except Usage as e:
+            print("prove.py: %s (--help tells more)" % e, file=sys.stderr)
+            return 2
         print("ok")
         return 0
     if "--driver" in given:

@@ -40,6 +40,7 @@ def test_a_sample_of_everything(interpreter):
 
 
 _INTERPRETERS = [(sys.executable,), (MICROPYTHON,)]
+_HEAP = {(sys.executable,): (), (MICROPYTHON,): ("-X", "heapsize=64M")}
 
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)
@@ -69,6 +70,21 @@ def test_arguments_that_mean_nothing(interpreter, arguments, message):
     done = run(*interpreter, TESTS / "prove.py", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"prove.py: {message} (--help tells more)\n"
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+def test_codes_of_no_case_are_told(interpreter):
+    for code in (
+        "", "kv", "kv-x", "kv-2x512u8-7", "kv-2x512u8-7-10", "kv-2x512u8-7-10-gone",
+        "kv-2x512u8-7-10-weak-0", "kv-2x512u8-x-10-weak", "kv-2x512u8-7-99999-weak", "resets",
+        "resets-2x512u1-1", "resets-2x512u1-1-5-x", "bytes-pingpong-full",
+        "bytes-pingpong-none-5", "bytes-pingpong-full-99999999", "contents", "contents-x",
+        "flips-16384", "flips-x", "ab-full-24k-4096-8", "ab-full-24k-4096-8-1-99999-prefix",
+        "ac-full-24k-4096-8-1-3-prefix", "ab-full-24k-4096-8-x-3-prefix",
+    ):  # fmt: skip
+        done = run(*interpreter[:1], *_HEAP[interpreter], TESTS / "prove.py", "--replay", code)
+        assert (done.returncode, done.stdout) == (2, ""), code
+        assert done.stderr.startswith("prove.py: no ") and done.stderr.count("\n") == 1, code
 
 
 def test_the_whole_proof_is_as_large_as_promised():
