@@ -22,6 +22,7 @@ from ota.transport.memory import Memory
 
 from . import image, report, settings
 from .errors import ToolError
+from .publish import WHOLE
 
 
 @dataclass
@@ -124,6 +125,13 @@ def signed_manifest(data: bytes) -> list[Section]:
     ids = [line.split(b" ")[0].decode() for line in lines.split(b"\nsig ")]
     s = Section(f"manifest of {m['product']}, channel {m['channel']}, sequence {m['sequence']}")
     s.rows = [("signed by", ", ".join(ids)), ("bytes", f"{len(data)} of {manifest.MANIFEST_MAX}")]
+    s.rows += [(name, _day(m[name])) for name in ("issued", "expires") if m.get(name)]
+    for r in m["releases"]:
+        share = r.get("rollout", WHOLE)
+        if share < WHOLE:
+            s.rows.append(
+                ("rollout", f"{r['version']} to {100 * share / WHOLE:g} % of the devices")
+            )
     s.columns = ("version", "floor", "target", "package", "base", "bytes", "url")
     for r in m["releases"]:
         for i in r["images"]:

@@ -879,7 +879,9 @@ def test_settings_that_make_no_sense_are_refused(option, value, capsys):
     assert f"otatool fleet: {said}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("url", ["manifest.ota", "ftp://127.0.0.1/m", "http://a b/"])
+@pytest.mark.parametrize(
+    "url", ["manifest.ota", "127.0.0.1:8000/m", "ftp://127.0.0.1/m", "http://a b/", ""]
+)
 def test_what_is_no_address_is_refused(url, capsys):
     assert cli.main(["fleet", url]) == 1
     assert f"{url}: no http or https URL" in capsys.readouterr().err

@@ -365,7 +365,7 @@ def test_tls(pki, tmp_path):
         error("no CA", "/length", "tls", tls=None)
         error("empty CA", "/length", "tls", tls={})
         error("verify is None", "/length", "tls", tls={"verify": None})
-        error("no such file", "/length", "tls", tls={"ca": str(tmp_path / "none.pem")})
+        error("no such file", "/length", "tls", "ca", tls={"ca": str(tmp_path / "none.pem")})
         error(
             "half a certificate", "/length", "tls", "ca", tls={"ca": "-----BEGIN CERTIFICATE-----"}
         )

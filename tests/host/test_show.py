@@ -35,6 +35,13 @@ def test_a_manifest_lists_its_packages(tmp_path):
     (s,) = show.show((tmp_path / "manifest.ota").read_bytes())
     assert "sequence 2" in s.title
     assert [row[3] for row in s.table] == ["full", "delta", "in place"]
+    assert not {"rollout", "expires"} & {name for name, _ in s.rows}
+    part = publish.Release(PRODUCT, "0.3", rollout=150, expires=4086460800)
+    publish.publish(tmp_path, image(3, 9000), part, [key])
+    (s,) = show.show((tmp_path / "manifest.ota").read_bytes())
+    assert dict(s.rows)["rollout"] == "0.3 to 1.5 % of the devices"
+    assert dict(s.rows)["expires"] == "2099-06-30"
+    assert [row[0] for row in s.table] == [*["0.3"] * 5, *["0.2"] * 3]
 
 
 def test_tables_keys_and_unknown_files():

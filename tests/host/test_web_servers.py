@@ -3,11 +3,15 @@
 The configuration of nginx is the one that docs/publish.md shows.
 """
 
+import json
+import re
+import subprocess
+
 import pytest
 import web_servers
-from images import image
+from images import PRODUCT, image
+from otatool import cli, keys, provision, publish, serve, sim, upload
 from otatool import image as app_image
-from otatool import keys, provision, publish, sim, upload
 from published import SIZE, Cut, release, updated
 from web_servers import ask
 
@@ -106,3 +110,28 @@ def test_micropython_updates_from_nginx_over_a_cut_line(nginx, www, tmp_path):
             board.wait("APP 0.2 True", 30)
             board.wait("'none'", 20)
     assert [head.split()[1] for head in line.heads][:3] == ["200", "200", "206"]
+
+
+def test_a_ca_of_your_own_and_the_settings_of_the_documentation(tmp_path, capsys, monkeypatch):
+    """The commands of docs/publish.md, the settings of docs/network.md, by the command line."""
+    monkeypatch.chdir(tmp_path)
+    script = web_servers.documented("sh")
+    subprocess.run(["sh", "-e", "-c", script], check=True, capture_output=True)
+    page = web_servers.DOC.with_name("network.md").read_text()
+    more = re.search(r"```json\n(.*?)```", page, re.DOTALL)[1]
+    (tmp_path / "more.json").write_text(more)
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "main.py").write_text("import ota\nprint('APP', ota.check_and_update()['result'])\n")
+    (tmp_path / "app.img").write_bytes(app_image.build(app))
+    release(tmp_path / "www", 1, places=[])
+    with serve.start(tmp_path / "www", tls=("server.pem", "server.key")) as server:
+        url = f"https://localhost:{server.port}/manifest.ota"
+        command = ["provision", "board", "app.img", "--product", PRODUCT, "--url", url]
+        assert cli.main([*command, "--ca", "ca.pem", "--config", "more.json"]) == 0
+        assert "no key of ours" not in capsys.readouterr().out
+        layout = json.loads((tmp_path / "board" / "layout.json").read_text())
+        assert layout["http"]["headers"] == json.loads(more)["http"]["headers"]
+        # What was published is signed by another key: a board that says so was let in.
+        with sim.Board(tmp_path / "board" / "board.flash", heap="256K") as board:
+            board.wait("SignatureError: key", 30)

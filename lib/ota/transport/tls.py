@@ -86,8 +86,11 @@ def _certificates(ca) -> list:
     if isinstance(ca, str) and ca.startswith("-----BEGIN"):
         ca = ca.encode()
     if isinstance(ca, str):
-        with open(ca, "rb") as f:
-            ca = f.read()
+        try:
+            with open(ca, "rb") as f:
+                ca = f.read()
+        except OSError as e:
+            raise TransportError("tls", "ca", e)
     if _BEGIN not in ca:
         return [ca]
     out: list = []
