@@ -56,7 +56,7 @@ def mistakes(config: dict) -> list[str]:
     except OtaError as e:
         # What follows takes the kinds of the values for granted.
         return [f"{e.args[1]}: no such key, or a value of a wrong kind (docs/config.md)"]
-    return [m for check in (_urls, _keys, _tls, _window, _block) for m in check(config)]
+    return [m for check in (_urls, _keys, _tls, _window) for m in check(config)]
 
 
 def trusting(config: dict, pem: bytes) -> dict:
@@ -96,11 +96,6 @@ def _tls(config):
 def _window(config):
     yield from _told('poll.window: two times, ["01:30", "04:00"]',
                      schedule.closed_s, config.get("poll", {}), 0, bytes)  # fmt: skip
-
-
-def _block(config):
-    if "block" in config and config.get("strategy", "ab") != "ab":
-        yield 'block: counts for strategy "ab" only'
 
 
 def _told(sentence: str, check: Callable, *args):

@@ -30,7 +30,6 @@ GOOD = {
         ({"poll": {"every": 5}}, "poll.every: "),
         ({"poll": {"window": ["1", "2"]}}, "poll.window: "),
         ({"keys": ["lamp.pub.json"]}, "keys: "),
-        ({"block": 1024, "strategy": "inplace"}, "block: "),
     ],
 )
 def test_mistakes(config, word, tmp_path, capsys):
