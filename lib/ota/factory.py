@@ -10,7 +10,7 @@ from hashlib import sha256
 from . import state
 from .compat import const, sleep_ms
 from .delta import decoder
-from .errors import OtaError, PolicyError, StateError, VerifyError, code
+from .errors import FlashError, OtaError, PolicyError, StateError, VerifyError, code
 from .package import chunks
 from .slots import NONE, Image, Record
 from .strategy import RegionReader, admit, digest, geometry, holds, put
@@ -50,6 +50,8 @@ def pressed(device) -> None:
     import machine
 
     spec = device.config["restore_pin"]
+    if not isinstance(spec, dict) or "pin" not in spec:
+        raise FlashError("config", "restore_pin")
     level = spec.get("level", 0)
     pull = machine.Pin.PULL_DOWN if level else machine.Pin.PULL_UP
     pin = machine.Pin(spec["pin"], machine.Pin.IN, pull)

@@ -4,7 +4,7 @@ import sys
 
 import ota
 from ota import boot, device, errors, factory, state, trial, verdict
-from ota.errors import OtaError, StateError
+from ota.errors import FlashError, OtaError, StateError
 from packer import OTHER_KEY, Package
 from rig import Rig
 from scenes import ONE, SIZE, STRATEGIES, THREE, TWO, Case, digest, made, outside, usual
@@ -286,6 +286,14 @@ class TestPin(Case):
         before = outside(rig)
         self.start_with(rig, [0])
         self.assertEqual(outside(rig), before)
+
+    def test_a_pin_that_is_none_is_told(self):
+        rig = rig_with("pingpong")
+        for spec in ({}, 4, {"level": 1}, None):
+            rig.config["restore_pin"] = spec
+            with self.assertRaises(FlashError) as got:
+                boot.run(rig.config)
+            self.assertEqual(got.exception.args, ("config", "restore_pin"))
 
     def test_held_where_the_slot_was_damaged(self):
         rig = rig_with("inplace")
