@@ -232,11 +232,11 @@ class Bench:
         url = server.url.rstrip("/") + "/manifest.ota"
         # An image that is no file system does not tell its size.
         config = {"image_size": len(self._old), **self.config}
+        if stage.endswith("TLS"):
+            config["http"] = {"tls": {"ca": self._pki.ca.read_text()}}
         product = provision.Product("bench", self._strategy, self._old, url=url, config=config)
         done = provision.provision(place, product)
         layout = json.loads(done.layout.read_text())
-        if stage.endswith("TLS"):
-            layout["http"] = {"tls": {"ca": self._pki.ca.read_text()}}
         rom = firmware.build(layout, main=main)
         data = bytearray(flash or done.flash.read_bytes())
         spans = {n: (o, s) for n, o, s in done.partitions}
