@@ -143,6 +143,8 @@ class Stream:
             raise TransportError("reset" if shaking and not refused else "connect", e) from e
 
     async def _more(self) -> None:
+        if self._error or self._transport is None:
+            return  # the device has left it meanwhile
         began = self._clock()
         try:
             if self._head:
