@@ -2,14 +2,16 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from otatool.cli import main as otatool
 from otatool.errors import ToolError
-from otatool.sim import Board, create, firmware
+from otatool.sim import Board, child, create, firmware
 from otatool.sim.board import _control as c
 
 KB = 1024
@@ -371,7 +373,6 @@ while n < 200:
             board.wait(lambda n=n: board.counters()["operations"] > 37 * n)
             board.power_cycle()
         board.wait("main\n")
-        # No Ctrl-C: one inside the driver, which is Python here, would leave littlefs in between.
         board.wait(PROMPT)
         assert ask(board, "open('/n').read()") == "'200'"
         assert board.counters()["boots"] == 6
@@ -393,6 +394,136 @@ while True:
             board.wait(PROMPT)
             board.power_cycle()
         assert board.counters()["crashes"] == 0
+
+
+# Each is a program that Ctrl-C ends; all of them leave files and timers as they should be.
+BUSY = {
+    "files": """
+import machine, os
+def log(timer):
+    with open("/log", "w") as f:
+        f.write("y" * 300)
+def work():
+    timer = machine.Timer(-1)
+    timer.init(period=3, callback=log)
+    print("go")
+    n = 0
+    try:
+        while True:
+            n += 1
+            with open("/new%d" % (n % 3), "w") as f:
+                f.write("x" * (n * 37 % 900))
+            os.rename("/new%d" % (n % 3), "/n%d" % (n % 3))
+    finally:
+        timer.deinit()
+""",
+    "timers": """
+import gc, machine, time
+def work():
+    timers = [machine.Timer(-1) for _ in range(3)]
+    print("go")
+    n = 0
+    try:
+        while True:
+            n += 1
+            for timer in timers:
+                timer.init(mode=n % 2, period=1 + n % 3, callback=lambda timer: bytes(50))
+            gc.collect()
+            time.sleep_ms(n % 2)
+    finally:
+        for timer in timers:
+            timer.deinit()
+""",
+    "sleep": """
+import time
+def work():
+    print("go")
+    time.sleep(60)
+""",
+}
+
+
+@pytest.mark.parametrize("busy", BUSY)
+def test_ctrl_c_ends_a_program_and_nothing_else(make, busy):
+    moments = random.Random(busy)
+    with Board(make(BUSY[busy])) as board:
+        board.wait(PROMPT)
+        for n in range(60):
+            at = len(board.console)
+            board.send("work()\r")
+            board.wait("go\n")
+            time.sleep(moments.uniform(0, 0.01))
+            board.send("\x03")
+            if moments.random() < 0.3:
+                time.sleep(moments.uniform(0, 0.005))
+                board.send("\x03")
+            board.wait("KeyboardInterrupt: \n")
+            board.wait(PROMPT)
+            said = bytes(board.console[at:]).decode()
+            for trouble in ('File "virtual"', "OSError", "FATAL", "in thread", "MPY: soft reboot"):
+                assert trouble not in said, said
+            board.send(f"print('end', {n})\r")  # the second may be typed at the prompt
+            board.wait(f"end {n}\n")
+            board.wait(PROMPT)
+        assert board.counters()["crashes"] == 0
+
+
+def test_ctrl_c_is_a_character_to_a_program_that_wants_it(make):
+    main = "import micropython, sys\nmicropython.kbd_intr(-1)\nprint(ord(sys.stdin.read(1)))"
+    with Board(make(main)) as board:
+        board.send("\x03")
+        board.wait("3\n")
+
+
+def test_ctrl_c_ends_a_callback_and_the_program(make):
+    main = """
+import machine, time
+def stuck(timer):
+    print("stuck")
+    while True:
+        pass
+machine.Timer(-1).init(mode=machine.Timer.ONE_SHOT, period=10, callback=stuck)
+while True:
+    time.sleep(60)
+"""
+    with Board(make(main)) as board:
+        board.wait("stuck\n")
+        board.send("\x03")
+        board.wait("KeyboardInterrupt")
+        board.wait(PROMPT)
+        assert ask(board, "1 + 1") == "2"
+
+
+def test_timers_outlive_callbacks_that_fail_stop_and_start_others(make):
+    main = """
+import machine
+def fails(timer):
+    1 // 0
+def starts(timer):
+    last.init(mode=machine.Timer.ONE_SHOT, period=100, callback=lambda t: print("last"))
+    timer.deinit()
+    other.deinit()
+last, other = machine.Timer(-1), machine.Timer(-1)
+other.init(period=400, callback=lambda t: print("never"))
+machine.Timer(-1).init(mode=machine.Timer.ONE_SHOT, period=50, callback=fails)
+machine.Timer(-1).init(period=200, callback=starts)
+n = 0
+def counts(timer):
+    global n
+    n += 1
+    print("n", n)
+    if n == 20:
+        timer.deinit()
+        print("end")
+machine.Timer(-1).init(period=30, callback=counts)
+"""
+    with Board(make(main)) as board:
+        board.wait("ZeroDivisionError")
+        board.wait("last\n")
+        board.wait("end\n")
+        assert board.console.count(b"last\n") == 1
+        assert board.console.count(b"ZeroDivisionError") == 1
+        assert b"never" not in board.console
 
 
 def test_what_follows_ctrl_c_reaches_the_prompt(make):
@@ -559,7 +690,10 @@ def test_command_makes_and_runs_a_board(tmp_path, capfd):
     assert "off: reset" in run.stderr
 
 
-def test_control_page_numbers_are_distinct():
+def test_control_page_numbers_are_distinct_and_the_same_everywhere():
     words = [value for name, value in vars(c).items() if name.startswith("W_")]
     assert len(set(words)) == len(words)
     assert max(words) < c.WORDS
+    numbers = {n[1:]: v for n, v in vars(child).items() if hasattr(c, n[1:])}
+    assert len(numbers) == 14
+    assert numbers == {name: getattr(c, name) for name in numbers}

@@ -70,6 +70,8 @@ def _port() -> dict[str, bytes]:
     # The numbers of _control.py are put in where they are used: what a port has in C takes
     # no heap, and this should not take more.
     files = {name: (_BOARD / name).read_text() for name in _PORT}
+    if not _arch():
+        files = {name: _NATIVE.sub("", text) for name, text in files.items()}
     numbers = dict(_NUMBER.findall(files["_control.py"]))
     files["_control.py"] = _NUMBER.sub("", files["_control.py"])
     use = re.compile(r"\b(%s)\b" % "|".join(numbers))

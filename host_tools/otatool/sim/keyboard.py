@@ -6,13 +6,12 @@ its own. So input waits here until the prompt reads, or until so much time has p
 there will be no prompt.
 """
 
-import contextlib
 import os
-import signal
 import threading
 import time
 
 from . import ptys
+from .board import _control as c
 
 _HOLD_S = 0.3  # from the start of a program that may read the terminal itself
 _PROMPT_S = 3.0  # from Ctrl-C, or from the start of a process that only has one, to the prompt
@@ -32,20 +31,36 @@ class Keyboard:
         with self._lock:
             self._input += data
 
-    def begin(self, terminal: ptys.Terminal, raw: bool) -> None:
+    def begin(self, terminal: ptys.Terminal, raw: bool, words: memoryview, bell: int) -> None:
         """A process starts, with a terminal of its own; raw: it runs no program but the raw
-        REPL."""
-        self._terminal = terminal
+        REPL. words: of the control page; bell: what makes the process look at them."""
+        self._terminal, self._words, self._bell = terminal, words, bell
+        words[c.W_INTERRUPT] = c.TAKEN
+        self._refused = 0.0
         self.raw = raw
         self._first_hold_s = _PROMPT_S if raw else _HOLD_S
         self._hold_until = time.monotonic() + _NEVER_S
 
-    def type(self, pid: int) -> None:
-        """Give the started process pid what it can take now.
+    def end(self) -> None:
+        """The process ended. Ctrl-C that it did not take is for the next one."""
+        if self._words[c.W_INTERRUPT] != c.TAKEN:
+            with self._lock:
+                self._input[:0] = b"\x03"
+
+    def type(self) -> None:
+        """Give the started process what it can take now.
 
         raw is False from the moment on that the process was sent to its raw REPL.
         """
+        if self._words[c.W_INTERRUPT] == c.ASKED:
+            return  # it answers at once, see child.py
         now, reading = time.monotonic(), self._terminal.reading
+        if self._words[c.W_INTERRUPT] == c.REFUSED:
+            # The program is over, and the prompt does not read yet; or it is a character to it.
+            self._words[c.W_INTERRUPT] = c.TAKEN
+            self._refused = self._refused or now
+            with self._lock:
+                self._input[:0] = b"\x03"
         if reading and self.raw:
             # A soft reset in the raw REPL ends in the raw REPL.
             self.raw = False
@@ -53,14 +68,16 @@ class Keyboard:
             self._hold_until = now + _HOLD_S
         with self._lock:
             interrupt = self._input.find(b"\x03")
-            if not reading and interrupt >= 0:
+            plain = reading or (self._refused and now > self._refused + _HOLD_S)
+            if interrupt >= 0 and not plain:
                 # What was typed before it is lost, as in a terminal.
                 del self._input[: interrupt + 1]
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGUSR1)  # see child.py
+                self._words[c.W_INTERRUPT] = c.ASKED
+                os.write(self._bell, b"\0")
                 self._hold_until = now + _PROMPT_S
             elif self._hold_until > now + _PROMPT_S:
                 self._hold_until = now + self._first_hold_s
-            if self._input and not self.raw and (reading or now > self._hold_until):
+            if self._input and not self.raw and (plain or now > self._hold_until):
+                self._refused = 0.0
                 n = ptys.write(self._terminal.master, self._input[:1024])
                 del self._input[:n]

@@ -12,7 +12,6 @@ import os
 import pathlib
 import re
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -245,15 +244,23 @@ class Board:
         words = self._chip.words
         words[c.W_BOOTS] += 1
         words[c.W_CAUSE], words[c.W_SKIP_MAIN] = cause, to_raw
-        words[c.W_REQUEST] = words[c.W_STARTED] = words[c.W_WAKE] = 0
+        words[c.W_REQUEST] = words[c.W_STARTED] = words[c.W_TICKING] = 0
+        words[c.W_ALARM_MS] = words[c.W_ALARMS] = words[c.W_AGAIN] = 0
         if cause != c.CAUSE_SOFT:
             words[c.W_WDT_MS] = 0  # only a soft reset leaves the watchdog running
         self._fed = (words[c.W_WDT_FEEDS], time.monotonic())
         self._terminal = ptys.Terminal()
-        self._keyboard.begin(self._terminal, to_raw)
+        ear, self._bell = os.pipe()
+        self._keyboard.begin(self._terminal, to_raw, words, self._bell)
         self._raw = False
         self._tail, self._binary = b"", False
-        process = self._spawn()
+        try:
+            process = self._spawn(ear)
+        except BaseException:
+            os.close(self._bell)
+            raise
+        finally:
+            os.close(ear)
         try:
             ended = None
             while not ended:
@@ -264,16 +271,20 @@ class Board:
                 process.kill()
             process.wait()
             self._drain()
+            self._keyboard.end()
             self._terminal.close()
+            os.close(self._bell)
         return self._after(ended, process.returncode)
 
-    def _spawn(self):
+    def _spawn(self, ear):
         flash, control = self._chip.descriptors
         options = {
             "parent": os.getpid(),
-            "extension": str(_extension().parent),
+            "extension": str(_extension()),
             "flash": flash,
             "control": control,
+            "ear": ear,
+            "bell": self._bell,
             "size": self._chip.words[c.W_SIZE],
             "rom": self._chip.rom,
             "heap": self._heap,
@@ -284,7 +295,7 @@ class Board:
             stdout=self._terminal.slave,
             stderr=self._terminal.slave,
             start_new_session=True,
-            pass_fds=(flash, control),
+            pass_fds=(flash, control, ear, self._bell),
         )
 
     def _ended(self, process):
@@ -300,8 +311,6 @@ class Board:
                 self._fed = (words[c.W_WDT_FEEDS], now)
             elif now - self._fed[1] > words[c.W_WDT_MS] / 1000:
                 return "wdt"
-        if words[c.W_WAKE] and process.poll() is None:
-            process.send_signal(signal.SIGUSR2)
         return "exit" if process.poll() is not None else ""
 
     def _after(self, ended, status):
@@ -369,7 +378,7 @@ class Board:
         words = self._chip.words
         # What comes while the board goes down is for its next life.
         if words[c.W_STARTED] and not words[c.W_REQUEST]:
-            self._keyboard.type(process.pid)
+            self._keyboard.type()
 
     def _drain(self):
         while True:

@@ -15,7 +15,7 @@ _STUCK_S = 0.5
 
 
 class Terminal:
-    """A pty as the board's process wants it: Ctrl-C is a signal while code runs, and nothing
+    """A pty as the board's process wants it: Ctrl-C is no signal, see keyboard.py, and nothing
     is changed on the way out (mpremote would stumble over \\r\\r\\n)."""
 
     def __init__(self):
@@ -24,7 +24,7 @@ class Terminal:
         mode[0] = 0
         mode[1] &= ~termios.OPOST
         mode[3] = termios.ISIG
-        for key in (termios.VQUIT, termios.VSUSP):
+        for key in (termios.VINTR, termios.VQUIT, termios.VSUSP):
             mode[6][key] = os.fpathconf(self.slave, "PC_VDISABLE").to_bytes(1, "little")
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
         termios.tcsetattr(self.slave, termios.TCSANOW, mode)
@@ -32,7 +32,7 @@ class Terminal:
 
     @property
     def reading(self) -> bool:
-        """True while the prompt reads: MicroPython then takes Ctrl-C as a character."""
+        """True while the prompt reads: MicroPython then clears ISIG."""
         return not termios.tcgetattr(self.slave)[3] & termios.ISIG
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ import virtual
 
 
 def start(addresses, main) -> None:
-    """addresses: of the control page and the flash, see _control.attach; main: __main__'s dict."""
+    """addresses: see _control.attach; main: __main__'s dict."""
     global _mount, _blank
     _c.attach(*addresses)
     _mount()

@@ -47,12 +47,27 @@ W_SKIP_MAIN = 42
 W_STARTED = 43
 W_WDT_MS = 44
 W_WDT_FEEDS = 45
-W_WAKE = 46
+W_TICKING = 46
+W_INTERRUPT = 47
+W_ALARM_MS = 48  # from when W_ALARMS was counted up to the next tick, plus 1; 0: none
+W_ALARMS = 49
+W_TICK = 50  # address of the function that calls the timers back
+W_AGAIN = 51  # it took Ctrl-C, which was for the program
 
 # W_REQUEST: what the board asks its launcher to do with it.
 RESET = 1
 SOFT_RESET = 2
 POWER_CUT = 3
+
+# W_INTERRUPT: Ctrl-C, from the launcher to the board's process and what became of it.
+TAKEN = 0
+ASKED = 1
+REFUSED = 2
+
+# W_TICKING: what became of the tick that was scheduled.
+IDLE = 0
+WAITS = 1
+RUNS = 2
 
 # W_CAUSE: machine.reset_cause(), numbered as on ESP32.
 CAUSE_PWRON = 1
@@ -70,13 +85,16 @@ wear = None
 flash = None
 view = None
 ones = None
+bell = None
 
 
-def attach(control: int, mapped: int, programmed: int) -> None:
-    """Take the addresses of the shared page and of the flash: as read, and as programmed."""
-    global words, wear, flash, view, ones
+def attach(control: int, mapped: int, programmed: int, descriptor: int) -> None:
+    """Take the addresses of the shared page and of the flash, as read and as programmed, and the
+    descriptor of what makes the process look at the page."""
+    global words, wear, flash, view, ones, bell
     import uctypes
 
+    bell = descriptor
     page = {
         "words": (uctypes.ARRAY | 0, WORDS | uctypes.UINT64),
         "size": uctypes.UINT64 | 8 * W_SIZE,
@@ -100,6 +118,8 @@ def stop(request: int) -> None:
     while True:
         try:
             while True:
-                time.sleep_ms(100)
+                # A board without power calls no timer back: unlike sleep_ms() this only
+                # sleeps, and so long that nothing is looked for behind it.
+                time.sleep_us(1_000_000_000)
         except BaseException:
-            pass  # a board without power does not hear Ctrl-C
+            pass  # nor does it hear Ctrl-C

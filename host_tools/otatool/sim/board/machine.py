@@ -1,14 +1,14 @@
 """The virtual board's machine module: the interpreter's own, with resets, WDT, Timer and Pin.
 
 Reset and watchdog are carried out by the launcher, which ends the process and starts it
-again; so nothing in RAM survives them, as on a chip.
+again; so nothing in RAM survives them, as on a chip. Timers are no threads: this interpreter's
+run without a lock, and a signal while one waits for another to collect garbage ends it.
 """
 
-import _thread
+import sys
 import time
 
 import _control as _c
-import micropython
 from umachine import *  # noqa: F403
 
 PWRON_RESET = _c.CAUSE_PWRON
@@ -16,6 +16,9 @@ HARD_RESET = _c.CAUSE_HARD
 WDT_RESET = _c.CAUSE_WDT
 DEEPSLEEP_RESET = 4
 SOFT_RESET = _c.CAUSE_SOFT
+
+_bell = None
+_timers: list = []
 
 
 def reset() -> None:
@@ -76,8 +79,6 @@ class Timer:
     PERIODIC = 1
 
     def __init__(self, id: int = -1, **options):
-        self._runs = 0
-        self._scheduled = self._call
         if options:
             self.init(**options)
 
@@ -85,33 +86,71 @@ class Timer:
         """Call callback(timer) after period ms, once or again and again."""
         self.deinit()
         self._callback = callback
-        self._mode = mode
-        _thread.start_new_thread(self._wait, (self._runs, period))
+        self._period = None if mode == self.ONE_SHOT else period
+        self._due = time.ticks_add(time.ticks_ms(), period)
+        _start()
+        _timers.append(self)
+        _alarm(0)
 
     def deinit(self) -> None:
         """Stop; the callback is not called any more."""
-        self._runs += 1  # the waiting thread sees that its run is over
+        try:
+            _timers.remove(self)
+        except ValueError:
+            pass
 
-    def _wait(self, run, period):
-        while True:
-            time.sleep_ms(period)
-            if run != self._runs:
-                return
-            try:
-                micropython.schedule(self._scheduled, run)
-            except RuntimeError:
-                period = 1  # the queue is full: come back soon
-                continue
-            # The launcher now interrupts a blocking call, so that the callback can run.
-            _c.words[_c.W_WAKE] = 1
-            if self._mode == self.ONE_SHOT:
-                return
+    def _call(self, now):
+        if self._period is None:
+            _timers.remove(self)
+        else:
+            self._due = time.ticks_add(now, self._period)
+        try:
+            if self._callback:
+                self._callback(self)
+        except Exception as e:
+            sys.print_exception(e)
 
-    def _call(self, run):
-        _c.words[_c.W_WAKE] = 0
-        if run != self._runs:
-            return
-        if self._mode == self.ONE_SHOT:
-            self._runs += 1
-        if self._callback:
-            self._callback(self)
+
+def _start():
+    global _bell
+    if _bell is None:
+        _bell = open(_c.bell, "wb")
+        _c.tick = _tick  # to live as long as the flash driver, whatever becomes of this module
+        _c.words[_c.W_TICK] = id(_tick)
+
+
+def _alarm(delay_ms):
+    # The board's process schedules a tick then (-1: never), see child.py. Only a tick says when
+    # the next one is due, and none interrupts another; who starts a timer asks for one now.
+    _c.words[_c.W_ALARM_MS] = delay_ms + 1
+    _c.words[_c.W_ALARMS] += 1
+    _bell.write(b"\0")
+
+
+def _tick(_):
+    # Ctrl-C is looked for at branches, the end of a try block among them, but not at a return:
+    # what arrives here is caught or is for the program.
+    _c.words[_c.W_TICKING] = _c.RUNS
+    try:
+        _call_back()
+        _c.words[_c.W_TICKING] = _c.IDLE
+        return
+    except KeyboardInterrupt:
+        # Raised out of here it would be no more than a message.
+        _alarm(0)
+        _c.words[_c.W_AGAIN] = 1
+        _c.words[_c.W_TICKING] = _c.IDLE
+        return
+    except BaseException:
+        _c.words[_c.W_TICKING] = _c.IDLE
+        raise
+
+
+def _call_back():
+    now = time.ticks_ms()
+    for timer in list(_timers):
+        # A callback may have stopped it.
+        if timer in _timers and time.ticks_diff(timer._due, now) <= 0:
+            timer._call(now)
+    left = [time.ticks_diff(timer._due, time.ticks_ms()) for timer in _timers]
+    _alarm(max(min(left), 0) if left else -1)

@@ -3,6 +3,9 @@
 A driver as described at the head of ota/flash/__init__.py. It is stricter than the chips it
 stands for: what is not erased cannot be programmed, and nothing is rounded. Every program
 and erase is counted, and power can be made to go at any one of them.
+
+It is compiled to machine code, in which nothing looks for Ctrl-C or for a timer that is due:
+both come behind an operation, as with a driver in C.
 """
 
 import gc
@@ -24,11 +27,13 @@ class Nor:
         self.sector_size = _c.words[_c.W_SECTOR]
         self.program_size = _c.words[_c.W_PROGRAM]
 
+    @micropython.native  # noqa: F821
     def read(self, offset: int, buf) -> None:
         """Fill buf from offset. Raises OSError EINVAL out of range."""
         n = self._inside(offset, len(buf))
         buf[:] = _c.view[offset : offset + n]
 
+    @micropython.native  # noqa: F821
     def program(self, offset: int, data) -> None:
         """Program data at offset, which must be erased.
 
@@ -52,6 +57,7 @@ class Nor:
         _c.flash[offset : offset + n] = data
         self._end((n + 255) // 256 * _PROGRAM_256_US)
 
+    @micropython.native  # noqa: F821
     def erase(self, offset: int, length: int) -> None:
         """Erase [offset, offset + length). Raises OSError EINVAL out of range or misaligned."""
         self._inside(offset, length, self.sector_size)
@@ -76,6 +82,7 @@ class Nor:
         self._inside(offset, length)
         return _c.view[offset : offset + length]
 
+    @micropython.native  # noqa: F821
     def _inside(self, offset, length, unit=1):
         if offset < 0 or length <= 0 or offset + length > self.size:
             raise OSError(_EINVAL)
@@ -83,6 +90,7 @@ class Nor:
             raise OSError(_EINVAL)
         return length
 
+    @micropython.native  # noqa: F821
     def _fill(self, offset, length):
         done = 0
         while done < length:
@@ -90,6 +98,7 @@ class Nor:
             _c.flash[offset + done : offset + done + step] = _c.ones[:step]
             done += step
 
+    @micropython.native  # noqa: F821
     def _begin(self):
         # Count the operation; True if it is the one at which power goes half-way.
         words = _c.words
@@ -103,6 +112,7 @@ class Nor:
             _c.stop(_c.POWER_CUT)
         return words[_c.W_CUT_EFFECT] == _c.MIDDLE
 
+    @micropython.native  # noqa: F821
     def _end(self, duration_us):
         words = _c.words
         if words[_c.W_OPERATIONS] == words[_c.W_CUT_AT]:
@@ -119,10 +129,12 @@ class Blocks:
         self._offset = offset
         self._count = size // nor.sector_size
 
+    @micropython.native  # noqa: F821
     def readblocks(self, block: int, buf, offset: int = 0) -> None:
         """Fill buf from a byte offset in a block."""
         self._nor.read(self._at(block, offset, len(buf)), buf)
 
+    @micropython.native  # noqa: F821
     def writeblocks(self, block: int, buf, offset=None) -> None:
         """Program buf; without an offset, erase the blocks it fills first."""
         at = self._at(block, offset or 0, len(buf))
@@ -130,6 +142,7 @@ class Blocks:
             self._nor.erase(at, len(buf))
         self._nor.program(at, buf)
 
+    @micropython.native  # noqa: F821
     def ioctl(self, command: int, arg):
         """Block count (4), block size (5), erase (6); init, deinit and sync have no work."""
         if command == 4:
@@ -140,6 +153,7 @@ class Blocks:
             self._nor.erase(self._at(arg, 0, self._nor.sector_size), self._nor.sector_size)
         return 0
 
+    @micropython.native  # noqa: F821
     def _at(self, block, offset, length):
         at = block * self._nor.sector_size + offset
         if at < 0 or at + length > self._count * self._nor.sector_size:
