@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import random
 import re
 import shutil
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 DOC = Path(__file__).parents[1] / "docs" / "publish.md"
+_START_S = 60  # of a busy machine
 _NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 
 
@@ -55,17 +57,26 @@ def nginx(folder, config, **values):
         "log_format short '$connection $status $body_bytes_sent $uri';\n"
         f'access_log "{folder}/access.log" short;\n{places}{block}}}\n'
     )
-    with _running([_NGINX, "-c", conf, "-p", folder, "-e", folder / "error.log"], port):
+    command = [_NGINX, "-c", conf, "-p", folder, "-e", folder / "error.log"]
+    with _process(command, stderr=subprocess.DEVNULL) as process:
+        # Not a connection, which somebody else may accept: nginx writes its number when the
+        # port is its own, and tries for 2.5 s before it gives up.
+        end = time.monotonic() + _START_S
+        while not (folder / "nginx.pid").exists():
+            log = (folder / "error.log").read_text() if process.poll() is not None else ""
+            assert not log and time.monotonic() < end, f"nginx is not up: {log}"
+            time.sleep(0.02)
         yield port
 
 
 @contextlib.contextmanager
 def plain(folder):
     """`python -m http.server` over a folder: HTTP/1.0, no Range, no ETag; gives its port."""
-    port = _free_port()
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    with _running(command, port, cwd=folder, stdout=subprocess.DEVNULL):
-        yield port
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with _process(command, cwd=folder, **options) as process:
+        said = process.stdout.readline()  # it says so when it listens
+        yield int(re.search(r" port (\d+) ", said)[1])
 
 
 def ask(port, path, **fields):
@@ -81,25 +92,21 @@ def ask(port, path, **fields):
 
 
 @contextlib.contextmanager
-def _running(command, port, **options):
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **options)
-    try:
-        end = time.monotonic() + 10
-        while not _listens(port):
-            assert process.poll() is None and time.monotonic() < end, f"{command[0]} is not up"
-            time.sleep(0.02)
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _listens(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
+def _process(command, **options):
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(_START_S)
 
 
 def _free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    # Below those that connections and servers of others are given.
+    ports = list(range(20000, 30000))
+    random.shuffle(ports)
+    for port in ports:
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
