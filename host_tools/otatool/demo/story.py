@@ -1,13 +1,15 @@
 """One strategy's story: update, power cut, crash. Every expected step is checked."""
 
+import contextlib
 import hashlib
 import http.client
 import json
 import shutil
 import socket
+import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +67,8 @@ def play(
     """
     www = folder / "www"
     www.mkdir(parents=True, exist_ok=True)
-    with serve.Server(www) as server:
-        story = _Story(strategy, images, folder, stage, heap, server)
+    with serve.Server(www) as server, _held_port() as port:
+        story = _Story(strategy, images, folder, stage, heap, server, port)
         stage.act(f"{strategy}: from {OLD} to {NEW}")
         result, marks = story.update()
         stage.act(f"{strategy}: power goes in the middle of it")
@@ -79,13 +81,13 @@ def play(
 class _Story:
     """The board, the folder it updates from, and what is known of both."""
 
-    def __init__(self, strategy, images, folder, stage, heap, server):
+    def __init__(self, strategy, images, folder, stage, heap, server, port):
         self.strategy = strategy
         self.images = images
         self.stage = stage
         self.heap = heap
         self.server = server
-        self.app_port = _free_port()
+        self.app_port = port
         self.address = f"http://127.0.0.1:{self.app_port}"
         config = {
             "app": {"host": "127.0.0.1", "port": self.app_port, "every_s": 1},
@@ -277,8 +279,13 @@ def _page(flash: Path) -> Path:
     return flash.with_name(flash.name + ".board")
 
 
-def _free_port() -> int:
-    """A port of loopback that nobody listens on."""
+@contextlib.contextmanager
+def _held_port() -> Iterator[int]:
+    """A port of loopback that nobody else gets, but the application may listen on."""
     with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        port = s.getsockname()[1]
+        if sys.platform != "linux":
+            s.close()  # elsewhere nobody can listen on what somebody has bound
+        yield port
