@@ -258,9 +258,9 @@ import machine, time
 if machine.reset_cause() == machine.WDT_RESET:
     print("by the watchdog")
 else:
-    dog = machine.WDT(timeout=300)
+    dog = machine.WDT(timeout=1000)
     for _ in range(5):
-        time.sleep_ms(100)
+        time.sleep_ms(300)
         dog.feed()
     print("fed")
     while True:
@@ -281,9 +281,9 @@ def late(timer):
     machine.reset()
 if machine.reset_cause() == machine.PWRON_RESET:
     stopped = machine.Timer(-1)
-    stopped.init(mode=machine.Timer.ONE_SHOT, period=50, callback=lambda t: print("never"))
+    stopped.init(mode=machine.Timer.ONE_SHOT, period=250, callback=lambda t: print("never"))
     stopped.deinit()
-    machine.Timer(-1).init(mode=machine.Timer.ONE_SHOT, period=200, callback=late)
+    machine.Timer(-1).init(mode=machine.Timer.ONE_SHOT, period=500, callback=late)
     {busy}
 else:
     print("after the reset")
@@ -504,15 +504,15 @@ def starts(timer):
     timer.deinit()
     other.deinit()
 last, other = machine.Timer(-1), machine.Timer(-1)
-other.init(period=400, callback=lambda t: print("never"))
+other.init(period=600, callback=lambda t: print("never"))
 machine.Timer(-1).init(mode=machine.Timer.ONE_SHOT, period=50, callback=fails)
-machine.Timer(-1).init(period=200, callback=starts)
+machine.Timer(-1).init(period=50, callback=starts)
 n = 0
 def counts(timer):
     global n
     n += 1
     print("n", n)
-    if n == 20:
+    if n == 30:
         timer.deinit()
         print("end")
 machine.Timer(-1).init(period=30, callback=counts)
