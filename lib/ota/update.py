@@ -169,6 +169,7 @@ def options(device) -> dict:
     """
     load("config").check_update(device.config)
     unload("config")
+    collect()  # what it leaves would lie before all that is made now and stays
     found = device.config.get("http", {})
     tls = found.get("tls")
     record = device.slots.load()
