@@ -5,6 +5,7 @@ A script is a list of steps, played once the request's head has come:
     b"..."              send these bytes
     ("wait", s)         do nothing for s seconds
     ("drip", data, s)   send data byte by byte, s seconds after each
+    ("timed", data)     send data through a small buffer; how long it took is kept in `took`
     ("repeat", data)    send data until the peer is gone, at most 4 MB
     ("raw", data)       send data below TLS
     ("half",)           close the sending direction, wait for the peer
@@ -31,9 +32,10 @@ _REPEAT_MAX = 4 << 20
 
 
 class Request:
-    """What was asked: path, fields (names in lower case), and the address it came from."""
+    """What was asked: path, fields (names in lower case), and the number of its connection."""
 
-    def __init__(self, head: bytes):
+    def __init__(self, head: bytes, connection: int):
+        self.connection = connection
         lines = head.decode("latin-1").split("\r\n")
         self.method, self.path, _ = (lines[0] + "  ").split(" ", 2)
         self.fields = {}
@@ -53,6 +55,7 @@ class FaultServer:
         self.pages = pages or {}
         self.requests = []
         self.connections = 0
+        self.took = []  # seconds
         self._first = first
         self._counts = {}
         self._tls = None
@@ -92,9 +95,9 @@ class FaultServer:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(s, self.connections), daemon=True).start()
 
-    def _serve(self, s):
+    def _serve(self, s, number):
         s.settimeout(_LIMIT_S)
         # Steps must arrive as steps, not gathered.
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -105,7 +108,7 @@ class FaultServer:
                 return
             if self._tls:
                 s = self._tls.wrap_socket(s, server_side=True)
-            while self._answer(s):
+            while self._answer(s, number):
                 pass
         except OSError:
             pass
@@ -113,7 +116,7 @@ class FaultServer:
             s.close()
             raw.close()
 
-    def _answer(self, s):
+    def _answer(self, s, number):
         # One request; True if another one may follow.
         head = b""
         while b"\r\n\r\n" not in head:
@@ -121,7 +124,7 @@ class FaultServer:
             if not piece:
                 return False
             head += piece
-        script = self._script(Request(head.split(b"\r\n\r\n")[0]))
+        script = self._script(Request(head.split(b"\r\n\r\n")[0], number))
         self._play(s, script)
         return script[-1:] == [("keep",)]
 
@@ -152,6 +155,12 @@ class FaultServer:
         for i in range(len(data)):
             s.sendall(data[i : i + 1])
             time.sleep(seconds)
+
+    def _timed(self, s, data):
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        start = time.monotonic()
+        s.sendall(data)
+        self.took.append(time.monotonic() - start)
 
     def _repeat(self, s, data):
         for _ in range(_REPEAT_MAX // len(data)):

@@ -43,6 +43,8 @@ _HTTP = "test_http.TestHttp.test_"
 _NGINX = "test_nginx.test_"
 _ANSWERS = _NGINX + "answers_of_nginx"
 _CUT = _NGINX + "a_line_that_is_cut"
+_WRONG = _NGINX + "files_that_are_wrong"
+_CHANGE = _NGINX + "files_that_change_and_lines_that_fall_silent"
 _SAYS = _NGINX + "what_nginx_says_of_connections_is_believed"
 _KEPT = "test_kept.TestKept.test_"
 _RES = "test_resume.TestResume.test_"
@@ -62,7 +64,8 @@ ROWS = {
         _C, _RES + "a_name_that_does_not_exist_is_given_up_early")),
     4: Row("name service fails for a while", "tries again", "dns", (
         _RES + "failures_to_connect_are_tried_again",)),
-    5: Row("first of several addresses is dead", "takes the next one", "", (_G,)),
+    5: Row("first of several addresses is dead", "takes the next one, of at most four",
+           "connect", (_G,)),
     6: Row("name leads elsewhere on a retry", "accepted; the file must be the same", "changed"),
     7: Row("reset before any reply", "tries again", "reset", (
         _C, "test_http_server.test_resets_before_the_request", _CUT)),
@@ -78,16 +81,16 @@ ROWS = {
         _C, _D, _RES + "an_early_close_of_an_expected_size_is_resumed", _CUT)),
     11: Row("half-closed behind the head", "tries again", "short", (_C,)),
     12: Row("silence for ever", "idle limit, then tries again", "timeout retries", (
-        _C, _D, "test_head.TestPace.test_silence_is_a_timeout")),
+        _C, _D, "test_head.TestPace.test_silence_is_a_timeout", _CHANGE)),
     13: Row("drip below the lowest rate", "given up", "slow", (
         _C, "test_head.TestPace.test_a_slow_drip_is_refused",
-        _RES + "a_slow_server_is_left")),
+        _RES + "a_slow_server_is_left", _ANSWERS)),
     14: Row("drip above the lowest rate", "accepted", "", (
         _G, "test_head.TestPace.test_a_slow_drip_above_the_minimum_is_taken")),
     15: Row("length below the manifest's size", "refused, nothing is written", "length", (
-        _RES + "another_size_than_expected_is_refused",)),
+        _RES + "another_size_than_expected_is_refused", _WRONG)),
     16: Row("length above the manifest's size", "refused, nothing is written", "length", (
-        _RES + "another_size_than_expected_is_refused",)),
+        _RES + "another_size_than_expected_is_refused", _WRONG)),
     17: Row("bytes behind the length", "not read", "", (
         _G, _BODY + "a_length_ends_the_body")),
     18: Row("no length, ended by the close", "accepted; the hash chain decides", "", (
@@ -101,7 +104,7 @@ ROWS = {
     22: Row("chunks and a length", "refused", "protocol", (
         _B, _HEAD + "only_chunked_is_a_coding")),
     23: Row("chunks of one byte, across reads, any case", "accepted", "", (
-        _G, _BODY + "chunks_are_joined")),
+        _G, _BODY + "chunks_are_joined", _ANSWERS)),
     24: Row("chunk extensions, trailers", "passed over, within limits", "headers", (
         _G, _B, _BODY + "chunks_are_joined", _BODY + "endless_trailers_are_refused")),
     25: Row("malformed chunks", "refused", "protocol", (
@@ -114,7 +117,7 @@ ROWS = {
         _B, _HTTP + "an_encoded_body_is_refused")),
     29: Row("200 to a Range request", "reads over what is there; the chain compares", "", (
         _D, _G, _RES + "a_server_without_ranges_is_read_over",
-        _RES + "a_drop_while_reading_over_is_survived")),
+        _RES + "a_drop_while_reading_over_is_survived", _CHANGE)),
     30: Row("206 of another range, malformed or multipart", "refused, none of it is written",
             "range changed", (
         _B, _HEAD + "content_range", _HTTP + "a_part_that_was_not_asked_for_is_refused")),
@@ -123,8 +126,9 @@ ROWS = {
         _NGINX + "one_connection_brings_manifest_and_package")),
     32: Row("file changed while it is fetched",
             "manifest and package are asked for once more; then given up", "changed", (
-        _B, _D, _RES + "another_file_is_noticed", _HTTP + "a_part_of_another_file_is_refused")),
-    33: Row("weak entity tag", "not sent back; the chain decides", "", (
+        _B, _D, _RES + "another_file_is_noticed", _HTTP + "a_part_of_another_file_is_refused",
+        _CHANGE)),
+    33: Row("weak entity tag", "not sent back; the chain decides", "chain chunk", (
         _G, _RES + "without_a_strong_tag_the_range_goes_without",
         _HEAD + "only_strong_and_harmless_entity_tags_count")),
     34: Row("416 when all is there", "the end; what is there is verified", "", (
@@ -133,21 +137,22 @@ ROWS = {
     35: Row("416 otherwise", "once from the beginning, then given up", "range status", (
         _B, _RES + "416_is_got_around_once", _HTTP + "416_otherwise_is_an_error")),
     36: Row("204, 205, 304", "refused", "status", (
-        _B, _HTTP + "other_statuses_are_errors")),
+        _B, _HTTP + "other_statuses_are_errors", _ANSWERS)),
     37: Row("301, 302, 303, 307, 308", "followed up to five times, the Range too", "", (
         _R, _HTTP + "redirects_are_followed_with_their_range", _ANSWERS)),
     38: Row("redirects in a circle, or six", "given up", "redirect", (
         _R, _HTTP + "redirects_have_an_end", _ANSWERS)),
     39: Row("https leads to http", "refused", "downgrade", (
         _T, _HTTP + "https_does_not_become_http", _ANSWERS)),
-    40: Row("http leads to https", "followed", "", (_T,)),
+    40: Row("http leads to https", "followed", "", (_T, _ANSWERS)),
     41: Row("redirect to another server", "followed; no field of the caller goes there", "", (
         _R, _HTTP + "a_redirect_may_leave_the_host_but_secrets_do_not",
         _HTTP + "another_port_is_another_place")),
-    42: Row("redirect to nowhere, to a bad or strange URL", "refused", "redirect url", (
-        _R, _HTTP + "bad_redirects_are_refused", _URL + "parse_refuses_everything_else")),
+    42: Row("redirect to nowhere, to a bad or strange URL", "refused", "redirect url protocol", (
+        _R, _HTTP + "bad_redirects_are_refused", _URL + "parse_refuses_everything_else",
+        _ANSWERS)),
     43: Row("401, 403, 404, 410", "given up at once", "status", (
-        _B, _D, _HTTP + "other_statuses_are_errors")),
+        _B, _D, _HTTP + "other_statuses_are_errors", _ANSWERS)),
     44: Row("408, 429, 503 with Retry-After",
             "waits so long, seconds or a date, at most an hour; then tries again", "", (
         _B, _D, _RES + "a_server_that_asks_for_patience_gets_it",
@@ -185,7 +190,7 @@ ROWS = {
     55: Row("TLS that cannot be trusted: CA, dates, name, chain, version, no TLS at all",
             "refused, nothing is sent; no fallback to plain text", "tls timeout reset connect", (
         _T, "test_http_server.test_bad_certificates", "test_http_server.test_bad_handshakes",
-        "test_http_server.test_pins", "test_pins.TestPins.test_who_may_pass")),
+        "test_http_server.test_pins", "test_pins.TestPins.test_who_may_pass", _ANSWERS)),
     56: Row("clock not set", "a time server is asked, if there is one; else the clock goes on from"
             " the build of the firmware or the newest manifest; certificates that are not valid"
             " then are refused", "tls", (
@@ -200,8 +205,8 @@ ROWS = {
     58: Row("broken TLS record", "tries again", "reset retries", (_T,)),
     59: Row("captive portal", "refused, nothing is written", "manifest length header", (
         "test_update.TestAsk.test_manifest_that_is_none_of_ours",
-        _PARSE + "no_manifest_at_all")),
-    60: Row("empty body", "refused", "manifest length short", (_G,)),
+        _PARSE + "no_manifest_at_all", _WRONG)),
+    60: Row("empty body", "refused", "manifest length short", (_G, _WRONG)),
     61: Row("manifest cut at every byte", "refused, nothing is written",
             "manifest key signature", (_PARSE + "every_truncation_is_refused",)),
     62: Row("manifest that is malformed",
@@ -210,11 +215,12 @@ ROWS = {
         _PARSE + "signed_but_no_json_object", _PARSE + "each_member_missing_or_wrong",
         _PARSE + "huge_numbers", _PARSE + "duplicate_member_counts_once",
         _PARSE + "unknown_members_are_ignored")),
-    63: Row("manifest without end", "not read beyond 8 KB", "size", (_PARSE + "size_limit",)),
+    63: Row("manifest without end", "not read beyond 8 KB", "size", (
+        _PARSE + "size_limit", _WRONG)),
     64: Row("manifest not signed by a key of ours", "refused", "manifest key signature", (
         "test_manifest.TestSignatures.test_not_signed_or_by_others",
         "test_manifest.TestSignatures.test_bad_signatures",
-        _PARSE + "every_flipped_bit_is_refused")),
+        _PARSE + "every_flipped_bit_is_refused", _WRONG)),
     65: Row("older manifest again", "refused, the counter stays", "sequence", (
         _DECIDE + "manifest_older_than_the_one_before",
         "test_update.TestAsk.test_asks_decides_and_installs")),
@@ -233,9 +239,10 @@ ROWS = {
     71: Row("below the floor", "passed over, or refused", "floor", (
         _DECIDE + "situations",)),
     72: Row("package with flipped bits, swapped or added bytes",
-            "refused; only chunks that are right were written", "chain chunk digest length", (
+            "refused; only chunks that are right were written",
+            "header signature chain chunk digest length", (
         "test_package.TestChunks.test_every_flipped_bit_is_refused_before_it_is_inflated",
-        "test_package.TestChunks.test_chunks_in_another_order")),
+        "test_package.TestChunks.test_chunks_in_another_order", _WRONG)),
     73: Row("broken patch that is signed", "refused within its bounds, the old image stays",
             "patch inflate chunk size", (
         "test_package.TestWild.test_patch_out_of_bounds",
@@ -249,7 +256,7 @@ ROWS = {
         "test_memory.test_promised_heap_is_enough")),
     76: Row("network away, another address afterwards", "tries again until it is back", "", (
         _RES + "failures_to_connect_are_tried_again",)),
-    77: Row("proxies: 407, changed length", "refused", "status length", (_B,)),
+    77: Row("proxies: 407, changed length", "refused", "status length", (_B, _ANSWERS)),
     78: Row("given up anywhere, memory that runs out, no room",
             "sockets are closed, what is there stays; no room is found out before", "fit", (
         MEMORY, "test_update.TestAsk.test_stopping_anywhere_leaves_the_running_image",
@@ -261,13 +268,14 @@ ROWS = {
         "test_network_cut.TestNetworkCut.test_power_cuts_while_the_network_fails",
         "test_prove.test_a_sample_of_everything",
         "test_prove.test_codes_of_every_kind_replay")),
-    80: Row("mirrors, of which one lies", "the next is asked; what is in flash stays", "", (
+    80: Row("mirrors, of which one lies", "the next is asked; what is in flash stays",
+            "connect status manifest key signature chain chunk length retries", (
         "test_mirrors.TestRun.test_a_mirror_that_is_away_lies_or_is_behind",
-        "test_mirrors.TestRun.test_what_lies_in_flash_is_not_fetched_again")),
+        "test_mirrors.TestRun.test_what_lies_in_flash_is_not_fetched_again", _WRONG)),
     81: Row("IPv6, literal addresses, port, user info in a URL",
             "used as they are; user info is refused", "url", (
         "test_http_server.test_ipv6_address", _URL + "parse_takes_good_addresses_apart",
-        _URL + "parse_refuses_everything_else")),
+        _URL + "parse_refuses_everything_else", _ANSWERS)),
     82: Row("answer to another request",
             "not read behind the one asked for; of another size: asked again on a new connection",
             "length short", (_KEPT + "more_than_was_asked_for_ends_it",)),
@@ -282,7 +290,10 @@ PLACES = {
     ),
     "test_http_server": (_BOTH, "bytes received, sockets"),
     "test_clock_bound": (_BOTH, "what the clock was set to"),
-    "test_nginx": (_BOTH, "requests and connections of a real nginx over TLS"),
+    "test_nginx": (
+        _BOTH,
+        "as `test_network_faults`; requests and connections of a real nginx over TLS",
+    ),
     "test_prove": (_BOTH, "image, erases, next boots"),
     "test_memory": ("MicroPython", "heap"),
     "shared": (_BOTH + ", 32-bit MicroPython", "what the test's name says"),
@@ -297,14 +308,13 @@ ONLY = {
 def tests(row):
     """The tests of a row, those of network_faults first."""
     out = []
-    if row in _whole():
+    if row in _WHOLE:
         out.append(f"{ROW}[{row}]")
     out += [f"{TLS}[{row}-{kind}]" for r, kind in network_faults.TLS if r == row]
     return [*out, *ROWS[row].tests]
 
 
-def _whole():
-    return {fault.row for fault in network_faults.faults()}
+_WHOLE = {fault.row for fault in network_faults.faults() if fault.row}
 
 
 def table():

@@ -15,9 +15,11 @@ import network_faults
 import pytest
 from fault_server import FaultServer, closed_port, full_port
 from network_faults import (
-    ALL,
+    ANY,
+    BEGUN,
     CLEAN,
     MANIFEST,
+    MORE,
     NONE,
     PACKAGE,
     SIZE,
@@ -30,10 +32,11 @@ from ota import errors
 
 _TESTS = Path(__file__).parents[1]
 _INTERPRETERS = ("CPython", "MicroPython")
-_ROWS = sorted({f.row for f in network_faults.faults()})
-_KEPT = (52, 53, 82)  # here the server keeps connections
-_HEAP = 256  # bytes that may be in use afterwards beyond what was before
-_LIMIT_MS = 10000
+_ROWS = sorted({f.row for f in network_faults.faults()} - {0})
+_HEAP = {"MicroPython": 256, "CPython": 4096}  # bytes that may be in use afterwards beside before
+_PEAK = 4096  # bytes beside the most that an update without faults takes (CPython)
+_NOTED = 256  # bytes of a record of why an update was refused
+_LATE_MS = 5000  # beside the limits of time that a case waits for
 _BUFFER = 1024  # the client's read buffer
 _HEAD = 250  # bytes of the longest good head
 
@@ -41,12 +44,16 @@ _HEAD = 250  # bytes of the longest good head
 class _Net:
     """Servers with the pages of some faults; the cases for tests/net/update.py."""
 
-    def __init__(self, server, other, full, tls=None):
-        self.server, self.other, self._tls = server, other, tls
+    def __init__(self, server, other, six, full, tls=None):
+        self.server, self.other, self._six, self._tls = server, other, six, tls
         self._ports = {"refused": closed_port(), "full": full, "other": other.port}
         self.cases, self.faults = [], []
+        self.left_out = []
 
     def add(self, fault, strategy):
+        if "{ipv6}" in fault.url and not self._six:
+            self.left_out.append(fault)
+            return
         place = f"/{len(self.cases)}/"
         pages = {"manifest": fault.manifest or served(MANIFEST),
                  "package": fault.package or served(PACKAGE, 'ETag: "v1"'),
@@ -56,12 +63,12 @@ class _Net:
                 page if callable(page) or page is None else [self._placed(s, place) for s in page]
             )
         case = {"name": f"{fault.row} {fault.name}, {strategy}", "strategy": strategy,
-                "url": self._url(fault.url, place, fault.scheme),
+                "url": self._urls(fault.url, place, fault.scheme),
                 "clean": self.other.url + "/clean/manifest",
                 "names": [self._answer(a) for a in fault.names],
                 "http": {"tls": self._tls, **fault.http}, "retries": fault.retries,
                 "now": fault.now, "erase_ms": fault.erase_ms}  # fmt: skip
-        for name in ("stop", "spare", "floor"):
+        for name in ("stop", "lock", "spare", "window", "floor"):
             if getattr(fault, name) is not None:
                 case[name] = getattr(fault, name)
         if fault.first:
@@ -72,12 +79,16 @@ class _Net:
     def run(self, interpreter, folder, heap="8M"):
         """[(what a clean update does, fault, number of its folder, result)]"""
         file = folder / "cases.json"
-        file.write_text(json.dumps(self.cases))
+        cases = self.cases
+        if interpreter == "CPython":  # its memory has no end that could come near
+            cases = [{k: v for k, v in case.items() if k != "spare"} for case in cases]
+        file.write_text(json.dumps(cases))
         done = subprocess.run(
             [*self._command(interpreter, heap), _TESTS / "net" / "update.py", file],
             capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-500:] + done.stderr
+        assert not done.stderr, done.stderr
         usual, out = {}, []
         for result in map(json.loads, done.stdout.splitlines()):
             if result["name"] in STRATEGIES:
@@ -86,33 +97,42 @@ class _Net:
                 n = len(out)
                 assert result["name"] == self.cases[n]["name"]
                 out.append((usual[self.cases[n]["strategy"]], self.faults[n], n, result))
+                if self.faults[n].written == BEGUN and not self.faults[n].row:
+                    usual[self.cases[n]["strategy"]]["begun"] = result
         assert len(out) == len(self.cases)
         return out
 
     def _command(self, interpreter, heap):
         if interpreter == "CPython":
-            return [sys.executable]
+            return [sys.executable, "-W", "always::ResourceWarning"]  # of what nobody closed
         return [Path(sys.executable).parent / "micropython", "-X", f"heapsize={heap}"]
 
-    def asked(self, n):
-        path = f"/{n}/package"
-        return sum(r.path == path for r in self.server.requests + self.other.requests)
+    def asked(self, n, *pages):
+        """Requests of a case, for those pages or for all; first those of the first server."""
+        servers = [s for s in (self.server, self.other, self._six) if s]
+        found = [r for s in servers for r in s.requests if r.path.startswith(f"/{n}/")]
+        return [r for r in found if not pages or r.path.split("/", 2)[2] in pages]
 
     def _placed(self, script, place):
-        other, here = (self.other.url + place).encode(), (self.server.url + place).encode()
-        return [
-            s.replace(b"{other}", other).replace(b"{plain}", other).replace(b"{tls}", here)
-            if isinstance(s, bytes)
-            else s
-            for s in script
-        ]
+        return [self._filled(s, place) if isinstance(s, bytes) else s for s in script]
 
-    def _url(self, url, place, scheme):
-        if scheme == "http":
-            return self.other.url + place + url
-        if url.startswith("user@"):
-            return self.server.url.replace("//", "//user@") + place + url[5:]
-        return self.server.url + place + url
+    def _filled(self, text, place):
+        for name, url in (("other", self.other.url), ("plain", self.other.url),
+                          ("tls", self.server.url), ("here", self.server.url)):  # fmt: skip
+            text = text.replace(b"{%s}" % name.encode(), (url + place).encode())
+        return text
+
+    def _urls(self, url, place, scheme):
+        if isinstance(url, list):
+            return [self._urls(u, place, scheme) for u in url]
+        server = self.other if scheme == "http" or url.startswith("{other}") else self.server
+        if url.startswith("{ipv6}"):
+            server = self._six
+        names = {"{user}": "user@localhost", "{ipv4}": "127.0.0.1", "{ipv6}": "[::1]"}
+        for name, host in names.items():
+            if url.startswith(name):
+                return server.url.replace("localhost", host) + place + url[len(name) :]
+        return server.url + place + url.replace("{other}", "")
 
     def _answer(self, answer):
         if isinstance(answer, list):
@@ -122,15 +142,21 @@ class _Net:
 
 @contextlib.contextmanager
 def _net(tls=None, scheme="http", **options):
-    with FaultServer(**options) as server, FaultServer() as other, full_port() as full:
+    with contextlib.ExitStack() as stack:
+        server, other = (stack.enter_context(FaultServer(**o)) for o in (options, {}))
+        try:
+            six = stack.enter_context(FaultServer(ipv6=True))
+            six.pages = server.pages
+        except OSError:
+            six = None  # this computer has no IPv6 loopback
         other.pages["/clean/manifest"] = served(CLEAN)
         other.pages["/clean/package"] = served(PACKAGE)
         if scheme == "https":
             server.url = server.url.replace("http://", "https://")
-        yield _Net(server, other, full, tls)
+        yield _Net(server, other, six, stack.enter_context(full_port()), tls)
 
 
-def problems(usual, fault, result):
+def problems(usual, fault, result, interpreter):
     """What is not as it must be in the result of a case; usual: of a clean update."""
     error = result["error"]
     for i, word in enumerate(fault.words):
@@ -138,45 +164,89 @@ def problems(usual, fault, result):
             yield f"error {error}, not {fault.words}"
             break
     if fault.words:
-        if error and result["code"] != errors.code(error[0]):
-            yield f"code {result['code']}"
+        if error and not errors.code(error[0]) == result.get("code") == result["reason"]:
+            yield f"code {result.get('code')}, kept {result['reason']}"
         if not result["old"] or result["state"] not in ("IDLE", "FETCH"):
             yield f"the old image does not stay: {result['state']}"
+    elif fault.result == "refused":  # by the boot stage
+        if error or result["result"] != "ready":
+            yield f"{result['result']}, {error}"
+        if not result["old"] or result["state"] != "IDLE" or not result["reason"]:
+            yield f"not refused: {result['state']}, {result['reason']}"
     elif error or fault.result not in ("", result["result"]):
         yield f"{result['result']}, {error}"
-    elif fault.result == "ready" and (result["state"] != "TRIAL" or result["old"]):
+    elif fault.result == "ready" and result["state"] != "TRIAL":
         yield f"not armed: {result['state']}"
-    for what in ("written", "erased"):
-        n, most = result[what], usual[what]
-        if fault.written == NONE and n or fault.written == ALL and n != most or n > most:
-            yield f"{what} {n}; a clean update: {most}"
-    if result["worn"]:
-        yield f"{result['worn']} erases of the KV"
+    elif result["old"] == (result["state"] == "TRIAL"):
+        yield f"not the image of the state: {result['state']}"
+    yield from _flash(usual, fault, result)
+    if fault.sequence not in (None, result["sequence"]):
+        yield f"sequence {result['sequence']}"
     if result["open"]:
         yield f"{result['open']} sockets left open"
-    if result["heap"] > _HEAP:
+    if result["heap"] > _HEAP[interpreter]:
         yield f"{result['heap']} bytes left in use"
-    if result["ms"] > _LIMIT_MS:
-        yield f"{result['ms']} ms"
+    if fault.spare and result["peak"] > usual["peak"] + _PEAK:
+        yield f"{result['peak']} bytes in use; a clean update: {usual['peak']}"
+    if not fault.waits <= result["ms"] <= fault.waits + _LATE_MS:
+        yield f"{result['ms']} ms, not {fault.waits} and a little more"
     again = "none" if result["state"] == "TRIAL" else "ready"
     if not result["clean"] or result["again"] != again:
         yield f"the next update: {result['again']}"
 
 
-def _check(net, done):
+def _flash(usual, fault, result):
+    """Programmed and erased: none, so much as a clean update does, or no more than that."""
+    least, most = {NONE: (0, 0), SOME: (0, 1), BEGUN: (0, 1), MORE: (0, 2)}.get(
+        fault.written, (1, 1)
+    )
+    for i, what in enumerate(("written", "erased")):
+        n, clean = result[what], usual[what]
+        if fault.written == BEGUN:
+            clean = usual["begun"][what]
+        elif isinstance(fault.written, tuple):
+            clean = fault.written[i]
+        if not least * clean <= n <= most * clean:
+            yield f"{what} {n}; it must be {least} to {most} times {clean}"
+    if result["worn"]:
+        yield f"{result['worn']} erases of the KV"
+    if fault.written == NONE and result["noted"] > (_NOTED if fault.words else 0):
+        yield f"{result['noted']} bytes programmed in the KV"
+
+
+def _asked(net, fault, n, result):
+    """Requests of a case: how many, for what, on which connections; bytes that came of them."""
+    for page, count in (("manifest", fault.asks), ("package", fault.asked)):
+        if count not in (ANY, len(net.asked(n, page))):
+            yield f"{page} asked for {len(net.asked(n, page))} times, not {count}"
+    requests = net.asked(n)
+    most = len(requests) * _HEAD + max(0, len(requests) - 2) * _BUFFER + fault.extra
+    most += bool(fault.asks) * len(MANIFEST) + bool(fault.asked) * SIZE
+    if result["got"] > most:
+        yield f"{result['got']} bytes received, more than {most}"
+    if fault.ranges:
+        page, *ranges = fault.ranges
+        found = [r.fields.get("range") for r in net.asked(n, page)]
+        if found != ranges:
+            yield f"ranges {found}, not {ranges}"
+    for name in fault.without:
+        if any(name in r.fields for r in requests):
+            yield f"{name} was sent"
+    other = [r for r in net.other.requests if r in requests]
+    if any(name in r.fields for r in other for name in fault.elsewhere):
+        yield f"{fault.elsewhere} sent to another server"
+    if fault.other not in (None, len(other)):
+        yield f"the other server was asked {len(other)} times, not {fault.other}"
+    for server in (net.server, net.other):
+        used = [r.connection for r in server.requests if r in requests]
+        if not fault.reused and len(set(used)) < len(used):
+            yield "a connection was used again"
+
+
+def _check(net, done, interpreter="MicroPython"):
     bad = []
     for usual, fault, n, result in done:
-        found = list(problems(usual, fault, result))
-        if fault.asked is not None and net.asked(n) != fault.asked:
-            found.append(f"package asked for {net.asked(n)} times, not {fault.asked}")
-        if fault.row == 9 and fault.asked and not fault.words:
-            most = SIZE + len(MANIFEST) + (1 + fault.asked) * _HEAD
-            most += (fault.asked - 1) * _BUFFER
-            if result["got"] > most:
-                found.append(f"{result['got']} bytes received, more than {most}")
-        for name in fault.elsewhere:
-            if any(name in r.fields for r in net.other.requests if r.path.startswith(f"/{n}/")):
-                found.append(f"{name} sent to another server")
+        found = [*problems(usual, fault, result, interpreter), *_asked(net, fault, n, result)]
         bad += [f"{result['name']}: {what}" for what in found]
     assert not bad, "\n".join(bad)
 
@@ -187,12 +257,18 @@ def test_row(row, interpreter, tmp_path):
     with _net() as net:
         for strategy in STRATEGIES:
             for fault in network_faults.faults():
-                if fault.row == row and strategy in fault.strategies:
+                if fault.row in (0, row) and strategy in fault.strategies:
                     net.add(fault, strategy)
-        assert net.cases
-        _check(net, net.run(interpreter, tmp_path))
-        if row not in _KEPT:
-            assert len(net.server.requests) <= net.server.connections
+        assert row in [fault.row for fault in net.faults]
+        # Collecting garbage in a large heap that is full takes its time.
+        heap = "2M" if any(fault.spare for fault in net.faults) else "8M"
+        done = net.run(interpreter, tmp_path, heap)
+        _check(net, done, interpreter)
+        if row == 75:
+            # The server had to wait for the flash, whose erases alone take that long.
+            assert len(net.server.took) == 2 and min(net.server.took) > 0.1
+        if net.left_out:
+            pytest.skip("no IPv6 loopback on this computer; the other cases of the row are good")
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +290,7 @@ def test_tls(row, kind, interpreter, pki, tmp_path):
         for strategy in STRATEGIES[:2]:
             for fault in network_faults.tls_faults(row, kind):
                 net.add(fault, strategy)
-        _check(net, net.run(interpreter, tmp_path))
+        _check(net, net.run(interpreter, tmp_path), interpreter)
         if kind not in ("good", "chain"):
             # Nothing was asked, and nobody else instead: there is no fallback to plain text.
             assert not net.server.requests

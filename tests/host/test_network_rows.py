@@ -9,6 +9,7 @@ import pytest
 from network_rows import ONLY, PLACES, ROWS
 from ota import errors
 
+_FAULTS = list(network_faults.faults())
 _TESTS = Path(__file__).parents[1]
 _DOCUMENT = _TESTS.parent / "docs" / "network-faults.md"
 
@@ -44,7 +45,7 @@ def test_row_has_tests_that_exist(row):
 def test_row_names_the_errors_of_its_cases(row):
     words = ROWS[row].words.split()
     assert all(errors.code(word) for word in words)
-    cases = [f for f in network_faults.faults() if f.row == row]
+    cases = [f for f in _FAULTS if f.row == row]
     for number, kind in network_faults.TLS:
         if number == row:
             cases += network_faults.tls_faults(row, kind)

@@ -5,6 +5,7 @@ both interpreters.
 """
 
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -16,9 +17,23 @@ import certificates
 import pytest
 import scenes
 import web_servers
+from fault_pages import head
 from fault_server import FaultServer
-from network_faults import CLEAN, PACKAGE, SIZE, served
-from packer import content, entry, manifest, release
+from network_faults import (
+    ALL,
+    CLEAN,
+    LONG,
+    MORE,
+    PACKAGE,
+    SIZE,
+    SOME,
+    STRATEGIES,
+    Fault,
+    served,
+    staged,
+)
+from packer import OTHER_KEY, content, entry, manifest, release
+from test_network_faults import problems
 
 _UPDATE = Path(__file__).parents[1] / "net" / "update.py"
 _INTERPRETERS = {
@@ -34,6 +49,20 @@ _MORE = """
     location = /case/alone/manifest.ota { keepalive_timeout 0; }
     location = /case/single/manifest.ota { keepalive_requests 1; }
     location = /case/short/manifest.ota { keepalive_timeout 1ms; }
+    location = /case/drip/manifest.ota { limit_rate 9; }
+    location = /case/drip_package/p.ota { limit_rate 9; }
+    location = /case/gone_package/p.ota { return 404; }
+    location = /case/elsewhere/manifest.ota { return 302 file:///etc/passwd; }
+    location = /case/status204/manifest.ota { return 204; }
+    location = /case/status401/manifest.ota { return 401; }
+    location = /case/status403/manifest.ota { return 403; }
+    location = /case/status404/manifest.ota { return 404; }
+    location = /case/status407/manifest.ota { return 407; }
+    location = /case/status410/manifest.ota { return 410; }
+    location = /case/status500/manifest.ota { return 500; }
+    location = /case/status502/manifest.ota { return 502; }
+    location = /case/status504/manifest.ota { return 504; }
+    location /case/no_ranges/ { max_ranges 0; }
     location /case/chunks/ { chunked_transfer_encoding on; gzip on; gzip_types *; }
     location / {"""
 
@@ -46,11 +75,13 @@ def pki(tmp_path_factory):
 class _Line:
     """A line to a port that is cut, the first times, after so many bytes from there; TLS or not.
 
+    silent: not cut, but nothing comes any more. then(): called at each cut before it.
     records: length of each TLS record of application data from there.
     """
 
-    def __init__(self, port, after=0, times=0):
+    def __init__(self, port, after=0, times=0, silent=False, then=None):
         self._target, self._after, self._left = port, after, times
+        self._silent, self._then = silent, then
         self._data = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -74,7 +105,15 @@ class _Line:
                 (near, far, None, bytearray()),
                 (far, near, self._after if cut else None, data),
             ):
-                threading.Thread(target=_pass, args=(a, b, most, seen), daemon=True).start()
+                end = self._end if most is not None else _shut
+                args = a, b, most, seen, end
+                threading.Thread(target=_pass, args=args, daemon=True).start()
+
+    def _end(self, a, b):
+        if self._then:
+            self._then()
+        if not self._silent:
+            _shut(a, b)
 
     @property
     def records(self):
@@ -89,7 +128,7 @@ class _Line:
         return found
 
 
-def _pass(a, b, most, seen):
+def _pass(a, b, most, seen, end):
     try:
         while most != 0 and (data := a.recv(1000 if most is None else min(most, 1000))):
             seen += data
@@ -98,6 +137,10 @@ def _pass(a, b, most, seen):
                 most -= len(data)
     except OSError:
         pass
+    end(a, b)
+
+
+def _shut(a, b):
     for s in (a, b):
         try:
             s.shutdown(socket.SHUT_RDWR)
@@ -112,23 +155,37 @@ class _Server:
         self.port = port
         self.url = f"https://localhost:{port}"
         self._folder, self._www, self._ca = folder, www, str(pki.ca)
-        self._clean = clean
-        self.cases = []
+        self.clean = clean
+        self.cases, self.faults = [], {}
 
-    def _place(self, name):
+    def place(self, name, package=PACKAGE, promised=None, sequence=5, keys=None):
+        """A case's files: a manifest of the package promised, and a package."""
         folder = self._www / "case" / name
         folder.mkdir(parents=True, exist_ok=True)
-        found = release("0.2", scenes.TWO, [entry("p.ota", PACKAGE)])
-        (folder / "manifest.ota").write_bytes(manifest(content([found], 5)))
-        (folder / "p.ota").write_bytes(PACKAGE)
+        found = release("0.2", scenes.TWO, [entry("p.ota", promised or package)])
+        made = content([found], sequence)
+        (folder / "manifest.ota").write_bytes(manifest(made, keys) if keys else manifest(made))
+        (folder / "p.ota").write_bytes(package)
+        # The entity tag of nginx is made of the time and the size.
+        os.utime(folder / "p.ota", (sequence, sequence))
+        return folder
 
-    def add(self, name, url=None, strategy="ab", **http):
-        self._place(name)
+    def add(self, name, url=None, strategy="ab", fault=None, **http):
+        """A case; fault: what must come of it, by default an update."""
+        if not (self._www / "case" / name).exists():
+            self.place(name)
+        self.faults[name] = fault or Fault(0, name)
+        if not isinstance(url, list):
+            url = (url or self.url) + f"/case/{name}/manifest.ota"
         self.cases.append({
-            "name": name, "strategy": strategy, "clean": self._clean,
-            "url": (url or self.url) + f"/case/{name}/manifest.ota",
+            "name": name, "strategy": strategy, "clean": self.clean, "url": url,
             "http": {"tls": {"ca": self._ca}, **http},
         })  # fmt: skip
+
+    def refused(self, name, *words, url=None, strategy="ab", waits=0, written=None, **http):
+        """A case that ends with an error of these words."""
+        fault = Fault(0, name, words, waits=waits, written=written)
+        self.add(name, url, strategy, fault, **http)
 
     def play(self, interpreter):
         """{name: what the update ended with}"""
@@ -139,10 +196,18 @@ class _Server:
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-500:] + done.stderr
-        out = {}
+        out, usual, bad = {}, {}, []
+        ways = {case["name"]: case["strategy"] for case in self.cases}
         for result in map(json.loads, done.stdout.splitlines()):
-            assert not result["open"] and result["clean"], result
-            out[result["name"]] = result["error"] or result["result"]
+            name = result["name"]
+            if name in STRATEGIES:
+                usual[name] = result
+                continue
+            found = problems(usual[ways[name]], self.faults[name], result, interpreter)
+            bad += [f"{name}: {what}" for what in found]
+            out[name] = result["error"] or result["result"]
+        assert not bad, "\n".join(bad)
+        assert len(out) == len(self.cases)
         return out
 
     def log(self, name):
@@ -172,6 +237,9 @@ def server(tmp_path, pki, records):
         ssl_buffer_size=records,
     ) as port, FaultServer() as clean:  # fmt: skip
         clean.pages = {"/manifest": served(CLEAN), "/package": served(PACKAGE)}
+        for name in ("manifest.ota", "p.ota"):
+            there = f"Location: https://localhost:{port}/case/there/{name}"
+            clean.pages["/case/to_https/" + name] = [[head("302 F", there)]]
         yield _Server(tmp_path, www, port, pki, clean.url + "/manifest")
 
 
@@ -221,19 +289,88 @@ def test_what_nginx_says_of_connections_is_believed(server, interpreter):
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)
 def test_answers_of_nginx(server, interpreter, pki):
-    # Rows 28, 37 to 39, 44, 45 and 55.
-    for name in ("moved", "there", "round", "down", "busy", "chunks"):
+    # Rows 13, 23, 36 to 40, 42 to 45, 55, 77 and 81.
+    for name in ("moved", "there", "chunks"):
         server.add(name)
-    server.add("other", tls={"ca": str(pki.other_ca)})
-    server.add("name", f"https://127.0.0.2:{server.port}")
-    done = server.play(interpreter)
-    assert done["moved"] == done["there"] == done["chunks"] == "ready"
-    assert done["round"][0] == "redirect"
-    assert done["down"][0] == "downgrade"
-    assert done["busy"][:3] == ["status", 503, 1]
+    server.add("address", f"https://127.0.0.1:{server.port}")
+    server.add("to_https", server.clean.removesuffix("/manifest"))
+    server.refused("round", "redirect")
+    server.refused("down", "downgrade")
+    server.refused("elsewhere", "url")
+    server.refused("busy", "status", 503, 1, waits=2000)
+    again = (500, 502, 504)
+    once = (204, 401, 403, 404, 407, 410)
+    for code in again + once:
+        server.refused(f"status{code}", "status", code)
+    server.refused("gone_package", "status", 404)
+    slow = {"rate": 2000, "rate_ms": 300}
+    server.refused("drip", "slow", waits=300, **slow)
+    server.refused("drip_package", "slow", waits=300, **slow)
+    server.refused("other", "tls", tls={"ca": str(pki.other_ca)})
+    server.refused("name", ("tls", "connect"), url=f"https://127.0.0.2:{server.port}")
+    server.play(interpreter)
     assert len(server.log("busy")) == 3
-    assert done["other"][0] == "tls"
-    assert done["name"][0] in ("tls", "connect")
+    for code in again + once:
+        assert len(server.log(f"status{code}")) == (3 if code in again else 1)
+    assert [status for _, status, _ in server.log("gone_package")] == [200, 404]
+    assert [status for _, status, _ in server.log("round")] == [302] * 6
+    assert not server.log("other") and not server.log("name")
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+@pytest.mark.parametrize("strategy", ["ab", "pingpong"])
+def test_files_that_are_wrong(server, interpreter, strategy):
+    # Rows 15, 16, 59, 60, 63, 64, 72 and 80.
+    half = SIZE // 2
+    flipped = PACKAGE[:half] + bytes([PACKAGE[half] ^ 1]) + PACKAGE[half + 1 :]
+    for name, package, word, written in (
+        ("less", PACKAGE[:-1], "length", None),
+        ("more", PACKAGE + b"x", "length", None),
+        ("no package", b"", "length", None),
+        ("flipped", flipped, ("chain", "chunk"), SOME),
+    ):
+        server.place(name.replace(" ", "_"), package, PACKAGE)
+        server.refused(name.replace(" ", "_"), word, strategy=strategy, written=written)
+    for name, data, word in (
+        ("portal", b"<html><title>Sign in</title></html>", "manifest"),
+        ("empty", b"", "manifest"),
+        ("long", b"{" * 8193, "size"),
+    ):
+        (server.place(name) / "manifest.ota").write_bytes(data)
+        server.refused(name, word, strategy=strategy)
+    server.place("key", keys=(OTHER_KEY,))
+    server.refused("key", "key", strategy=strategy)
+    urls = [f"{server.url}/case/{name}/manifest.ota" for name in ("portal", "flipped", "mirror")]
+    server.add("mirror", urls, strategy, Fault(0, "mirror", written=MORE))
+    server.play(interpreter)
+    assert len(server.log("portal")) == 2 and len(server.log("mirror")) == 2
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+@pytest.mark.parametrize("strategy", ["ab", "pingpong"])
+def test_files_that_change_and_lines_that_fall_silent(server, interpreter, strategy):
+    # Rows 12, 29 and 32; 12000 bytes from there end within the package.
+    for name in ("silent", "no_ranges", "change"):
+        server.place(name, LONG)
+    written = ALL if strategy == "ab" else staged(LONG)
+    silent = _Line(server.port, 12000, 1, silent=True)
+    server.add("silent", f"https://localhost:{silent.port}", strategy,
+               Fault(0, "silent", written=written, waits=500), idle_ms=500)  # fmt: skip
+    whole = _Line(server.port, 12000, 1)
+    server.add("no_ranges", f"https://localhost:{whole.port}", strategy,
+               Fault(0, "no ranges", written=written))  # fmt: skip
+    changing = _Line(server.port, 12000, 1, then=lambda: server.place("change", sequence=6))
+    server.add("change", f"https://localhost:{changing.port}", strategy,
+               Fault(0, "change", written=MORE))  # fmt: skip
+    try:
+        server.play(interpreter)
+    finally:
+        for line in (silent, whole, changing):
+            line.close()
+    assert [status for _, status, _ in server.log("silent")] == [200, 200, 206]
+    assert [status for _, status, _ in server.log("no_ranges")] == [200, 200, 200]
+    # The second 200 is the answer to a Range of a file that is there no more.
+    assert [status for _, status, _ in server.log("change")] == [200] * 5
 
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)

@@ -2,10 +2,11 @@
 
     micropython -X heapsize=8M tests/net/update.py CASES.json
 
-A case is a dict: name; strategy; url, of the manifest; clean, of a manifest that is served
-well. Optional: http, arguments of Static; retries; now; names, see names.py; first, of a
-manifest that is asked for before; erase_ms, how long an erase takes; stop, after how many
-steps the update is given up; spare, bytes of heap that are left to it (MicroPython); floor,
+A case is a dict: name; strategy; url, of the manifest, or a list of mirrors; clean, of a
+manifest that is served well. Optional: http, arguments of Static; retries; now; names and
+window, see names.py; first, of a manifest that is asked for before; erase_ms, how long an
+erase takes; stop, after how many steps the update is given up; lock, in which step nothing
+can be allocated, and spare, bytes of heap that are left to it (both MicroPython); floor,
 lowest security version that may run until the good server is asked.
 The first result is of an update without faults, with the name of the strategy.
 """
@@ -14,6 +15,13 @@ import gc
 import json
 import sys
 
+try:
+    import tracemalloc
+except ImportError:
+    import micropython
+
+    tracemalloc = None
+
 _HERE = __file__.rpartition("/")[0] or "."
 _KB = 1024
 
@@ -21,7 +29,7 @@ sys.path[:0] = [_HERE, _HERE + "/../mp", _HERE + "/..", _HERE + "/../../lib"]
 
 import scenes  # noqa: E402
 from names import Names, open_files  # noqa: E402
-from ota import device, state, trial, update  # noqa: E402
+from ota import device, mirrors, state, trial, update  # noqa: E402
 from ota.compat import sleep_ms, ticks_diff, ticks_ms  # noqa: E402
 from ota.errors import OtaError  # noqa: E402
 from ota.source import static  # noqa: E402
@@ -31,7 +39,7 @@ _RETRIES = 3
 
 
 class Board:
-    """A rig whose flash is watched: written and erased outside the KV, worn inside it."""
+    """A rig whose flash is watched: written and erased outside the KV, noted and worn inside."""
 
     def __init__(self, strategy, erase_ms=0, floor=0):
         self.rig = rig = scenes.blank(strategy)
@@ -48,14 +56,17 @@ class Board:
         if record.floor != floor:
             record.floor = floor
             self.rig.device.slots.save(record)
+            self.rig.boot()  # what a KV writes at the start after that is none of the update's
 
     def restart(self):
         """Count from zero."""
-        self.written = self.erased = self.worn = self.got = 0
+        self.written = self.erased = self.noted = self.worn = self.got = 0
 
     def program(self, offset, data):
         if offset < self._kv:
             self.written += len(data)
+        else:
+            self.noted += len(data)
         self._program(offset, data)
 
     def erase(self, offset, length):
@@ -79,15 +90,20 @@ class Board:
         stream.readinto = counting
         return stream
 
-    def update(self, url, http, now=0, stop=None):
+    def update(self, url, http, now=0, stop=None, lock=None):
         """Ask and install; the result, or None if it was stopped. The device is gone after."""
         self.rig.boot()
-        steps = update.run(self.rig.device, static.Static(url, http), now)
+        if isinstance(url, str):
+            steps = update.run(self.rig.device, static.Static(url, http), now)
+        else:
+            steps = mirrors.run(self.rig.device, mirrors.sources(url, http), now)
         try:
+            for _ in range(stop or lock or 0):
+                next(steps)
+            if lock is not None:
+                _locked(steps)
             if stop is None:
                 return update.drive(steps)
-            for _ in range(stop):
-                next(steps)
         except StopIteration as e:
             return e.value
         finally:
@@ -117,7 +133,7 @@ def run(case):
             pass
         board.restart()
     network = sockets.socket
-    sockets.socket = Names(network, case.get("names", ()))
+    sockets.socket = Names(network, case.get("names", ()), case.get("window", 0))
     static.Resuming = _quick(case.get("retries", _RETRIES))
     ballast = _fill(case["spare"]) if "spare" in case else None
     files, heap, start = open_files(), _heap(), ticks_ms()
@@ -126,15 +142,18 @@ def run(case):
     finally:
         sockets.socket = network
         static.Resuming = resume.Resuming
+    files = open_files() - files  # before a collection, which closes what was forgotten
+    peak = _peak() - heap
     heap = _heap() - heap
     del ballast
     result = json.loads(said)
     result["ms"] = ticks_diff(ticks_ms(), start)
     result["name"] = case["name"]
     result["heap"] = heap
-    for name in ("written", "erased", "worn", "got"):
+    result["peak"] = peak
+    for name in ("written", "erased", "noted", "worn", "got"):
         result[name] = getattr(board, name)
-    result["open"] = open_files() - files
+    result["open"] = files
     _clean(board, case, result)
     board.close()
     return result
@@ -145,7 +164,9 @@ def _said(board, case, http):
     http["connect"] = board.counted
     out = {"result": None, "error": None}
     try:
-        done = board.update(case["url"], http, case.get("now", 0), case.get("stop"))
+        done = board.update(
+            case["url"], http, case.get("now", 0), case.get("stop"), case.get("lock")
+        )
         out["result"] = done and done["result"]
     except OtaError as e:
         out["error"] = [a for a in e.args if isinstance(a, (int, str))]
@@ -160,6 +181,7 @@ def _clean(board, case, result):
     rig = board.rig
     record = rig.boot()
     result["state"] = state.name(record.state)
+    result["sequence"], result["reason"] = record.sequence, record.reason
     result["old"] = rig.runs(scenes.ONE)
     if record.state == state.TRIAL:
         trial.confirm()
@@ -185,15 +207,32 @@ def _quick(retries):
 
 
 def _heap():
-    """Bytes in use after a collection; 0 where nothing counts them."""
+    """Bytes in use after a collection."""
     gc.collect()
-    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
+    if tracemalloc:
+        tracemalloc.reset_peak()
+        return tracemalloc.get_traced_memory()[0]
+    return gc.mem_alloc()
+
+
+def _peak():
+    """Most bytes in use since _heap(); MicroPython does not know that."""
+    return tracemalloc.get_traced_memory()[1] if tracemalloc else 0
+
+
+def _locked(steps):
+    """One step in which every allocation fails."""
+    micropython.heap_lock()
+    try:
+        next(steps)
+    finally:
+        micropython.heap_unlock()
 
 
 def _names():
     """Let MicroPython's table of names double now, by some KB at once and for good, and not while
     a case is measured."""
-    for i in range(9999 if hasattr(gc, "mem_alloc") else 0):
+    for i in range(0 if tracemalloc else 9999):
         before = gc.mem_alloc()
         hasattr(gc, "name_%d" % i)  # what is asked for by a name goes into the table
         if gc.mem_alloc() - before > 4 * _KB:
@@ -220,6 +259,8 @@ def main(path):
     for name in ("transport.date", "transport.tls", "delta.patch"):
         device.load(name)  # once loaded, they stay
     _names()
+    if tracemalloc:
+        tracemalloc.start()
     with open(path) as f:
         cases = json.load(f)
     seen = []
