@@ -189,7 +189,9 @@ def tls_faults(row, kind):
         record = ("raw", b"garbage!" * 9)
         yield Fault(58, "manifest", (("retries", "reset"),), asks=ASKED, manifest=[
             [cut[0][:99], record]])  # fmt: skip
-        yield Fault(58, "package", package=[[part, record], *served(PACKAGE, TAG)], asked=2)
+        yield Fault(
+            58, "package", package=[[part, record], *served(PACKAGE, TAG)], asked=2, extra=SIZE
+        )
     elif kind == "chain":
         yield Fault(55, kind)
     else:
@@ -527,9 +529,9 @@ def _kept():
                     package=[script, *served(PACKAGE, TAG)], asked=2, retries=0,
                     reused=True)  # fmt: skip
     yield from both(53, "stale bytes", (), lambda d: [
-        [head("200 OK", *keep, length=len(d)) + d + stale, ("keep",)]])  # fmt: skip
+        [head("200 OK", *keep, length=len(d)) + d + stale, ("keep",)]], extra=1024)  # fmt: skip
     page = [[whole[:-1], ("wait", 0.01), whole[-1:] + stale, ("keep",)]]
-    yield Fault(53, "stale bytes in one piece with the end", manifest=page)
+    yield Fault(53, "stale bytes in one piece with the end", manifest=page, extra=1024)
     for fields in (("Connection: close",), ("Connection: keep-alive, Close",)):
         yield from both(54, fields[-1], (), lambda d, f=fields: [
             [head("200 OK", *f, length=len(d)) + d, ("keep",)]])  # fmt: skip
@@ -549,8 +551,9 @@ def _trust():
     page = b"<html><title>Sign in</title>" + b" " * 2000 + b"</html>"
     login = {"login": served(page)}
     away = [[head("302 F", "Location: login", length=0)]]
-    yield Fault(59, "200, manifest", ("manifest",), manifest=served(page))
-    yield Fault(59, "302, manifest", ("manifest",), manifest=away, more=login)
+    yield Fault(59, "200, manifest", ("manifest",), manifest=served(page), extra=len(page))
+    yield Fault(59, "302, manifest", ("manifest",), manifest=away, more=login,
+                extra=len(page))  # fmt: skip
     yield Fault(59, "200, package", ("length",), package=served(page), asked=1)
     yield Fault(59, "302, package", ("length",), package=away, more=login)
     page += b" " * (SIZE - len(page))
