@@ -51,7 +51,7 @@ class Fault:
     manifest, or mirrors. ranges: a page, and the Range of each request for it or None. without:
     fields that no request may have; elsewhere: that none to the other server may have; other:
     requests there. reused: connections may carry several requests. sequence: of the newest
-    manifest afterwards. stop, lock, spare, window, floor: as tests/net/update.py takes them.
+    manifest afterwards. stop, spare, window, floor: as tests/net/update.py takes them.
     """
 
     row: int
@@ -74,7 +74,6 @@ class Fault:
     now: int = 0
     erase_ms: int = 0
     stop: int | None = None
-    lock: int | None = None
     spare: int | None = None
     window: int | None = None
     floor: int | None = None

@@ -5,9 +5,9 @@
 A case is a dict: name; strategy; url, of the manifest, or a list of mirrors; clean, of a
 manifest that is served well. Optional: http, arguments of Static; retries; now; names and
 window, see names.py; first, of a manifest that is asked for before; erase_ms, how long an
-erase takes; stop, after how many steps the update is given up; lock, in which step nothing
-can be allocated, and spare, bytes of heap that are left to it (both MicroPython); floor,
-lowest security version that may run until the good server is asked.
+erase takes; stop, after how many steps the update is given up; spare, bytes of heap that
+are left to it (MicroPython); floor, lowest security version that may run until the good
+server is asked.
 The first result is of an update without faults, with the name of the strategy.
 """
 
@@ -18,8 +18,6 @@ import sys
 try:
     import tracemalloc
 except ImportError:
-    import micropython
-
     tracemalloc = None
 
 _HERE = __file__.rpartition("/")[0] or "."
@@ -90,7 +88,7 @@ class Board:
         stream.readinto = counting
         return stream
 
-    def update(self, url, http, now=0, stop=None, lock=None):
+    def update(self, url, http, now=0, stop=None):
         """Ask and install; the result, or None if it was stopped. The device is gone after."""
         self.rig.boot()
         if isinstance(url, str):
@@ -98,12 +96,10 @@ class Board:
         else:
             steps = mirrors.run(self.rig.device, mirrors.sources(url, http), now)
         try:
-            for _ in range(stop or lock or 0):
-                next(steps)
-            if lock is not None:
-                _locked(steps)
             if stop is None:
                 return update.drive(steps)
+            for _ in range(stop):
+                next(steps)
         except StopIteration as e:
             return e.value
         finally:
@@ -164,9 +160,7 @@ def _said(board, case, http):
     http["connect"] = board.counted
     out = {"result": None, "error": None}
     try:
-        done = board.update(
-            case["url"], http, case.get("now", 0), case.get("stop"), case.get("lock")
-        )
+        done = board.update(case["url"], http, case.get("now", 0), case.get("stop"))
         out["result"] = done and done["result"]
     except OtaError as e:
         out["error"] = [a for a in e.args if isinstance(a, (int, str))]
@@ -218,15 +212,6 @@ def _heap():
 def _peak():
     """Most bytes in use since _heap(); MicroPython does not know that."""
     return tracemalloc.get_traced_memory()[1] if tracemalloc else 0
-
-
-def _locked(steps):
-    """One step in which every allocation fails."""
-    micropython.heap_lock()
-    try:
-        next(steps)
-    finally:
-        micropython.heap_unlock()
 
 
 def _names():
