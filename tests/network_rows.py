@@ -300,7 +300,7 @@ PLACES = {
 }
 # Tests that run on one interpreter only, and why.
 ONLY = {
-    MEMORY: "MicroPython: CPython gives no way to let an allocation fail",
+    MEMORY: "MicroPython: only its heap can be given a size",
     "test_memory.test_promised_heap_is_enough": "MicroPython: CPython has no heap of fixed size",
 }
 
