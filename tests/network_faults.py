@@ -18,7 +18,8 @@ NEXT = vector("full-24k-2048.ota")
 OTHER = scenes.TWO[:9000] + b"?" + scenes.TWO[9001:]  # an image of the same size
 LARGE = Package(noise(64 * 1024), None).data()  # for no slot
 TAG = 'ETag: "v1"'
-QUICK = {"idle_ms": 500}
+QUICK_MS = 1000  # a busy machine does not answer at once
+QUICK = {"idle_ms": QUICK_MS}
 SLOW = {"rate": 2000, "rate_ms": 200}
 RETRIES = 3  # of tests/net/update.py
 ASKED = 3  # times for a manifest that does not come
@@ -270,12 +271,12 @@ def _bodies():
     yield from once(11, "half-close", ("short",), lambda data: [
         head(length=len(data)), ("half",)])  # fmt: skip
     yield from once(12, "in head", ("timeout",), lambda data: [
-        head()[:9], ("hang",)], http=QUICK, waits=500)  # fmt: skip
+        head()[:9], ("hang",)], http=QUICK, waits=QUICK_MS)  # fmt: skip
     yield from once(12, "in body", ("timeout",), lambda data: [
         head("200 OK", TAG, length=len(data)) + data[:99], ("hang",)],
-        begun=True, http=QUICK, waits=500)  # fmt: skip
+        begun=True, http=QUICK, waits=QUICK_MS)  # fmt: skip
     yield Fault(12, "always", ("timeout",), package=[[("hang",)]], http=QUICK, asked=RETRIES + 1,
-                waits=500 * (RETRIES + 1))  # fmt: skip
+                waits=QUICK_MS * (RETRIES + 1))  # fmt: skip
     slow = ("drip", bytes(999), 0.01)
     yield Fault(13, "manifest", ("slow",), http=SLOW, waits=200, manifest=[
         [head(length=999), slow]])  # fmt: skip
@@ -536,7 +537,7 @@ def _kept():
             [head("200 OK", *f, length=len(d)) + d, ("keep",)]])  # fmt: skip
     yield Fault(54, "HTTP/1.0", manifest=[[whole.replace(b"1.1", b"1.0", 1), ("keep",)]])
     page = [[head("200 OK", *keep, length=len(MANIFEST)) + MANIFEST, ("hang",)]]
-    yield Fault(54, keep[-1], manifest=page, http=QUICK, waits=500)
+    yield Fault(54, keep[-1], manifest=page, http=QUICK, waits=QUICK_MS)
     yield from both(82, "a second answer", (), lambda d: [
         [head(length=len(d)) + d + stale, ("keep",)]], extra=1024)  # fmt: skip
     yield Fault(82, "answer without a body", ("length",), package=[
@@ -691,7 +692,8 @@ def _others():
                     written=written, extra=len(LONG), strategies=(strategy,))  # fmt: skip
     drop = file(PACKAGE, drop=3000, how=("hang",))
     yield Fault(76, "silence, no names, other way", package=drop, http=QUICK,
-                names=(0, 0, -3, "refused", "other"), asked=2, other=1, waits=500)  # fmt: skip
+                names=(0, 0, -3, "refused", "other"), asked=2, other=1,
+                waits=QUICK_MS)  # fmt: skip
     yield from both(77, "407", ("status", 407), lambda d: [[head("407 X", length=0)]])
     less = PACKAGE.replace(b"\0\0", b"\0")
     page = served(less, "Via: 1.1 proxy")
