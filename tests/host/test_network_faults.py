@@ -251,9 +251,13 @@ def _check(net, done, interpreter="MicroPython"):
     assert not bad, "\n".join(bad)
 
 
-def _faults(row):
-    """Those of a row, behind what they are compared with."""
+def _faults(row, interpreter):
+    """Those of a row, behind what they are compared with. What a strategy does with a package
+    is the same on both interpreters: all of them are played on one."""
     found = [f for f in network_faults.faults() if f.row in (0, row)]
+    if interpreter == "CPython":
+        for fault in found:
+            fault.strategies = fault.strategies[:1]
     compared = any(f.row and f.written == BEGUN for f in found)
     strategies = {s for f in found if f.row for s in f.strategies}
     for fault in found:
@@ -267,7 +271,7 @@ def _faults(row):
 def test_row(row, interpreter, tmp_path):
     with _net() as net:
         for strategy in STRATEGIES:
-            for fault in _faults(row):
+            for fault in _faults(row, interpreter):
                 if strategy in fault.strategies:
                     net.add(fault, strategy)
         assert row in [fault.row for fault in net.faults]
@@ -277,7 +281,7 @@ def test_row(row, interpreter, tmp_path):
         _check(net, done, interpreter)
         if row == 75:
             # The server had to wait for the flash, whose erases alone take that long.
-            assert len(net.server.took) == 2 and min(net.server.took) > 0.1
+            assert len(net.server.took) == len(net.faults) and min(net.server.took) > 0.1
         if net.left_out:
             pytest.skip("no IPv6 loopback on this computer; the other cases of the row are good")
 
