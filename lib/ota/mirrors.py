@@ -10,6 +10,7 @@ from . import update
 from .errors import (
     FlashError,
     ManifestError,
+    OtaError,
     PolicyError,
     SignatureError,
     TransportError,
@@ -48,10 +49,14 @@ def run(device, sources, now: int = 0):
     for source in sources:
         try:
             return (yield from update.run(device, source, now))
-        except (TransportError, ManifestError, SignatureError, VerifyError):
-            if source is last:
-                raise
-        except PolicyError as e:
-            if source is last or e.reason not in _STALE:
+        except OtaError as e:
+            if source is last or not passes(e):
                 raise
         yield None
+
+
+def passes(error) -> bool:
+    """True if an OtaError passes the turn to the next source, which may do better."""
+    if isinstance(error, PolicyError):
+        return error.reason in _STALE
+    return isinstance(error, (TransportError, ManifestError, SignatureError, VerifyError))

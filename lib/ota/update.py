@@ -92,10 +92,10 @@ def install(device, open_at, choice=None):
     """
     _may_start(device)
     before = collect_often()  # long pieces come next, and an application has left its garbage
-    way = _Way(open_at)
+    way = Way(open_at)
     try:
         device.block()
-        head = yield from _head((yield from way.open(0)))
+        head = yield from chunks.head((yield from way.open(0)))
         header = package.parse(head)
         keys = device.keys
         device.free()  # as for the manifest's signature
@@ -185,7 +185,7 @@ def _pause():
     sleep_ms(_PAUSE_MS)
 
 
-class _Way:
+class Way:
     """The way the bytes come: one reader, opened again only to stand somewhere else."""
 
     def __init__(self, open_at):
@@ -211,16 +211,6 @@ class _Way:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _head(reader):
-    prefix = bytearray(package.PREFIX)
-    yield from chunks.fill(reader, prefix)
-    length, signatures = package.lengths(prefix)
-    head = bytearray(length + signatures)
-    head[: package.PREFIX] = prefix
-    yield from chunks.fill(reader, memoryview(head)[package.PREFIX :])
-    return head
 
 
 def _match(header, choice):

@@ -36,7 +36,7 @@ from fleets import (
     faulty,
     roll,
 )
-from ota import manifest, mirrors, slots
+from ota import manifest, slots
 from ota.crypto import Keys
 from ota.errors import TransportError
 from ota.transport import http as device_http
@@ -45,7 +45,7 @@ from ota.transport.kept import Kept
 from ota.transport.wire import Limits
 from otatool import cli, keys, publish, serve
 from otatool.errors import ToolError
-from otatool.fleet import device, names, requests, stream
+from otatool.fleet import names, requests, stream
 from otatool.fleet.clock import Clock
 from otatool.fleet.incoming import Incoming
 from otatool.fleet.link import PROFILES, SEGMENT, Cut, Link, Profile
@@ -618,7 +618,6 @@ def test_names_are_looked_up_once_for_all(server, packages, monkeypatch):
 
 
 def test_the_device_and_the_fleet_try_the_same_again():
-    assert device.STALE == mirrors._STALE
     assert requests.REDIRECTED == device_http._REDIRECTS
     assert stream._ADDRESSES == sockets._ADDRESSES
 

@@ -15,17 +15,11 @@ from fleets import FULL, NEW, OLD, Keeping, N, complete, counted, faulty, roll
 from images import image
 from ota import mirrors, slots, update
 from ota.errors import (
-    FlashError,
-    ManifestError,
-    PolicyError,
-    SignatureError,
-    StateError,
     TransportError,
-    VerifyError,
 )
 from ota.transport.resume import Resuming
 from otatool import publish, serve
-from otatool.fleet import device, names
+from otatool.fleet import names
 from otatool.fleet.link import Cut, Link, Profile
 from otatool.fleet.names import Names
 from otatool.fleet.network import Network
@@ -204,36 +198,6 @@ def test_a_break_is_resumed_as_by_a_device(long):
     assert [note[2] for note in real if note[2]] == [
         f"bytes={at}-" for at in (1000, 31_000, 31_000)
     ]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        TransportError("connect"),
-        TransportError("changed"),
-        ManifestError("manifest"),
-        SignatureError("key"),
-        VerifyError("chain"),
-        PolicyError("product"),
-        PolicyError("base"),
-        PolicyError("sequence"),
-        PolicyError("expired"),
-        FlashError("io"),
-        StateError("trial"),
-    ],
-)
-def test_what_passes_the_turn_to_the_next_mirror_is_what_does_on_a_device(error, monkeypatch):
-    asked = []
-
-    def run(device, source, now):
-        asked.append(source)
-        yield None
-        raise error
-
-    monkeypatch.setattr(update, "run", run)
-    with pytest.raises(type(error)):
-        update.drive(mirrors.run(None, [1, 2]))
-    assert device._passes(error) == (len(asked) == 2)
 
 
 # -- mirrors -------------------------------------------------------------------------------

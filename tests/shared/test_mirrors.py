@@ -8,6 +8,7 @@ from ota.errors import (
     ManifestError,
     PolicyError,
     SignatureError,
+    StateError,
     TransportError,
     VerifyError,
 )
@@ -130,6 +131,15 @@ class TestRun(Case):
         nothing = Mirror(manifest(content([])))
         self.assertEqual(self.got(rig, nothing, never)["result"], "none")
         self.assertEqual(never.asked, 0)
+
+    def test_what_another_mirror_may_do_better(self):
+        for error in (TransportError("connect"), TransportError("changed"), SignatureError("key"),
+                      ManifestError("manifest"), VerifyError("chain"), PolicyError("sequence"),
+                      PolicyError("expired")):  # fmt: skip
+            self.assertTrue(mirrors.passes(error), error)
+        for error in (PolicyError("product"), PolicyError("base"), FlashError("io"),
+                      StateError("trial")):  # fmt: skip
+            self.assertFalse(mirrors.passes(error), error)
 
     def test_all_lie(self):
         for strategy in STRATEGIES:

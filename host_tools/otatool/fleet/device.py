@@ -6,14 +6,7 @@ from dataclasses import dataclass
 
 from ota import clock as date
 from ota import mirrors, schedule, slots
-from ota.errors import (
-    ManifestError,
-    OtaError,
-    PolicyError,
-    SignatureError,
-    TransportError,
-    VerifyError,
-)
+from ota.errors import OtaError, TransportError
 from ota.manifest import Choice
 from ota.source.static import Static
 
@@ -22,9 +15,6 @@ from .flash import Flash
 from .network import Network
 from .offer import Offer
 from .tally import Tally
-
-# Of a PolicyError: what another mirror may have a newer manifest for (ota.mirrors).
-STALE = ("sequence", "expired")
 
 
 @dataclass(frozen=True)
@@ -131,7 +121,7 @@ class Device:
                 return (yield from self._update(source))
             except OtaError as e:
                 self._failed(e)
-                if source is sources[-1] or not _passes(e):
+                if source is sources[-1] or not mirrors.passes(e):
                     raise
         return None
 
@@ -168,9 +158,3 @@ class Device:
             self._network.requests.failed(error)
         else:
             self._tally.failures[error.reason] += 1
-
-
-def _passes(error: OtaError) -> bool:
-    if isinstance(error, PolicyError):
-        return error.reason in STALE
-    return isinstance(error, (TransportError, ManifestError, SignatureError, VerifyError))

@@ -11,6 +11,7 @@ from ota import package
 from ota.errors import VerifyError
 from ota.manifest import Choice
 from ota.package import chunks
+from ota.update import Way
 
 _SECTOR = 4096
 
@@ -52,10 +53,10 @@ class Flash:
 
         Raises VerifyError "digest", "chunk", "chain"; ManifestError; TransportError.
         """
-        way = _Way(open_at)
+        way = Way(open_at)
         try:
             yield from way.open(0)
-            head = yield from _head(way)
+            head = yield from chunks.head(way)
             h = package.parse(head)
             # The signed digest is the header's; header and chain fix every byte behind it.
             if h.digest != choice.digest or h.size + h.reverse_size != choice.size:
@@ -77,7 +78,7 @@ class Flash:
         if kept.places and kept.places[-1].offset == kept.got == h.reverse_size:
             return kept.places[-1].digest
         yield from way.open(h.size)
-        head = yield from _head(way)
+        head = yield from chunks.head(way)
         back = package.parse(head)
         if back.digest != h.reverse_digest or back.size != h.reverse_size:
             raise VerifyError("chain", h.size)
@@ -119,36 +120,3 @@ class Flash:
             if self._streams or place.offset <= whole:
                 return place
         return None
-
-
-class _Way:
-    """One reader, opened again only to stand somewhere else (ota.update)."""
-
-    def __init__(self, open_at):
-        self._open_at = open_at
-        self._reader = None
-        self._at = 0
-
-    def open(self, offset):
-        if self._reader is None or self._at != offset:
-            self.close()
-            self._reader = yield from self._open_at(offset)
-            self._at = offset
-
-    def readinto(self, buf):
-        n = self._reader.readinto(buf)
-        self._at += n or 0
-        return n
-
-    def close(self):
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-
-def _head(reader):
-    prefix = bytearray(package.PREFIX)
-    yield from chunks.fill(reader, prefix)
-    rest = bytearray(sum(package.lengths(prefix)) - len(prefix))
-    yield from chunks.fill(reader, rest)
-    return bytes(prefix + rest)

@@ -13,7 +13,7 @@ import struct
 
 from ..compat import const
 from ..errors import TransportError, VerifyError
-from . import CHAIN, CHUNK
+from . import CHAIN, CHUNK, PREFIX, lengths
 
 RESTART = const(1)  # follows a full flush: decoding can start here
 _LAYOUT = "<HBBII16s"
@@ -36,6 +36,17 @@ def fill(reader, buf):
             raise TransportError("short", got, len(mv))
         else:
             got += n
+
+
+def head(reader):
+    """Generator: the head of a package with its signatures, from a reader that stands at its
+    beginning; yields while there is nothing yet. Raises ManifestError, TransportError."""
+    prefix = bytearray(PREFIX)
+    yield from fill(reader, prefix)
+    found = bytearray(sum(lengths(prefix)))
+    found[:PREFIX] = prefix
+    yield from fill(reader, memoryview(found)[PREFIX:])
+    return found
 
 
 class Chunks:

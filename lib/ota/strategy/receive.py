@@ -104,12 +104,7 @@ def _reverse(device, header, base, open_at, total):
     except ManifestError:
         pass
     reader = yield from open_at(header.size)
-    prefix = bytearray(package.PREFIX)
-    yield from chunks.fill(reader, prefix)
-    length, signatures = package.lengths(prefix)
-    head = bytearray(length + signatures)
-    head[: package.PREFIX] = prefix
-    yield from chunks.fill(reader, memoryview(head)[package.PREFIX :])
+    head = yield from chunks.head(reader)
     back = package.parse(head)
     if back.digest != header.reverse_digest or back.size != header.reverse_size:
         raise VerifyError("chain", header.size)
