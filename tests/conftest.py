@@ -3,6 +3,16 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 _HERE = Path(__file__).parent
 for _p in (_HERE, _HERE / "shared"):
     sys.path.insert(0, str(_p))
+
+
+@pytest.fixture(scope="session")
+def board_files(tmp_path_factory):
+    """A folder with lib/ and tests/ as MicroPython runs them fast, see compiled.py."""
+    from compiled import tree
+
+    return tree(tmp_path_factory.mktemp("compiled"))

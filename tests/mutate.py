@@ -10,6 +10,7 @@ fails with it, by what it checks: a crash of edited code (a missing name, a wron
 count. A step that survives makes the exit status 1.
 """
 
+import compileall
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 _ROOT = Path(__file__).resolve().parents[1]
 _TABLE = "mutations.txt"
@@ -92,11 +94,13 @@ class Tree:
         ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
         for name in ("lib", "tests"):
             shutil.copytree(_ROOT / name, self.root / name, ignore=ignore)
+        # An edit may leave size and time of a file as they were, but not its hash.
+        mode = PycInvalidationMode.CHECKED_HASH
+        compileall.compile_dir(self.root, quiet=2, invalidation_mode=mode)
 
     def run(self, tests):
         """How each test ends: "" passed, else what was raised."""
-        # -S: no site-packages, so no other copy of the library. -B: an edit may leave size and
-        # time of a file as they were.
+        # -S: no site-packages, so no other copy of the library. -B: no code of an edit is kept.
         command = [sys.executable, "-S", "-B", self.root / "tests/mutate.py", "--run", *tests]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         try:

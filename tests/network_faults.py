@@ -79,7 +79,9 @@ class Fault:
     window: int | None = None
     floor: int | None = None
     scheme: str = ""
-    strategies: tuple = ()  # by default two: the third stages a package as the second does
+    # By default two for a fault of the package, as the third stages it as the second does; one
+    # for a fault of the manifest, which is read before there is a strategy.
+    strategies: tuple = ()
     ranges: tuple = ()
     without: tuple = ()
     elsewhere: tuple = ()
@@ -89,7 +91,8 @@ class Fault:
 
     def __post_init__(self):
         if not self.strategies:
-            self.strategies = STRATEGIES if self.row in _RESUMED else STRATEGIES[:2]
+            n = 3 if self.row in _RESUMED else 2 if self.package or self.more else 1
+            self.strategies = STRATEGIES[:n]
         if self.written is None:
             self.written = NONE if self.words or self.result == "none" else ALL
         if self.asked is None:
@@ -565,8 +568,7 @@ def _trust():
     yield Fault(60, "package of no size", ("short",), package=page, asked=RETRIES + 1)
     for n in range(0, len(MANIFEST), 9):
         words = (("manifest", "key", "signature"),)
-        yield Fault(61, f"at {n}", words, manifest=served(MANIFEST[:n]),
-                    strategies=STRATEGIES[: 1 if n % 2 else 2])  # fmt: skip
+        yield Fault(61, f"at {n}", words, manifest=served(MANIFEST[:n]))
     for name, words, made in _manifests():
         yield Fault(62, name, words, manifest=served(made), extra=len(made))
     endless = [[head() + MANIFEST, ("repeat", bytes(1000))]]

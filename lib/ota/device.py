@@ -48,9 +48,11 @@ class Device:
         self.block_size = config.get("block", _BLOCK) if self.strategy == "ab" else _BLOCK
         self.tries = config.get("tries", 3)
         self.mpy = getattr(sys.implementation, "_mpy", 0)
-        self.partitions = load("partition.layout").build(config)
-        for name in ("layout", "tobudos"):
-            unload("partition." + name)
+        try:
+            self.partitions = load("partition.layout").build(config)
+        finally:
+            for name in ("layout", "tobudos"):
+                unload("partition." + name)
         collect()
         # Only now: these stay, and lie where the code of the partitions was.
         from .kvstore import Store
@@ -174,7 +176,10 @@ def unload(name):
     if name in sys.modules and sys.implementation.name == "micropython":
         del sys.modules[name]
         package, _, leaf = name.rpartition(".")
-        delattr(sys.modules[package], leaf)
+        # Gone itself, or made anew without it, if memory ran out while it was imported.
+        package = sys.modules.get(package)
+        if hasattr(package, leaf):
+            delattr(package, leaf)
 
 
 current = None  # the Device of this board, set by the boot stage or ota.configure()

@@ -20,7 +20,6 @@ _ERASING = const(7)
 _PART = const(0x10)  # of a batch
 _COPY = const(0x80)
 _BUFFER = const(256)  # a state record fits
-_PIECE = const(128)  # looked at for being erased
 _READS = const(3)  # before flash is believed to be erased
 
 
@@ -42,7 +41,7 @@ class Store:
 
     def mount(self) -> None:
         """As KV.mount(). Raises FlashError."""
-        self._kv = None
+        self._kv = self.tail = None
         self.own = 0
         if self.look(b"", _READS) is None:
             self.full()
@@ -105,7 +104,7 @@ class Store:
     def release(self) -> None:
         """Prove what was written and let the KV go. Raises FlashError."""
         self.sync()
-        self._kv = None
+        self._kv = self.tail = None
 
     def __getattr__(self, name):
         return getattr(self.full(), name)
@@ -113,7 +112,8 @@ class Store:
     def look(self, name, times):
         """(value of name, bytes, or None,), or None if KV.mount() may find anything to do.
 
-        times: how often what looks erased is read before it is believed.
+        times: how often what looks erased is read before it is believed; of what was believed
+        already, and not written since, only the beginning is read.
         """
         try:
             return self._walk(name, times)
@@ -229,10 +229,15 @@ class Store:
 
     def _blank(self, buf, at, end, times):
         """True if [at, end) reads as erased, `times` times."""
+        if self.tail and times == 1:
+            # Enough to see a header or a record that did not read as one, and the next place.
+            end = min(end, at + _BUFFER)
+        blank = memoryview(b"\xff" * _BUFFER)
         for _ in range(times):
-            for i in range(at, end, _PIECE):
-                part = buf[: min(_PIECE, end - i)]
+            for i in range(at, end, _BUFFER):
+                n = min(_BUFFER, end - i)
+                part = buf[:n]
                 self.region.read(i, part)
-                if bytes(part).rstrip(b"\xff"):
+                if part != blank[:n]:
                     return False
         return True

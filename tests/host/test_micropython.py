@@ -46,10 +46,10 @@ def _check(module: str, done: subprocess.CompletedProcess) -> None:
 
 
 @pytest.mark.parametrize("module", _MODULES)
-def test_on_micropython(module):
+def test_on_micropython(module, board_files):
     # Flash of the mock and its snapshots lie in the heap: boards have them outside.
     command = [str(_SCRIPTS / "micropython"), "-X", "heapsize=16M", "tests/run.py", module]
-    _check(module, _run(command, _TESTS.parent))
+    _check(module, _run(command, board_files))
 
 
 def test_the_interpreter_is_micropython():
@@ -86,13 +86,19 @@ def node() -> str:
 
 
 def test_the_oldest_supported_version_is_32_bit(node):
-    said = _run([node, "run.mjs", "test_errors"], _WASM).stdout
+    said = _run([node, "run.mjs", _TESTS.parent, "test_errors"], _WASM).stdout
     assert said.startswith("MicroPython 1.24.0 2147483647\n"), said
 
 
 @pytest.mark.parametrize("module", [m for m in _MODULES if m not in NOT_ON_WASM])
-def test_on_32_bit_micropython(node, module):
-    _check(module, _run([node, "run.mjs", module], _WASM))
+def test_on_32_bit_micropython(node, module, board_files):
+    _check(module, _run([node, "run.mjs", board_files, module], _WASM))
+
+
+def test_the_library_is_source_for_the_oldest_version(node):
+    done = _run([node, "run.mjs", _TESTS.parent, "sources"], _WASM)
+    said = done.stdout + done.stderr
+    assert done.stdout.endswith("\n1 passed, 0 failed, 0 skipped\n"), said
 
 
 def test_exclusions_name_existing_modules():

@@ -44,7 +44,8 @@ _HEAD = 250  # bytes of the longest good head
 class _Net:
     """Servers with the pages of some faults; the cases for tests/net/update.py."""
 
-    def __init__(self, server, other, six, full, tls=None):
+    def __init__(self, files, server, other, six, full, tls=None):
+        self._files = files
         self.server, self.other, self._six, self._tls = server, other, six, tls
         self._ports = {"refused": closed_port(), "full": full, "other": other.port}
         self.cases, self.faults = [], []
@@ -84,7 +85,7 @@ class _Net:
             cases = [{k: v for k, v in case.items() if k != "spare"} for case in cases]
         file.write_text(json.dumps(cases))
         done = subprocess.run(
-            [*self._command(interpreter, heap), _TESTS / "net" / "update.py", file],
+            [*self._command(interpreter, heap), file],
             capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-500:] + done.stderr
@@ -104,8 +105,10 @@ class _Net:
 
     def _command(self, interpreter, heap):
         if interpreter == "CPython":
-            return [sys.executable, "-W", "always::ResourceWarning"]  # of what nobody closed
-        return [Path(sys.executable).parent / "micropython", "-X", f"heapsize={heap}"]
+            # Of what nobody closed.
+            return [sys.executable, "-W", "always::ResourceWarning", _TESTS / "net" / "update.py"]
+        micropython = Path(sys.executable).parent / "micropython"
+        return [micropython, "-X", f"heapsize={heap}", self._files / "tests" / "net" / "update.py"]
 
     def asked(self, n, *pages):
         """Requests of a case, for those pages or for all; first those of the first server."""
@@ -141,7 +144,7 @@ class _Net:
 
 
 @contextlib.contextmanager
-def _net(tls=None, scheme="http", **options):
+def _net(board_files, tls=None, scheme="http", **options):
     with contextlib.ExitStack() as stack:
         server, other = (stack.enter_context(FaultServer(**o)) for o in (options, {}))
         try:
@@ -153,7 +156,7 @@ def _net(tls=None, scheme="http", **options):
         other.pages["/clean/package"] = served(PACKAGE)
         if scheme == "https":
             server.url = server.url.replace("http://", "https://")
-        yield _Net(server, other, six, stack.enter_context(full_port()), tls)
+        yield _Net(board_files, server, other, six, stack.enter_context(full_port()), tls)
 
 
 def problems(usual, fault, result, interpreter):
@@ -268,8 +271,8 @@ def _faults(row, interpreter):
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)
 @pytest.mark.parametrize("row", _ROWS)
-def test_row(row, interpreter, tmp_path):
-    with _net() as net:
+def test_row(row, interpreter, tmp_path, board_files):
+    with _net(board_files) as net:
         for strategy in STRATEGIES:
             for fault in _faults(row, interpreter):
                 if strategy in fault.strategies:
@@ -293,7 +296,7 @@ def pki(tmp_path_factory):
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)
 @pytest.mark.parametrize(("row", "kind"), network_faults.TLS)
-def test_tls(row, kind, interpreter, pki, tmp_path):
+def test_tls(row, kind, interpreter, pki, tmp_path, board_files):
     options = {"scheme": "https"}
     if kind in network_faults.FIRST:
         options["first"] = network_faults.FIRST[kind]
@@ -301,7 +304,7 @@ def test_tls(row, kind, interpreter, pki, tmp_path):
         options["certificate"] = getattr(pki, {"other_ca": "good", "old": "good"}.get(kind, kind))
         options["old"] = kind == "old"
     trust = {"ca": str(pki.other_ca if kind == "other_ca" else pki.ca)}
-    with _net(trust, **options) as net:
+    with _net(board_files, trust, **options) as net:
         for strategy in STRATEGIES[:2]:
             for fault in network_faults.tls_faults(row, kind):
                 net.add(fault, strategy)
@@ -313,13 +316,13 @@ def test_tls(row, kind, interpreter, pki, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_memory_that_runs_out_leaves_all_as_it_was(scheme, pki, tmp_path):
+def test_memory_that_runs_out_leaves_all_as_it_was(scheme, pki, tmp_path, board_files):
     # Whatever is allocated when it runs out, because what is left differs from case to case.
     options = {"scheme": scheme, "certificate": pki.good} if scheme == "https" else {}
     free = {"result": "", "asks": ANY, "asked": ANY}
-    with _net({"ca": str(pki.ca)}, **options) as net:
+    with _net(board_files, {"ca": str(pki.ca)}, **options) as net:
         for strategy in STRATEGIES[:2]:
-            for spare in range(0, 44 * 1024, 1024):
+            for spare in range(1024, 44 * 1024, 1024):
                 net.add(
                     Fault(78, f"{spare} bytes", (), written=SOME, spare=spare, **free), strategy
                 )
@@ -327,6 +330,11 @@ def test_memory_that_runs_out_leaves_all_as_it_was(scheme, pki, tmp_path):
         failed = [r for _, _, _, r in done if r["error"]]
         assert {r["error"][0] for r in failed} == {"memory"}
         assert 20 <= len(failed) < len(done)
+        # What was being imported when memory ran out may stay until the next import, no longer.
+        for strategy in STRATEGIES[:2]:
+            before = [r["before"] for _, _, _, r in done if r["name"].endswith(strategy)]
+            assert max(before) - min(before) <= 2 * _HEAP["MicroPython"], before
         for r in failed:
-            r["error"] = None
+            assert r["heap"] <= 4096
+            r["error"], r["heap"] = None, 0
         _check(net, done)

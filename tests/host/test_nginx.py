@@ -35,7 +35,7 @@ from network_faults import (
 from packer import OTHER_KEY, content, entry, manifest, release
 from test_network_faults import problems
 
-_UPDATE = Path(__file__).parents[1] / "net" / "update.py"
+_TESTS = Path(__file__).parents[1]
 _INTERPRETERS = {
     "CPython": [sys.executable],
     "MicroPython": [Path(sys.executable).parent / "micropython", "-X", "heapsize=8M"],
@@ -151,7 +151,8 @@ def _shut(a, b):
 class _Server:
     """nginx over www; play() runs cases and says what each ended with."""
 
-    def __init__(self, folder, www, port, pki, clean):
+    def __init__(self, tests, folder, www, port, pki, clean):
+        self._tests = tests
         self.port = port
         self.url = f"https://localhost:{port}"
         self._folder, self._www, self._ca = folder, www, str(pki.ca)
@@ -192,7 +193,7 @@ class _Server:
         file = self._folder / "cases.json"
         file.write_text(json.dumps(self.cases))
         done = subprocess.run(
-            [*_INTERPRETERS[interpreter], _UPDATE, file],
+            [*_INTERPRETERS[interpreter], self._tests[interpreter] / "net" / "update.py", file],
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-500:] + done.stderr
@@ -224,7 +225,7 @@ def records():
 
 
 @pytest.fixture
-def server(tmp_path, pki, records):
+def server(tmp_path, pki, records, board_files):
     www = tmp_path / "www"
     www.mkdir()
     config = web_servers.documented("nginx").replace(
@@ -240,7 +241,8 @@ def server(tmp_path, pki, records):
         for name in ("manifest.ota", "p.ota"):
             there = f"Location: https://localhost:{port}/case/there/{name}"
             clean.pages["/case/to_https/" + name] = [[head("302 F", there)]]
-        yield _Server(tmp_path, www, port, pki, clean.url + "/manifest")
+        tests = {"CPython": _TESTS, "MicroPython": board_files / "tests"}
+        yield _Server(tests, tmp_path, www, port, pki, clean.url + "/manifest")
 
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)

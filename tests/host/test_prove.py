@@ -24,8 +24,9 @@ def run(*command, **options):
 
 
 @pytest.mark.parametrize("interpreter", [(sys.executable,), (MICROPYTHON, "-X", "heapsize=64M")])
-def test_a_sample_of_everything(interpreter):
-    done = run(*interpreter, TESTS / "prove.py", "--quick")
+def test_a_sample_of_everything(interpreter, board_files):
+    tests = TESTS if interpreter[0] == sys.executable else board_files / "tests"
+    done = run(*interpreter, tests / "prove.py", "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = {
         words[0]: int(words[1])

@@ -1,13 +1,11 @@
-// Run shared tests on the webassembly build of MicroPython: node run.mjs test_name ...
-// lib/ and tests/ are copied into its memory; what runs there is tests/run.py.
+// Run shared tests on the webassembly build of MicroPython: node run.mjs FOLDER test_name ...
+// lib/ and tests/ of FOLDER are copied into its memory; what runs there is tests/run.py.
 
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { loadMicroPython } from "@micropython/micropython-webassembly-pyscript";
 
-const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, "..", "..");
+const [root, ...names] = process.argv.slice(2);
 const skipped = ["host", "wasm", "__pycache__"];
 
 const mp = await loadMicroPython({
@@ -35,7 +33,7 @@ try {
 }
 copy("lib");
 copy("tests");
-mp.globals.set("names", JSON.stringify(process.argv.slice(2)));
+mp.globals.set("names", JSON.stringify(names));
 try {
     mp.runPython(`
 import json, sys
