@@ -104,7 +104,8 @@ class Store:
     def release(self) -> None:
         """Prove what was written and let the KV go. Raises FlashError."""
         self.sync()
-        self._kv = self.tail = None
+        if self._kv is not None:
+            self._kv = self.tail = None  # flash is not as a look found it
 
     def __getattr__(self, name):
         return getattr(self.full(), name)
