@@ -1,5 +1,6 @@
 """Paths for CPython: the shared tests import their helpers as MicroPython does."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -16,3 +17,9 @@ def board_files(tmp_path_factory):
     from compiled import tree
 
     return tree(tmp_path_factory.mktemp("compiled"))
+
+
+def pytest_collection_finish():
+    """What the run begins with is no garbage later: many tests collect."""
+    gc.collect()
+    gc.freeze()

@@ -16,6 +16,10 @@ import sys
 if __name__ == "__main__":
     _HERE = __file__.rpartition("/")[0] or "."
     sys.path[:0] = [_HERE + "/../lib", _HERE + "/shared", _HERE]
+    if sys.implementation.name == "micropython":
+        import garbage
+
+        garbage.wait()
 
 import prove_driver
 import prove_flash

@@ -16,6 +16,9 @@ def main(names):
     sys.path[:0] = [_HERE + "/mp", _HERE + "/shared", _HERE, _HERE + "/../lib"]
     import unittest
 
+    import garbage
+
+    garbage.wait()
     names = names or sorted(n[:-3] for n in os.listdir(_HERE + "/shared") if n.startswith("test_"))
     passed = failed = skipped = 0
     for name in names:

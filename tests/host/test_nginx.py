@@ -193,7 +193,8 @@ class _Server:
         file = self._folder / "cases.json"
         file.write_text(json.dumps(self.cases))
         done = subprocess.run(
-            [*_INTERPRETERS[interpreter], self._tests[interpreter] / "net" / "update.py", file],
+            [*_INTERPRETERS[interpreter], self._tests[interpreter] / "net" / "update.py", file,
+             "wait"],
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-500:] + done.stderr

@@ -1,13 +1,15 @@
 """Play whole updates over real sockets and print what each left behind, on either interpreter.
 
-    micropython -X heapsize=8M tests/net/update.py CASES.json
+    micropython -X heapsize=8M tests/net/update.py CASES.json [wait]
+
+wait: the library's garbage waits until memory is short, see garbage.py.
 
 A case is a dict: name; strategy; url, of the manifest, or a list of mirrors; clean, of a
 manifest that is served well. Optional: http, arguments of Static; retries; now; names and
 window, see names.py; first, of a manifest that is asked for before; erase_ms, how long an
-erase takes; stop, after how many steps the update is given up; spare, bytes of heap that
-are left to it (MicroPython); floor, lowest security version that may run until the good
-server is asked.
+erase takes; stop, after how many steps the update is given up; spare, bytes of heap that are
+left to it (MicroPython), or the most in use is looked at (CPython); floor, lowest security
+version that may run until the good server is asked.
 The first result is of an update without faults, with the name of the strategy.
 """
 
@@ -24,6 +26,11 @@ _HERE = __file__.rpartition("/")[0] or "."
 _KB = 1024
 
 sys.path[:0] = [_HERE, _HERE + "/../mp", _HERE + "/..", _HERE + "/../../lib"]
+
+if sys.argv[2:] == ["wait"]:
+    import garbage
+
+    garbage.wait()
 
 import scenes  # noqa: E402
 from names import Names, open_files  # noqa: E402
@@ -133,7 +140,7 @@ def run(case):
     sockets.socket = Names(network, case.get("names", ()), case.get("window", 0))
     static.Resuming = _quick(case.get("retries", _RETRIES))
     files, before = open_files(), _heap()
-    ballast = _fill(case["spare"]) if "spare" in case else None
+    ballast = None if tracemalloc or "spare" not in case else _fill(case["spare"])
     start = ticks_ms()
     try:
         said = _said(board, case, dict(http))
@@ -205,7 +212,7 @@ def _quick(retries):
 
 
 def _heap():
-    """Bytes in use after a collection."""
+    """Bytes in use after a collection; 0 on CPython, if they are not counted."""
     gc.collect()
     if tracemalloc:
         tracemalloc.reset_peak()
@@ -251,10 +258,10 @@ def main(path):
     for name in ("transport.date", "transport.tls", "delta.patch"):
         device.load(name)  # once loaded, they stay
     _names()
-    if tracemalloc:
-        tracemalloc.start()
     with open(path) as f:
         cases = json.load(f)
+    if tracemalloc and any("spare" in case for case in cases):
+        tracemalloc.start()  # it makes all slower, three times
     seen = []
     for case in cases:
         if case["strategy"] not in seen:
