@@ -283,7 +283,10 @@ class _Part:
         other_from = np.full((_WINDOW, windows), count, np.uint8)
         spare = np.empty_like(copy)
         for t in range(_WINDOW):
-            w, k, opening, source = self._openings(t, prices, copy, rest, other)
+            here = self._opens.at(t)
+            opens = here.stop > here.start  # of short images, few bytes have any
+            if opens:
+                w, k, opening, source = self._openings(t, prices, copy, rest, other)
             np.add(copy, stop, out=spare)
             np.less(spare, rest, out=stopped[t])
             np.minimum(rest, spare, out=rest)
@@ -299,10 +302,11 @@ class _Part:
             if begin.stop > begin.start:
                 w2, k2 = self._starts.window[begin], self._starts.lane[begin]
                 copy[w2, k2] = rest[w2, k2] = _NEVER
-            wins = opening < copy[w, k]
-            w, k = w[wins], k[wins]
-            copy[w, k] = opening[wins]
-            trail[t, w, k] = source[wins]
+            if opens:
+                wins = opening < copy[w, k]
+                w, k = w[wins], k[wins]
+                copy[w, k] = opening[wins]
+                trail[t, w, k] = source[wins]
             np.take(table, self._codes[t], out=spare, mode="clip")
             copy += spare
             rest += literal[t][:, None]

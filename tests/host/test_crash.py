@@ -147,8 +147,16 @@ def _came_back(scene, reason):
     assert scene.flash.read_bytes() == flash
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.what.replace(" ", "-") for fault in FAULTS])
-@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+# The way back is the same for all faults: the first goes it with every strategy.
+_PLAYED = [
+    pytest.param(strategy, fault, id=f"{strategy}-{fault.what.replace(' ', '-')}")
+    for i, fault in enumerate(FAULTS)
+    for j, strategy in enumerate(provision.STRATEGIES)
+    if not i or j == i % len(provision.STRATEGIES)
+]
+
+
+@pytest.mark.parametrize(("strategy", "fault"), _PLAYED)
 def test_a_fault_on_trial_leads_back(scene, strategy, fault):
     config = {} if fault.confirm_ms is None else {"confirm_ms": fault.confirm_ms}
     one = scene(strategy, fault.code, **config)
