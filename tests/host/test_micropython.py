@@ -58,11 +58,14 @@ def test_the_interpreter_is_micropython():
 
 
 def test_a_module_without_tests_fails(tmp_path):
-    (tmp_path / "shared").mkdir()
-    (tmp_path / "shared" / "test_none.py").write_text("import unittest\n")
-    shutil.copytree(_TESTS / "mp", tmp_path / "mp")
-    shutil.copy(_TESTS / "run.py", tmp_path)
-    done = _run([str(_SCRIPTS / "micropython"), "run.py"], tmp_path)
+    tests = tmp_path / "tests"
+    (tests / "shared").mkdir(parents=True)
+    (tests / "shared" / "test_none.py").write_text("import unittest\n")
+    shutil.copytree(_TESTS / "mp", tests / "mp")
+    for name in ("run.py", "garbage.py"):
+        shutil.copy(_TESTS / name, tests)
+    shutil.copytree(_TESTS.parent / "lib", tmp_path / "lib")
+    done = _run([str(_SCRIPTS / "micropython"), "run.py"], tests)
     assert done.returncode == 1
     assert "FAILED test_none ran no test" in done.stdout
 
