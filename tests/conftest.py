@@ -1,7 +1,6 @@
 """Paths for CPython: the shared tests import their helpers as MicroPython does."""
 
 import gc
-import os
 import sys
 from pathlib import Path
 
@@ -24,8 +23,3 @@ def pytest_collection_finish():
     """What the run begins with is no garbage later: many tests collect."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_xdist_auto_num_workers():
-    """One more than there are cores: many tests wait for a server or a board."""
-    return (os.cpu_count() or 1) + 1
