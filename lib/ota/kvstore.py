@@ -20,6 +20,7 @@ _ERASING = const(7)
 _PART = const(0x10)  # of a batch
 _COPY = const(0x80)
 _BUFFER = const(256)  # a state record fits
+_PIECE = const(128)  # looked at for being erased: a copy of it must find room, too
 _READS = const(3)  # before flash is believed to be erased
 
 
@@ -233,12 +234,10 @@ class Store:
         if self.tail and times == 1:
             # Enough to see a header or a record that did not read as one, and the next place.
             end = min(end, at + _BUFFER)
-        blank = memoryview(b"\xff" * _BUFFER)
         for _ in range(times):
-            for i in range(at, end, _BUFFER):
-                n = min(_BUFFER, end - i)
-                part = buf[:n]
+            for i in range(at, end, _PIECE):
+                part = buf[: min(_PIECE, end - i)]
                 self.region.read(i, part)
-                if part != blank[:n]:
+                if bytes(part).rstrip(b"\xff"):
                     return False
         return True
