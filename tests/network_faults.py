@@ -91,7 +91,8 @@ class Fault:
 
     def __post_init__(self):
         if not self.strategies:
-            n = 3 if self.row in _RESUMED else 2 if self.package or self.more else 1
+            late = self.package or self.more or self.names  # names are looked up for both
+            n = 3 if self.row in _RESUMED else 2 if late else 1
             self.strategies = STRATEGIES[:n]
         if self.written is None:
             self.written = NONE if self.words or self.result == "none" else ALL

@@ -22,6 +22,7 @@ _COPY = const(0x80)
 _BUFFER = const(256)  # a state record fits
 _PIECE = const(128)  # looked at for being erased: a copy of it must find room, too
 _READS = const(3)  # before flash is believed to be erased
+_AGAIN = const(512)  # of it, at each look: the longest record appended, in the largest unit
 
 
 class Store:
@@ -42,7 +43,7 @@ class Store:
 
     def mount(self) -> None:
         """As KV.mount(). Raises FlashError."""
-        self._kv = self.tail = None
+        self._kv = None
         self.own = 0
         if self.look(b"", _READS) is None:
             self.full()
@@ -233,7 +234,7 @@ class Store:
         """True if [at, end) reads as erased, `times` times."""
         if self.tail and times == 1:
             # Enough to see a header or a record that did not read as one, and the next place.
-            end = min(end, at + _BUFFER)
+            end = min(end, at + _AGAIN)
         for _ in range(times):
             for i in range(at, end, _PIECE):
                 part = buf[: min(_PIECE, end - i)]

@@ -14,9 +14,7 @@ import pytest
 from fleets import FULL, NEW, OLD, Keeping, N, complete, counted, faulty, roll
 from images import image
 from ota import mirrors, slots, update
-from ota.errors import (
-    TransportError,
-)
+from ota.errors import TransportError
 from ota.transport.resume import Resuming
 from otatool import publish, serve
 from otatool.fleet import names

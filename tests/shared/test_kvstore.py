@@ -60,6 +60,38 @@ class TestStore(unittest.TestCase):
             store.set("ota.0", b"new")
             self.assertEqual(store.get("ota.0"), b"new")
 
+    def spoilt(self, at):
+        """A settled store, mounted; then something is at that place of a free sector."""
+        nor, kv = _stored(4, 4096)
+        kv.set("ota.0", b"one")
+        kv.sync()
+        store = Store(kv.region)
+        store.mount()
+        self.assertEqual(store.get("ota.0"), b"one")
+        nor.data[2 * 4096 + at] = 0
+        return nor, store
+
+    def test_what_was_found_erased_is_read_again_at_its_beginning_only(self):
+        for at, noticed in ((40, True), (500, True), (600, False), (4095, False)):
+            nor, store = self.spoilt(at)
+            read = nor.read_bytes
+            self.assertEqual(store.get("ota.0"), b"one")
+            self.assertEqual(store.loaded, noticed)
+            if not noticed:
+                self.assertLessEqual(nor.read_bytes - read, 4 * (32 + 512) + 256)
+
+    def test_a_start_and_the_whole_store_leave_nothing_believed(self):
+        for again in ("mount", "release"):
+            nor, store = self.spoilt(4095)
+            if again == "mount":
+                store.mount()
+            else:
+                store.full()
+                nor.data[2 * 4096 + 4095] = 0  # the whole store erased the sector
+                store.release()
+                store.get("ota.0")
+            self.assertTrue(store.loaded, again)
+
     def test_other_writes_load_the_whole_store(self):
         nor, kv = _stored()
         kv.set("ota.0", b"one")
