@@ -172,11 +172,12 @@ def unload(name):
     Works as far as nothing of it is in use any more; load() brings it back. CPython has
     memory enough and keeps it.
     """
-    name = "ota." + name
-    if name in sys.modules and sys.implementation.name == "micropython":
-        del sys.modules[name]
+    if sys.implementation.name == "micropython":
+        name = "ota." + name
+        # If memory ran out in an import, MicroPython may know the name but no module of it.
+        sys.modules.pop(name, None)
         package, _, leaf = name.rpartition(".")
-        # Gone itself, or made anew without it, if memory ran out while it was imported.
+        # Gone itself, or made anew without it, for the same reason.
         package = sys.modules.get(package)
         if hasattr(package, leaf):
             delattr(package, leaf)

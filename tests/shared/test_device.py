@@ -1,5 +1,6 @@
 """What a device lets go of its code: on MicroPython, to have the memory."""
 
+import gc
 import sys
 import unittest
 
@@ -35,9 +36,45 @@ class TestUnload(unittest.TestCase):
         del sys.modules["ota.crypto"]
         self.gone()
 
+    def test_memory_ran_out_wherever_an_import_needs_it(self):
+        if _KEPT or sys.platform == "webassembly":
+            self.skipTest("memory grows on this interpreter")
+        self.gone()
+        for pieces in range(6):
+            with self.assertRaises(MemoryError):
+                _load_with(pieces)
+            gc.collect()
+            self.gone()
+
     def test_its_package_was_imported_anew(self):
         delattr(self.package, "hmac")
         self.gone()
+
+
+def _load_with(pieces):
+    """Load the module with so many of the heap's smallest pieces free, none beside another."""
+    sys.modules[_NAME] = None  # the table of modules need not grow
+    del sys.modules[_NAME]
+    gc.collect()
+    free = full = None
+    for _ in range(pieces):
+        free = (free,)
+        full = (full,)
+    size = 1 << 22
+    while size >= 256:
+        try:
+            full = full, bytearray(size)
+        except MemoryError:
+            size //= 2
+    for _ in range(3):
+        gc.collect()
+        try:
+            while True:
+                full = (full,)
+        except MemoryError:
+            pass
+    del free
+    device.load("crypto.hmac")
 
 
 class TestPartitions(unittest.TestCase):
