@@ -106,7 +106,10 @@ class Interrupts:
         words, alarms, due, asked = self._words, 0, None, None
         while True:
             timeout = None if due is None else max(due - time.monotonic(), 0)
-            if words[_W_TICKING] or self._pending.value:
+            # Nothing wakes us when a callback ends, for which Ctrl-C waits. As it ends it may
+            # pass one on: the last look is for that.
+            callback = words[_W_TICKING] or self._pending.value
+            if callback or words[_W_INTERRUPT] == _ASKED or words[_W_AGAIN]:
                 timeout = _AGAIN_S if timeout is None else min(timeout, _AGAIN_S)
             if select.select([self._ear], [], [], timeout)[0]:
                 os.read(self._ear, 4096)
