@@ -8,6 +8,7 @@ from ota.flash import Region
 from ota.flash.ram import RamFlash
 from ota.kv import KV
 from ota.kvstore import Store
+from slow import SLOW
 
 _ALL = hasattr(os, "getenv") and os.getenv("OTA_CUTS")  # every byte instead of every fifth
 
@@ -342,7 +343,7 @@ class TestFull(_Case):
 
     def test_the_reserve_is_for_ours(self):
         for unit, size in ((1, 1024), (8, 1024), (8, 4096), (32, 2048), (256, 4096)):
-            for sectors in (2, 3, 4):
+            for sectors in (3,) if SLOW else (2, 3, 4):
                 with self.subTest(unit=unit, size=size, sectors=sectors):
                     nor, kv = _store(sectors, size, unit)
                     count = self.fill(kv, "k%d", 20)
@@ -401,7 +402,7 @@ class TestDamage(_Case):
             nor, region, model = self.settled(unit=unit)
             good = nor.snapshot()
             for at in range(nor.size):
-                if at % 512 >= 32 and at % 5 and not _ALL:
+                if at % 512 >= 32 and at % (15 if SLOW else 5) and not _ALL:
                     continue
                 bit = 1 << (at * 5 + at // 7) % 8
                 nor.data[at] ^= bit

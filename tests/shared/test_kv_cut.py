@@ -11,6 +11,7 @@ from nor import CUTS, Nor, PowerCut
 from ota.flash import Region
 from ota.kv import KV
 from ota.kvlog import ACTIVE
+from slow import SLOW
 
 _TIMES = int((hasattr(os, "getenv") and os.getenv("OTA_CUTS")) or 1)
 
@@ -18,6 +19,8 @@ _TIMES = int((hasattr(os, "getenv") and os.getenv("OTA_CUTS")) or 1)
 def _cut(case, effects, sectors, size, unit, keys, longest, steps, first, last, **kwargs):
     seed = kwargs.pop("seed", 7)
     settled = kwargs.pop("settled", False)
+    if SLOW and len(effects) > 1:
+        first = (first + last) // 2
     for t in range(_TIMES):
         e = Explorer(
             random_steps(steps, seed + t, keys, longest), sectors, size, unit, seed + t, settled

@@ -5,6 +5,7 @@ from nor import CUTS, Nor, PowerCut
 from ota.flash import Region
 from ota.kv import KV
 from ota.kvstore import Store
+from slow import SLOW
 
 _KEYS = ["ota.%d" % i for i in range(6)] + ["key%d" % i for i in range(6)]
 
@@ -139,7 +140,7 @@ class TestStore(unittest.TestCase):
         alone = total = 0
         for unit, seed in ((1, 3), (8, 1), (32, 2)):
             nor, kv = _stored(3, 1024, unit)
-            for number, step in enumerate(random_steps(40, seed)):
+            for number, step in enumerate(random_steps(15 if SLOW else 40, seed)):
                 before = nor.snapshot()
                 ops = nor.ops
                 kv.batch(step)
@@ -295,7 +296,7 @@ class TestAppend(unittest.TestCase):
         for unit, seed in ((1, 3), (8, 1), (32, 2)):
             nor, store = self.opened(unit)
             model = {"ota.0": b"first", "ota.1": b"kept"}
-            for number, step in enumerate(random_steps(300, seed, 4, 6)):
+            for number, step in enumerate(random_steps(60 if SLOW else 300, seed, 4, 6)):
                 do(store, step)
                 model = model_of(model, step)
                 if number % 3 == 0:

@@ -45,6 +45,7 @@ from scenes import (
     on_trial,
     usual,
 )
+from slow import SLOW
 
 
 def _store(sectors=2, size=512, unit=8, seed=1, kind=Nor):
@@ -911,7 +912,7 @@ class TestReceiving(Case):
         data = Package(noise(SIZE), None).data()
         for strategy in ("pingpong", "inplace"):
             for sector in (2, (len(data) - 1) // 4096):
-                for seed in range(12):
+                for seed in range(4 if SLOW else 12):
                     with self.subTest(strategy=strategy, sector=sector, seed=seed):
                         rig = fresh(strategy)
                         start = _at(rig, "ota", sector * 4096)

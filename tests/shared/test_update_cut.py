@@ -1,11 +1,11 @@
 """A sample of what tests/prove.py does with whole updates, on every interpreter."""
 
-import sys
 import unittest
 
 from faults import EFFECTS
 from prove_tries import Tries
 from prove_update import GEOMETRIES, KINDS, Update
+from slow import SLOW
 
 # strategy, kind, sector size, program size
 _LARGE = (
@@ -14,8 +14,6 @@ _LARGE = (
     ("inplace", "place", 2048, 256),
     ("inplace", "place", 4096, 8),
 )
-# The 32-bit build is slow with the snapshots of large flash: it gets a smaller sample.
-_SMALL = sys.platform == "webassembly"
 _AGAIN = ("prefix", "weak", "blank-weak")
 
 
@@ -28,7 +26,7 @@ def _every(update, count):
 
 class TestCuts(unittest.TestCase):
     def test_large_images(self):
-        if _SMALL:
+        if SLOW:
             self.skipTest("large images on this interpreter")
         done = 0
         for strategy, kind, sector, program in _LARGE:
@@ -40,12 +38,12 @@ class TestCuts(unittest.TestCase):
     def test_small_images(self):
         done = 0
         for i, (strategy, kind) in enumerate(KINDS):
-            for j in (1,) if _SMALL else range(i % 2, len(GEOMETRIES), 2):
+            for j in (1,) if SLOW else range(i % 2, len(GEOMETRIES), 2):
                 sector, program = GEOMETRIES[j]
                 with self.subTest(strategy=strategy, kind=kind, sector=sector, program=program):
                     u = Update(strategy, kind, "24k", sector, program, ecc=program > 1)
                     done += u.explore(EFFECTS, _every(u, 5))
-        self.assertGreaterEqual(done, 30 if _SMALL else 110)
+        self.assertGreaterEqual(done, 30 if SLOW else 110)
 
     def test_ways_back_and_trials(self):
         done = 0
@@ -58,7 +56,7 @@ class TestCuts(unittest.TestCase):
         self.assertGreaterEqual(done, 30)
 
     def test_second_cut_while_recovering(self):
-        if _SMALL:
+        if SLOW:
             self.skipTest("second cuts on this interpreter")
         done = 0
         for i, (strategy, kind) in enumerate(KINDS):
