@@ -45,6 +45,7 @@ _ANSWERS = _NGINX + "answers_of_nginx"
 _CUT = _NGINX + "a_line_that_is_cut"
 _WRONG = _NGINX + "files_that_are_wrong"
 _CHANGE = _NGINX + "files_that_change_and_lines_that_fall_silent"
+_RANGES = _NGINX + "ranges_that_nginx_takes_or_refuses"
 _SAYS = _NGINX + "what_nginx_says_of_connections_is_believed"
 _KEPT = "test_kept.TestKept.test_"
 _RES = "test_resume.TestResume.test_"
@@ -130,12 +131,12 @@ ROWS = {
         _CHANGE)),
     33: Row("weak entity tag", "not sent back; the chain decides", "chain chunk", (
         _G, _RES + "without_a_strong_tag_the_range_goes_without",
-        _HEAD + "only_strong_and_harmless_entity_tags_count")),
+        _HEAD + "only_strong_and_harmless_entity_tags_count", _RANGES)),
     34: Row("416 when all is there", "the end; what is there is verified", "", (
         _G, _HTTP + "416_with_everything_there_is_an_empty_rest",
         _RES + "416_at_the_end_is_the_end")),
     35: Row("416 otherwise", "once from the beginning, then given up", "range status", (
-        _B, _RES + "416_is_got_around_once", _HTTP + "416_otherwise_is_an_error")),
+        _B, _RES + "416_is_got_around_once", _HTTP + "416_otherwise_is_an_error", _RANGES)),
     36: Row("204, 205, 304", "refused", "status", (
         _B, _HTTP + "other_statuses_are_errors", _ANSWERS)),
     37: Row("301, 302, 303, 307, 308", "followed up to five times, the Range too", "", (
@@ -147,7 +148,7 @@ ROWS = {
     40: Row("http leads to https", "followed", "", (_T, _ANSWERS)),
     41: Row("redirect to another server", "followed; no field of the caller goes there", "", (
         _R, _HTTP + "a_redirect_may_leave_the_host_but_secrets_do_not",
-        _HTTP + "another_port_is_another_place")),
+        _HTTP + "another_port_is_another_place", _NGINX + "a_token_stays_with_its_server")),
     42: Row("redirect to nowhere, to a bad or strange URL", "refused", "redirect url protocol", (
         _R, _HTTP + "bad_redirects_are_refused", _URL + "parse_refuses_everything_else",
         _ANSWERS)),

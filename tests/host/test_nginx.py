@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import certificates
@@ -63,6 +64,15 @@ _MORE = """
     location = /case/status502/manifest.ota { return 502; }
     location = /case/status504/manifest.ota { return 504; }
     location /case/no_ranges/ { max_ranges 0; }
+    location /case/weak/ { etag off; add_header ETag 'W/"1"'; }
+    location /case/weak_other/ { etag off; add_header ETag 'W/"1"'; }
+    location /case/shrinks/ { etag off; }
+    location = /case/refuses/p.ota { if ($http_range) { return 416; } }
+    location /case/secret/ {
+        if ($http_authorization != "Bearer x") { return 401; }
+        rewrite ^/case/secret/(.*)$ https://127.0.0.1:$server_port/case/open/$1 redirect;
+    }
+    location /case/open/ { if ($http_authorization) { return 403; } }
     location /case/chunks/ { chunked_transfer_encoding on; gzip on; gzip_types *; }
     location / {"""
 
@@ -374,6 +384,48 @@ def test_files_that_change_and_lines_that_fall_silent(server, interpreter, strat
     assert [status for _, status, _ in server.log("no_ranges")] == [200, 200, 200]
     # The second 200 is the answer to a Range of a file that is there no more.
     assert [status for _, status, _ in server.log("change")] == [200] * 5
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+@pytest.mark.parametrize("strategy", ["ab", "pingpong"])
+def test_ranges_that_nginx_takes_or_refuses(server, interpreter, strategy):
+    # Rows 33 and 35. A strong tag would say of the exchanged files that they are others.
+    half = len(LONG) // 2
+    flipped = LONG[:half] + bytes([LONG[half] ^ 1]) + LONG[half + 1 :]
+    lines = []
+    once = ALL if strategy == "ab" else staged(LONG)
+    for name, after, words, written in (
+        ("weak", LONG, (), once),
+        ("weak_other", flipped, (("chain", "chunk"),), MORE),
+        ("refuses", None, (), once),
+        ("shrinks", LONG[:9], ("length",), MORE),
+    ):
+        folder = server.place(name, LONG)
+        then = after and partial((folder / "p.ota").write_bytes, after)
+        line = _Line(server.port, 12000, 1, then=then)
+        lines.append(line)
+        server.add(name, f"https://localhost:{line.port}", strategy,
+                   Fault(0, name, words, written=written))  # fmt: skip
+    try:
+        server.play(interpreter)
+    finally:
+        for line in lines:
+            line.close()
+    for name in ("weak", "weak_other"):
+        # With If-Range, nginx would have sent the whole.
+        assert [status for _, status, _ in server.log(name)] == [200, 200, 206]
+    for name in ("refuses", "shrinks"):
+        assert [status for _, status, _ in server.log(name)] == [200, 200, 416, 200]
+
+
+@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+def test_a_token_stays_with_its_server(server, interpreter):
+    # Row 41: to the same nginx by another name; it refuses whoever brings the token there.
+    server.place("open")
+    server.add("secret", headers={"Authorization": "Bearer x"})
+    server.refused("open", "status", 403, headers={"Authorization": "Bearer x"})
+    server.play(interpreter)
+    assert [status for _, status, _ in server.log("secret")] == [302, 302]
 
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)
