@@ -1,8 +1,10 @@
 """The public face stays what it is, whatever else is imported."""
 
 import importlib
+import inspect
 import pkgutil
 import types
+from pathlib import Path
 
 import ota
 
@@ -23,3 +25,10 @@ def test_no_module_hides_a_function_of_the_face():
 def test_the_face_is_just_this():
     public = [n for n, v in vars(ota).items() if isinstance(v, types.FunctionType) and n[0] != "_"]
     assert sorted(public) == sorted(NAMES)
+
+
+def test_every_function_of_the_face_has_a_row_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    for name in NAMES:
+        parameters = ", ".join(inspect.signature(getattr(ota, name)).parameters)
+        assert f"| `ota.{name}({parameters})` |" in page, name
