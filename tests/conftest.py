@@ -11,6 +11,20 @@ for _p in (_HERE, _HERE / "shared"):
     sys.path.insert(0, str(_p))
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="also the long tests (marker `long`)")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves the long tests out, unless a file or a test was named."""
+    named = config.args_source is pytest.Config.ArgsSource.ARGS
+    if config.option.all or named or config.option.markexpr:
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 @pytest.fixture(scope="session")
 def board_files(tmp_path_factory):
     """A folder with lib/ and tests/ as MicroPython runs them fast, see compiled.py."""

@@ -37,6 +37,7 @@ def bench(tmp_path_factory):
     return made, made.jobs(pair())
 
 
+@pytest.mark.long
 def test_one_run_prints_all_tables(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(apply_peer, "detools", None)
     monkeypatch.setattr(apply_run, "_STEP", 4096)
@@ -60,6 +61,7 @@ def test_one_run_prints_all_tables(tmp_path, capsys, monkeypatch):
     assert all(0 < float(line.split()[-1]) < 1 for line in updates[1:])
 
 
+@pytest.mark.long
 def test_memory_holds_the_block_the_chunk_and_the_metadata(bench):
     made, jobs = bench
     for job in jobs:

@@ -37,6 +37,7 @@ def test_promised_heap_is_enough(strategy, tmp_path):
             assert bench.passes(stage, heap), f"{stage} does not work in {heap} KB"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", provision.STRATEGIES)
 def test_promised_heap_is_enough_for_code(strategy, tmp_path):
     options = {"spare": memory.SPARE, "quick": True}

@@ -268,7 +268,11 @@ def _faults(row, interpreter):
     return [f for f in found if f.row or compared]
 
 
-@pytest.mark.parametrize("interpreter", _INTERPRETERS)
+# The clients are the same code; what devices run is MicroPython's.
+_TIERS = [pytest.param("CPython", marks=pytest.mark.long), "MicroPython"]
+
+
+@pytest.mark.parametrize("interpreter", _TIERS)
 @pytest.mark.parametrize("row", _ROWS)
 def test_row(row, interpreter, tmp_path, board_files):
     with _net(board_files) as net:

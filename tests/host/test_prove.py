@@ -1,6 +1,7 @@
 """The commands of docs/reliability.md: a sample of the whole proof on both interpreters."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,22 @@ def run(*command, **options):
     )
 
 
-@pytest.mark.parametrize("interpreter", [(sys.executable,), (MICROPYTHON, "-X", "heapsize=64M")])
+@pytest.mark.parametrize("part", ["kv", "update"])
+def test_a_sample_of_two_parts_on_micropython(part, board_files):
+    command = (MICROPYTHON, "-X", "heapsize=64M", board_files / "tests" / "prove.py")
+    done = run(*command, "--quick", "--part", part)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = re.fullmatch(r"(\d+) passed, (\d+) failed", done.stdout.splitlines()[-1])
+    assert said and int(said[1]) >= 50 and said[2] == "0"
+
+
+@pytest.mark.parametrize(
+    "interpreter",
+    [
+        (sys.executable,),
+        pytest.param((MICROPYTHON, "-X", "heapsize=64M"), marks=pytest.mark.long),
+    ],
+)
 def test_a_sample_of_everything(interpreter, board_files):
     tests = TESTS if interpreter[0] == sys.executable else board_files / "tests"
     done = run(*interpreter, tests / "prove.py", "--quick")

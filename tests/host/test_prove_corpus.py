@@ -31,7 +31,7 @@ def firmware():
 
 
 @pytest.mark.parametrize("sector", prove_corpus.SECTORS)
-@pytest.mark.parametrize("images", [demo, firmware])
+@pytest.mark.parametrize("images", [demo, pytest.param(firmware, marks=pytest.mark.long)])
 def test_cuts_of_updates_in_place(images, sector):
     operations, cases = prove_corpus.prove(images.__name__, *images(), sector, 90)
     assert operations > 100

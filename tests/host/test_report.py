@@ -19,6 +19,9 @@ from otatool.errors import ToolError
 from otatool.pointers.thumb import Thumb
 from test_delta_encoder import firmware, relinked
 
+# One worker makes each patch once, and all tests of this file take it from there.
+pytestmark = pytest.mark.xdist_group("report")
+
 CODE = firmware(5, 30000)
 THUMB = code_images.thumb(3, 40000, 0)
 TEXT = images.image(1, 20000)

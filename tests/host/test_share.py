@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from otatool import provision
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
@@ -17,7 +16,10 @@ import share  # noqa: E402
 SHARES = {"ab": (22, 27, 25), "pingpong": (18, 18, 17), "inplace": (18, 19, 18)}
 
 
-@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+_TIERS = [s if s == "ab" else pytest.param(s, marks=pytest.mark.long) for s in SHARES]
+
+
+@pytest.mark.parametrize("strategy", _TIERS)
 def test_promised_share_is_enough(strategy, tmp_path):
     for package, promised in zip(share.PACKAGES, SHARES[strategy], strict=True):
         (tmp_path / package).mkdir()
@@ -28,6 +30,7 @@ def test_promised_share_is_enough(strategy, tmp_path):
                 assert not bench.works(kind, bench.live(kind) - 4096), "less than is in use"
 
 
+@pytest.mark.long
 def test_blocks_of_1_kb_take_4_kb_less(tmp_path):
     for package, promised in zip(share.PACKAGES, SHARES["ab"], strict=True):
         (tmp_path / package).mkdir()
