@@ -13,8 +13,8 @@ from .errors import ToolError
 MPY_VERSION = 6  # of .mpy files, from MicroPython 1.19 on; the library needs 1.24
 # Modules of the firmware. Those that the library needs are told apart by USED.
 USED = frozenset(
-    "array asyncio binascii deflate errno gc hashlib io json machine micropython ntptime os random re "
-    "select socket ssl struct sys time tls uctypes vfs".split()
+    "array asyncio binascii deflate errno gc hashlib io json machine micropython ntptime os "
+    "random re select socket ssl struct sys time tls uctypes vfs".split()
 )
 BUILT_IN = USED | frozenset(
     "_asyncio _boot _thread bluetooth btree builtins cmath collections cryptolib esp esp32 "

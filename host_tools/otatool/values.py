@@ -105,8 +105,8 @@ def number(least: int = 0, most: int = U32) -> Callable[[str], int]:
 floor = number()
 
 
-def manifest_url(text: str) -> str:
-    """The address of a manifest, http or https, with the path of a file."""
+def file_url(text: str) -> str:
+    """The address of a manifest or a package, http or https, with the path of a file."""
     try:
         device_url.parse(text)
         path = urlsplit(text).path
@@ -115,7 +115,7 @@ def manifest_url(text: str) -> str:
     if not path or path.endswith("/"):
         whole = text.rstrip("/") + "/manifest.ota"
         hint = "" if "?" in text else f", such as {whole}"
-        raise ToolError(f"{text}: names no file; the manifest's address has a path{hint}")
+        raise ToolError(f"{text}: names no file; give the whole address{hint}")
     return text
 
 
