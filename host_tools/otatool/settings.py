@@ -12,6 +12,7 @@ from ota import config as device_config
 from ota import schedule
 from ota.crypto import Keys
 from ota.errors import OtaError
+from ota.partition import tobudos
 from ota.transport import pins
 
 from . import files, values
@@ -110,6 +111,27 @@ def certificates(data: bytes) -> str:
         + "\n-----END CERTIFICATE-----\n"
         for der in ders
     )
+
+
+def slot_size(path: str | Path) -> tuple[str, str, int]:
+    """(product, component, bytes of its smallest slot) by a layout.json and the table beside it;
+    0 bytes where they do not say it. Raises ToolError."""
+    layout = numbers(read(path))
+    sizes = {}
+    table = Path(path).with_name("ptbl.bin")
+    if layout.get("table") and table.is_file():
+        try:
+            sizes = {n: size for n, _, _, size in tobudos.parse(files.read(table), 1).entries}
+        except OtaError as e:
+            raise ToolError(f"{table}: no partition table: {e.reason}") from e
+    try:
+        for name, entry in layout.get("partitions", {}).items():
+            sizes[name] = int(entry["size"])
+        names = [n for n in layout.get("slots", ("active", "backup")) if n in sizes]
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        raise ToolError(f"{path}: its partitions are no partitions (docs/config.md)") from e
+    smallest = min((sizes[n] for n in names), default=0)
+    return str(layout.get("product", "")), str(layout.get("component", "app")), smallest
 
 
 def secrets(config: dict) -> bool:

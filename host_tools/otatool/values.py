@@ -18,6 +18,7 @@ from .errors import ToolError
 WHOLE = 10000  # all of a fleet, in ten-thousandths
 BLOCKS = (256, 512, 1024, 2048, 4096)  # bytes of an output block (docs/format.md)
 U32 = (1 << 32) - 1
+LAST = 31  # older versions that get patches: a manifest lists at most 32 packages
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,30}[A-Za-z0-9_+-])?")
 _SIZE = re.compile(r"(0x[0-9a-f]+|[0-9]+)(?:([km])(?:i?b)?)?")
@@ -66,7 +67,7 @@ def positive_size(text: str) -> int:
     """As size(), and at least one byte."""
     found = size(text)
     if not found:
-        raise ToolError(f"{text!r} is no size: at least one byte")
+        raise ToolError(f"{text!r} is no size: bytes, at least one")
     return found
 
 
