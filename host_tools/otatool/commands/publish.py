@@ -123,6 +123,14 @@ def _place(text: str) -> place.Place:
     return place.locate(values.folder_or_url(text, "://" not in text and Path(text).exists()))
 
 
+def _inside(history: str, folder: str) -> bool:
+    """True if a folder for the history is one that is served, other than the usual one."""
+    if place.remote(history):
+        return False
+    path, root = Path(history).resolve(), Path(folder).resolve()
+    return path == root or (root in path.parents and path != root / ".history")
+
+
 def run(args: argparse.Namespace) -> None:
     """Publish and print what was written."""
     try:
@@ -139,7 +147,8 @@ def run(args: argparse.Namespace) -> None:
     values.folder_or_url(args.folder, Path(args.folder).exists())
     history = _place(args.history) if args.history else None
     to = [_place(url) for url in args.to]
-    if history and any(f"{history.label}/".startswith(f"{p.label}/") for p in to):
+    served = any(f"{history.label}/".startswith(f"{p.label}/") for p in to) if history else False
+    if served or (args.history and _inside(args.history, args.folder)):
         raise ToolError("--history lies in what devices are served: choose a private place")
     new = image(args.image, args.target)
     release.slot = _slot(args)
