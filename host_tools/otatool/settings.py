@@ -18,6 +18,7 @@ from ota.transport import pins
 from . import files, values
 from .errors import ToolError
 
+_BEGIN = "-----BEGIN CERTIFICATE-----"
 _PEM = re.compile(
     rb"-----BEGIN (?:X509 )?CERTIFICATE-----(.*?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL
 )
@@ -106,7 +107,7 @@ def certificates(data: bytes) -> str:
             ) from e
         raise ToolError("--ca: a certificate in it is damaged") from e
     return "".join(
-        "-----BEGIN CERTIFICATE-----\n"
+        f"{_BEGIN}\n"
         + "\n".join(textwrap.wrap(base64.b64encode(der).decode(), 64))
         + "\n-----END CERTIFICATE-----\n"
         for der in ders
@@ -162,6 +163,9 @@ def _tls(config):
     tls = config.get("http", {}).get("tls") or {}
     if not isinstance(tls, dict):
         return
+    ca = tls.get("ca")
+    if isinstance(ca, str) and "-----BEGIN" in ca and not ca.startswith(_BEGIN):
+        yield f"http.tls.ca: the text must begin with {_BEGIN}, otherwise it names a file"
     if "pins" in tls:
         yield from _told("http.tls.pins: each is a SHA-256, 64 hex digits", pins.Pins, tls["pins"])
     secure = str(config.get("url") or "").lower().count("https:")

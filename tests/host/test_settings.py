@@ -45,6 +45,7 @@ GOOD = {
         ({"http": {"idle": 5}}, "http.idle: "),
         ({"http": {"part": "3k"}}, "http.part: "),
         ({"http": {"tls": {"pins": ["zz"]}}}, "http.tls.pins: "),
+        ({"http": {"tls": {"ca": "# CA\n-----BEGIN CERTIFICATE-----\n"}}}, "http.tls.ca: "),
         ({"poll": {"every": 5}}, "poll.every: "),
         ({"poll": {"window": ["1", "2"]}}, "poll.window: "),
         ({"keys": ["lamp.pub.json"]}, "keys: "),
@@ -145,6 +146,18 @@ _FORMS = {
 def test_certificates_as_tools_write_them(form):
     # A board takes a text that begins otherwise for the name of a file.
     assert settings.trusting({}, _FORMS[form]())["http"]["tls"]["ca"] == _ca().decode()
+
+
+def test_certificates_in_a_configuration_are_mended_too(tmp_path):
+    (tmp_path / "app.img").write_bytes(bytes(9000))
+    text = "\ufeff# our CA\r\n" + _ca().decode().replace("\n", "\r\n")
+    for name, ca, want in (("text", text, _ca().decode()), ("file", "/ca.pem", "/ca.pem")):
+        (tmp_path / "more.json").write_text(json.dumps({"http": {"tls": {"ca": ca}}}))
+        command = ["provision", str(tmp_path / name), str(tmp_path / "app.img"), "--product", "x"]
+        more = ["--config", str(tmp_path / "more.json"), "--key-type", "hmac"]
+        assert cli.main([*command, *more]) == 0
+        layout = json.loads((tmp_path / name / "layout.json").read_text())
+        assert layout["http"]["tls"]["ca"] == want
 
 
 def test_several_certificates():

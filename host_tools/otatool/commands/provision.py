@@ -67,8 +67,13 @@ def _version(text: str) -> str:
 def run(args: argparse.Namespace) -> None:
     """Provision and print the partitions."""
     config = settings.read(args.config) if args.config else {}
+    http = config.get("http")
+    tls = http.get("tls") if isinstance(http, dict) else None
+    text = tls.get("ca") if isinstance(tls, dict) else None
     if args.ca:
         config = settings.trusting(config, files.read(args.ca))
+    elif isinstance(text, str) and "-----BEGIN" in text:  # else it is the name of a file
+        config = settings.trusting(config, text.encode())
     product = provision.Product(
         args.product, args.strategy, files.read(args.image), args.version, args.url,
         args.size, args.sector, args.program, args.fs_size, args.factory, config,
