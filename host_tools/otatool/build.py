@@ -17,7 +17,7 @@ from ota.errors import OtaError
 from ota.package import chunks as device_chunks
 from ota.transport.memory import Memory as MemoryReader
 
-from . import payload, search, stash
+from . import payload, search, stash, values
 from .covers import Segment
 from .errors import ToolError
 from .keys import SigningKey
@@ -152,7 +152,7 @@ def package(
     stored, w = best
     parts = _chain(stored)
     stored_all = b"".join(parts)
-    values = struct.pack(
+    fields = struct.pack(
         "<BBBBHHI16s",
         fmt.FULL if old is None else fmt.PATCH,
         w,
@@ -169,7 +169,7 @@ def package(
     if writer.stash:
         kept = struct.pack("<IH", stash.size(writer.stash), len(writer.stash))
         tables.append((fmt.STASH, kept))
-    head = _header(meta, new, old, values, behind, keys, tables)
+    head = _header(meta, new, old, fields, behind, keys, tables)
     data = head + stored_all + behind
     length, signatures = fmt.lengths(head)
     built = Built(data, hashlib.sha256(head[:length]).digest(), len(new), len(stored_all), w)
@@ -318,15 +318,25 @@ def _chain(parts):
     return out[::-1]
 
 
-def _header(meta, new, old, values, behind, keys, tables=()):
+def _header(meta, new, old, payload_values, behind, keys, tables=()):
     """Prefix, fields and signatures."""
+    values.version(meta.version)
+    if meta.base_version:
+        values.version(meta.base_version)
+    for what, value in (("floor", meta.floor), ("sequence", meta.sequence)):
+        if not 0 <= value <= values.U32:
+            raise ToolError(f"{what} {value}: a whole number from 0 to {values.U32}")
+    try:
+        product, target = meta.product.encode("ascii"), meta.target.encode("ascii")
+    except UnicodeError as e:
+        raise ToolError(f"product {meta.product!r}, target {meta.target!r}: ASCII only") from e
     fields = [
-        (fmt.PRODUCT, meta.product.encode()),
-        (fmt.TARGET, meta.target.encode()),
+        (fmt.PRODUCT, product),
+        (fmt.TARGET, target),
         (fmt.VERSION, meta.version.encode()),
         (fmt.FLOOR, struct.pack("<I", meta.floor)),
         (fmt.IMAGE, _sized(new)),
-        (fmt.PAYLOAD, values),
+        (fmt.PAYLOAD, payload_values),
     ]
     if old is not None:
         fields.append((fmt.BASE, _sized(old)))

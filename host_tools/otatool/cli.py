@@ -1,7 +1,12 @@
-"""The command line: finds the commands, prints errors in words. No work is done here."""
+"""The command line: finds the commands, prints errors in words. No work is done here.
+
+Only the module of the command that is run is imported: a command whose libraries are not there,
+such as the virtual board on Windows, breaks no other.
+"""
 
 import argparse
 import importlib
+import os
 import sys
 
 from ota.errors import OtaError
@@ -13,26 +18,49 @@ COMMANDS = ("ptbl", "diff", "patch", "image", "keygen", "build", "publish", "upl
             "fleet", "provision", "push", "show", "sim", "demo")  # fmt: skip
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    p = argparse.ArgumentParser(prog="otatool", description="Make, publish and try OTA updates.")
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line; the usage is what --help is for."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help tells more\n")
+
+
+def parser(only: str = "") -> argparse.ArgumentParser:
+    """The command line. only: this command alone; "": all whose libraries are there."""
+    p = Parser(prog="otatool", description="Make, publish and try OTA updates.")
     p.add_argument("--version", action="version", version="otatool " + VERSION)
     sub = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        importlib.import_module("otatool.commands." + name).add(sub)
+    for name in (only,) if only else COMMANDS:
+        try:
+            module = importlib.import_module("otatool.commands." + name)
+        except ImportError as e:
+            if only:
+                raise ToolError(_missing(e)) from e
+            sub.add_parser(name, help=f"cannot run here: {e}")
+            continue
+        module.add(sub)
     return p
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status: 0 done, 1 refused, 2 wrong arguments."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    only = words[0] if words and words[0] in COMMANDS else ""
+    _tolerate()
     try:
+        args = parser(only).parse_args(words)
         return args.run(args) or 0
     except (ToolError, OtaError, OSError) as e:
-        print(f"otatool {args.command}: {describe(e)}", file=sys.stderr)
-        return 1
+        return _refuse(only, describe(e))
+    except ImportError as e:
+        return _refuse(only, _missing(e))
     except KeyboardInterrupt:
         return 130
+    except Exception as e:
+        if os.environ.get("OTATOOL_DEBUG"):
+            raise
+        text = f"{type(e).__name__}: {e}; this is a mistake of otatool, please report it with what"
+        return _refuse(only, f"{text} OTATOOL_DEBUG=1 in the environment prints")
 
 
 def describe(e: BaseException) -> str:
@@ -40,7 +68,29 @@ def describe(e: BaseException) -> str:
     if isinstance(e, OtaError):
         rest = ", ".join(str(a) for a in e.args[1:])
         return f"{type(e).__name__} {e.reason} (code {e.code}){': ' + rest if rest else ''}"
-    return str(e)
+    if isinstance(e, OSError) and e.strerror:
+        return f"{e.filename}: {e.strerror}" if e.filename else e.strerror
+    return str(e) or type(e).__name__
+
+
+def _refuse(command: str, text: str) -> int:
+    print(f"otatool {command}: {text}" if command else f"otatool: {text}", file=sys.stderr)
+    return 1
+
+
+def _missing(e: ImportError) -> str:
+    """What to do where a library is not there."""
+    name = e.name or str(e)
+    if name in ("fcntl", "pty", "termios", "tty"):
+        return f"needs {name}, which this system has not: it runs on Linux, macOS and WSL only"
+    return f"needs {name}, which is not installed here: pip install micropython-ota-tool"
+
+
+def _tolerate() -> None:
+    """Let a console of another encoding (cp1252) show what it can, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and "utf" not in (stream.encoding or "utf").lower():
+            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

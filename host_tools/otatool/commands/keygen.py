@@ -2,9 +2,7 @@
 
 import argparse
 
-from rich.console import Console
-
-from .. import keys
+from .. import keys, say
 
 
 def add(sub) -> None:
@@ -17,17 +15,36 @@ def add(sub) -> None:
     )
     p.add_argument("--type", choices=keys.TYPES, default="rsa")
     p.add_argument("--bits", type=int, choices=keys.BITS, default=3072, help="of an RSA key")
+    add_passphrase(p)
     p.add_argument("--force", action="store_true", help="replace an existing key")
     p.add_argument("name", metavar="NAME")
     p.set_defaults(run=run)
 
 
+def add_passphrase(p) -> None:
+    """Declare --passphrase of a command that makes a key."""
+    p.add_argument(
+        "--passphrase",
+        action="store_true",
+        help=f"encrypt the private half: asks for a passphrase, or takes {keys.PASSPHRASE} of the "
+        "environment, which also later commands read",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Make the key and say where it is."""
+    name = args.name
+    for suffix in (".pub.json", ".pem", ".key"):
+        name = name.removesuffix(suffix)
+    passphrase = ""
+    if args.type == "rsa" or args.passphrase:
+        passphrase = keys.new_passphrase(args.passphrase)
     key = keys.generate(args.type, args.bits)
-    private, public = keys.write(key, args.name, args.force)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"key {key.id.hex()} ({key.type})", markup=False)
-    console.print(f"private: {private}  keep it off the servers, and keep a copy", markup=False)
-    console.print(f"device:  {public}", markup=False)
+    private, public = keys.write(key, name, args.force, passphrase)
+    out = say.console()
+    out.print(f"key {key.id.hex()} ({key.type})")
+    out.print(f"private: {private}  keep it off the servers, and keep a copy")
+    out.print(f"device:  {public}")
+    if key.type == "hmac":
+        say.warn(f"{public} holds the secret itself: whoever reads it, or a device, can sign")
     return 0

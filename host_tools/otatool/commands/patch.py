@@ -2,9 +2,7 @@
 
 import argparse
 
-from rich.console import Console
-
-from .. import build, files
+from .. import build, files, say
 
 
 def add(sub) -> None:
@@ -23,9 +21,8 @@ def add(sub) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the new image."""
+    files.check_output(args.new, args.old, args.patch)
     image = build.decode(files.read(args.patch), files.read(args.old))
     files.write(args.new, image)
-    Console(highlight=False, soft_wrap=True).print(
-        f"{args.new}: {len(image)} bytes, digest as promised", markup=False
-    )
+    say.console().print(f"{args.new}: {len(image)} bytes, digest as promised")
     return 0

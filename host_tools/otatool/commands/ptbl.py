@@ -1,13 +1,10 @@
 """otatool ptbl: write a TobudOS partition table."""
 
 import argparse
-from collections.abc import Callable
 
-from rich.console import Console
 from rich.table import Table
 
-from .. import files, ptbl
-from ..errors import ToolError
+from .. import files, ptbl, say, values
 
 
 def add(sub) -> None:
@@ -17,7 +14,7 @@ def add(sub) -> None:
         help="write a TobudOS partition table",
         description="Write a TobudOS partition table. Addresses are hex, with or without 0x.",
     )
-    span = _value(ptbl.parse_span)
+    span = values.type_of(ptbl.parse_span)
     p.add_argument("-p", dest="mode", choices=("ip", "pp"), help="in-position or ping-pong")
     p.add_argument("-a", dest="active", type=span, required=True, metavar="START,END")
     p.add_argument("-b", dest="backup", type=span, metavar="START,END", help="with -p pp")
@@ -26,13 +23,13 @@ def add(sub) -> None:
     p.add_argument(
         "-v",
         dest="version",
-        type=_value(ptbl.parse_version),
+        type=values.type_of(ptbl.parse_version),
         metavar="MAJOR.MINOR",
         help="version of the first image",
     )
     p.add_argument(
         "--sector",
-        type=_value(_bytes),
+        type=values.type_of(values.positive_size),
         default=0,
         metavar="BYTES",
         help="erase size of the flash; every edge must then sit on one",
@@ -53,9 +50,7 @@ def run(args: argparse.Namespace) -> int:
         layout.warnings.append("no -v: the first image counts as version 0.0")
     data = ptbl.build(layout)
     files.write(args.out, data)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    for warning in layout.warnings:
-        errors.print("warning: " + warning, markup=False)
+    say.warn(*layout.warnings)
     _show(layout, args.out, len(data))
     return 0
 
@@ -68,28 +63,6 @@ def _show(layout: ptbl.Layout, out: str, size: int) -> None:
         table.add_column(column, justify="right")
     for row in ptbl.rows(layout):
         table.add_row(*row)
-    console = Console(highlight=False)
+    console = say.console()
     console.print(table)
-    console.print(f"{out}: {size} bytes", markup=False)
-
-
-def _value(function: Callable) -> Callable:
-    """An argparse type from a function that raises ToolError: wrong usage, exit status 2."""
-
-    def convert(text: str):
-        try:
-            return function(text)
-        except ToolError as e:
-            raise argparse.ArgumentTypeError(str(e)) from e
-
-    return convert
-
-
-def _bytes(text: str) -> int:
-    try:
-        value = int(text, 0)
-    except ValueError:
-        value = 0
-    if value <= 0:
-        raise ToolError(f"{text!r} is not a number of bytes, like 4096 or 0x1000")
-    return value
+    console.print(f"{out}: {size} bytes")

@@ -3,13 +3,14 @@
 import argparse
 import datetime
 import time
+from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from .. import build, diff, files, keys, place, publish
+from .. import place, publish, say, settings, values
 from ..errors import ToolError
 from . import add_quick, add_upload, add_wbits, put_done, searching, windows
+from ._release import add_release, image, signing
 
 
 def add(sub) -> None:
@@ -17,18 +18,37 @@ def add(sub) -> None:
     p = sub.add_parser("publish", help="write packages and the signed manifest into a folder")
     p.add_argument("folder", help="static folder, served by any web server")
     p.add_argument("image", help="the new image (otatool image, or any bytes)")
-    p.add_argument("--product", required=True)
-    p.add_argument("--version", required=True, help="dotted integers, newer than the last")
-    p.add_argument("--key", action="append", required=True, help="private key; may be repeated")
-    p.add_argument("--target", default="app", help="what the image is for (app)")
-    p.add_argument("--floor", type=int, default=0, help="security version of this image (0)")
-    p.add_argument("--channel", default="stable")
-    p.add_argument("--last", type=int, default=3, help="deltas from this many versions (3)")
+    add_release(p, ", newer than the last")
+    p.add_argument(
+        "--floor",
+        type=values.type_of(values.floor),
+        help="security version of this image (that of the last release, 0 for the first)",
+    )
+    p.add_argument("--channel", type=values.type_of(values.name, "channel"), default="stable")
+    p.add_argument(
+        "--last",
+        type=values.type_of(values.number(0, values.LAST)),
+        default=3,
+        help="deltas from this many versions (3)",
+    )
     add_wbits(p)
-    p.add_argument("--block", type=int, default=build.BLOCK, help="output block, bytes (4096)")
+    p.add_argument(
+        "--slot-size",
+        type=values.type_of(values.positive_size),
+        default=0,
+        metavar="BYTES",
+        help="of the devices' slots: warn of an image that outgrows them; later releases "
+        "remember it",
+    )
+    p.add_argument(
+        "--layout",
+        metavar="FILE",
+        help="layout.json of the devices, which says it, too (the one beside the key)",
+    )
     p.add_argument(
         "--spare",
-        default="0",
+        type=values.type_of(values.size),
+        default=0,
         help="flash of the OTA partition of one-slot devices that package, way back and one block "
         "leave, such as 16k (0)",
     )
@@ -36,17 +56,16 @@ def add(sub) -> None:
     add_quick(p)
     p.add_argument(
         "--jobs",
-        type=int,
+        type=values.type_of(values.number(1, 1024)),
         help="patches looked for at a time, 400 bytes of memory for a byte of image each "
         "(as many as processors)",
     )
     p.add_argument(
         "--rollout",
-        type=float,
-        default=100,
+        default="100",
         metavar="PERCENT",
         help="share of the devices that are told of this version; publish the same again with a "
-        "larger one to go on (100)",
+        "larger one to go on, which keeps its packages as they are (100)",
     )
     p.add_argument(
         "--expires",
@@ -86,34 +105,68 @@ def _end(text: str | None) -> int:
     return end
 
 
+def _slot(args: argparse.Namespace) -> int:
+    """Bytes of the devices' slots as far as arguments say it; 0: an earlier release may."""
+    beside = Path(args.key[0]).with_name("layout.json")
+    path = args.layout or (beside if beside.is_file() else None)
+    if args.slot_size or not path:
+        return args.slot_size
+    product, component, size = settings.slot_size(path)
+    if (product, component) == (args.product, args.target):
+        return size
+    if args.layout:
+        raise ToolError(f"{path} is of product {product!r}, component {component!r}")
+    return 0
+
+
+def _place(text: str) -> place.Place:
+    return place.locate(values.folder_or_url(text, "://" not in text and Path(text).exists()))
+
+
+def _inside(history: str, folder: str) -> bool:
+    """True if a folder for the history is one that is served, other than the usual one."""
+    if place.remote(history):
+        return False
+    path, root = Path(history).resolve(), Path(folder).resolve()
+    return path == root or (root in path.parents and path != root / ".history")
+
+
 def run(args: argparse.Namespace) -> None:
     """Publish and print what was written."""
-    out = Console()
-    if not 0 <= args.rollout <= 100:
-        raise ToolError(f"--rollout {args.rollout:g}: a percentage, 0 to 100")
+    try:
+        rollout = values.share(args.rollout)
+    except ToolError as e:
+        raise ToolError(f"--rollout {e}") from e
     release = publish.Release(
         args.product, args.version, args.target, args.floor, args.channel, args.last,
-        not args.no_in_place, args.block, _end(args.expires), diff.parse_size(args.spare),
-        quick=args.quick, jobs=args.jobs, rollout=round(args.rollout * publish.WHOLE / 100),
-        windows=windows(args),
+        not args.no_in_place, args.block, _end(args.expires), args.spare,
+        quick=args.quick, jobs=args.jobs, rollout=rollout, windows=windows(args),
     )  # fmt: skip
     if place.remote(args.folder):
         raise ToolError(f"{args.folder}: the folder is a local one, give the URL with --to")
-    history = place.locate(args.history) if args.history else None
-    to = [place.locate(url) for url in args.to]
-    if history and any(f"{history.label}/".startswith(f"{p.label}/") for p in to):
+    values.folder_or_url(args.folder, Path(args.folder).exists())
+    history = _place(args.history) if args.history else None
+    to = [_place(url) for url in args.to]
+    served = any(f"{history.label}/".startswith(f"{p.label}/") for p in to) if history else False
+    if served or (args.history and _inside(args.history, args.folder)):
         raise ToolError("--history lies in what devices are served: choose a private place")
-    signing = [keys.load(k) for k in args.key]
+    new = image(args.image, args.target)
+    release.slot = _slot(args)
+    signing_keys = signing(args.key)
     with searching("looking for the smallest patches") as progress:
         done = publish.publish(
-            args.folder, files.read(args.image), release, signing, progress, to, history,
+            args.folder, new, release, signing_keys, progress, to, history,
             args.cache_control, args.dry_run,
         )  # fmt: skip
     table = Table(title=f"{args.product} {args.version}, manifest {done.sequence}")
     for name in ("package", "from", "bytes", "% of image", "file"):
         table.add_column(name, justify="right" if name in ("bytes", "% of image") else "left")
     for kind, base, size, url in done.rows:
-        table.add_row(kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
+        say.row(table, kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
+    out = say.console()
     out.print(table)
+    if done.reused:
+        out.print("the packages are those that were published before")
     for d in done.done:
         put_done(d, args.dry_run)
+    say.warn(*done.warnings)

@@ -84,7 +84,7 @@ def admit(device, record, header) -> None:
         raise PolicyError("target")
     if header.floor < record.floor:
         raise PolicyError("floor", header.floor, record.floor)
-    if header.mpy and device.mpy and header.mpy != device.mpy & 0xFF:
+    if header.mpy and device.mpy and not _runs(header.mpy, device.mpy):
         raise PolicyError("hardware", header.mpy)
     if header.wbits > device.wbits or header.block_size > device.block_size:
         raise PolicyError("hardware", header.wbits, header.block_size)
@@ -94,6 +94,16 @@ def admit(device, record, header) -> None:
         raise PolicyError("base", header.base_size)
     if header.image_size > device.slot(0).size:
         raise PolicyError("fit", header.image_size, device.slot(0).size)
+
+
+def _runs(mpy, ours):
+    # Both as sys.implementation._mpy: the version, then two bits of a sub-version and the
+    # architecture of native code, 0 where there is none. See py/persistentcode.h.
+    if (mpy ^ ours) & 0xFF:
+        return False
+    arch, board = mpy >> 10 & 15, ours >> 10 & 15
+    # A Thumb-2 core (armv6m to armv7emdp, 4 to 8) runs the code of the smaller ones.
+    return not arch or not (mpy ^ ours) & 0x300 and (arch == board or 4 <= arch < board <= 8)
 
 
 def geometry(region, block_size: int, in_order: bool) -> None:
