@@ -1,3 +1,5 @@
+import hashlib
+import struct
 import unittest
 
 from nor import CUTS, Nor, PowerCut
@@ -131,6 +133,36 @@ class TestMarks(unittest.TestCase):
             self.assertEqual(_last(Journal(region, _MINE)), _value(1), bit)
             nor.data[48 + bit // 8] ^= 1 << bit % 8
         self.assertEqual(_last(Journal(region, _MINE)), _value(2))
+
+    def test_serial_at_its_end(self):
+        # Whoever could make such a mark would end all others.
+        nor, region = _flash(256, 8)
+        body = struct.pack("<IBxxxII", 0xFFFFFFFF, 1, 5, 6)
+        nor.program(0, body + hashlib.sha256(_MINE + body).digest()[:8])
+        journal = Journal(region, _MINE)
+        self.assertEqual(_last(journal), (0, 0, 0))
+        journal.begin()
+        journal.mark(1, 2, 3)
+        self.assertEqual(_last(Journal(region, _MINE)), (1, 2, 3))
+
+    def test_a_bit_that_is_read_wrong_once(self):
+        nor, region = _flash(256, 8)
+        journal = Journal(region, _MINE)
+        for k in range(3):
+            journal.mark(*_value(k))
+        read = nor.read
+        for wrong in range(1, 12):
+            left = [wrong]
+
+            def glitch(offset, buf):
+                read(offset, buf)
+                left[0] -= 1
+                if not left[0]:
+                    buf[7] ^= 1
+
+            nor.read = glitch
+            self.assertEqual(_last(Journal(region, _MINE)), _value(2), wrong)
+        del nor.read
 
     def test_region_that_is_too_small(self):
         for sector, program, sectors in ((256, 8, 1), (256, 256, 2), (256, 256, 8)):
