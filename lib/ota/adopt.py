@@ -5,7 +5,7 @@ Loaded by settle.py when there is no record yet, or something lies in the OTA pa
 
 from . import image, state
 from .device import load
-from .errors import FlashError, ManifestError, OtaError, code
+from .errors import FlashError, ManifestError, OtaError, StateError, code
 from .package import version
 from .slots import AT, PROGRESS, Image, Record
 from .strategy import RegionReader, digest
@@ -40,21 +40,26 @@ def by_hand(device, record) -> None:
     staging = load("strategy.staging")
     ota = device.region("ota")
     try:
-        header = staging.find(ota)[0]
+        found = staging.find(ota)
     except ManifestError as e:
         if e.reason != "header":  # that is no package at all, most often blank flash
             note(device, record, e)
         return
+    # Read once: this header is the one that is checked, and the one that is used.
+    header = found[0]
     name = header.digest[:8]
     if record.state == state.FETCH and (device.strategy != "ab" or name != record.package):
         return  # of a download; what ab streams from here goes on
     running = record.image.version
-    if record.seen in (name, header.image_digest[:8]) or (
-        running and version(header.version) <= version(running)
+    if (
+        record.refused == name
+        or record.seen == header.image_digest[:8]
+        or (running and version(header.version) <= version(running))
     ):
         return
     try:
-        staging.genuine(device, ota)
+        staging.genuine(device, ota, found)
+        found = None
         if device.strategy == "ab":
             _stream(device, record, header)
         else:
@@ -64,6 +69,10 @@ def by_hand(device, record) -> None:
             note(device, record, e)  # a whole copy of the same name may come
         else:
             refuse(device, record, name, e)
+        return
+    except MemoryError:
+        device.free()
+        refuse(device, record, name, StateError("memory"))
         return
     if device.strategy != "ab":
         record.state = state.READY

@@ -100,4 +100,4 @@ def _staged(device, record) -> bool:
     if record.state == state.FETCH:
         # ab streams from here what was put here by hand; power may have gone meanwhile.
         return device.strategy == "ab" and name == record.package
-    return name not in (record.package, record.seen)
+    return name not in (record.package, record.refused)

@@ -99,7 +99,7 @@ def restore(device, record) -> bool:
             raise VerifyError("digest", header.image_size)
         # Said twice before the slot changes: if a cut program also harms the record before it,
         # as it may on some chips, what comes back is not one that believes in the old image.
-        record.journal = record.journal + 1 & 0xFFFFFFFF
+        record.renew()
         device.slots.save(record)
         _write(device, header, device.slot(number))
     except OtaError as e:

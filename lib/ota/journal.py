@@ -4,35 +4,38 @@ A ring of sectors. Each opens with a mark that repeats the last one, so a sector
 tells where the apply stands; a full sector is followed by the next, erased then.
 
     mark (24 bytes, padded with 0xFF to program_size)
-    journal number u32 | serial u32 | kind u8 | zero 3 | index u32 | value u32 | CRC-32 u32
+    serial u32 | kind u8 | zero 3 | index u32 | value u32 | proof 8
 
-The serial grows by one per mark: the highest valid mark of this journal number is the last.
-Marks of other numbers are leftovers of older applies. A unit is never programmed twice: a
-torn mark keeps its place, and after a reset one more place stays unused, because a torn
-program may have left nothing to see.
+The proof is the beginning of SHA-256 over the secret of this apply, which the state record
+keeps, and the 16 bytes before: marks of an earlier apply, or of whoever can write to this flash,
+prove nothing. The serial grows by one per mark: the highest mark that is proven is the last. A
+unit is never programmed twice: a torn mark keeps its place, and after a reset one more place
+stays unused, because a torn program may have left nothing to see.
 """
 
 import struct
-from binascii import crc32
+from hashlib import sha256
 
 from .compat import const
 from .errors import FlashError
 
-_MARK = const("<IIBxxxII")
+_MARK = const("<IBxxxII")
+_BODY = const(16)
 _SIZE = const(24)
 _START = const(255)  # kind of the first mark: nothing is done yet
+_SERIALS = const(0x7FFFFFF0)  # no ring lives that long, and no number wraps
 
 
 class Journal:
-    """Marks of one apply in region (at least 2 sectors); number: that of the apply.
+    """Marks of one apply in region (at least 2 sectors); secret: that of the apply, bytes.
 
-    kind, index and value are the last mark (kind 0: none yet); highest: the highest number
-    among all marks there. Raises FlashError "journal" if the region is too small.
+    kind, index and value are the last mark (kind 0: none yet). Raises FlashError "journal" if
+    the region is too small.
     """
 
-    def __init__(self, region, number: int):
+    def __init__(self, region, secret: bytes):
         self._region = region
-        self._number = number
+        self._secret = secret
         unit = region.program_size
         self._step = (_SIZE + unit - 1) // unit * unit
         self._per = region.sector_size // self._step
@@ -41,7 +44,6 @@ class Journal:
             raise FlashError("journal", region.size)
         self._buf = bytearray(self._step)
         self._blank = b"\xff" * self._step
-        self.highest = 0
         self._serial = 0
         self._slot = -1
         self.kind = self.index = self.value = 0
@@ -93,8 +95,8 @@ class Journal:
     def _write(self, kind, index, value):
         buf = self._buf
         self._serial += 1
-        struct.pack_into(_MARK, buf, 0, self._number, self._serial, kind, index, value)
-        struct.pack_into("<I", buf, _SIZE - 4, crc32(memoryview(buf)[: _SIZE - 4]))
+        struct.pack_into(_MARK, buf, 0, self._serial, kind, index, value)
+        buf[_BODY:_SIZE] = self._proof()
         buf[_SIZE:] = self._blank[_SIZE:]
         self._region.program(self._offset(self._slot), buf)
         self._region.sync()
@@ -104,21 +106,35 @@ class Journal:
         size = self._region.sector_size
         return slot // self._per * size + slot % self._per * self._step
 
+    def _proof(self):
+        proof = sha256(self._secret)
+        proof.update(memoryview(self._buf)[:_BODY])
+        return proof.digest()[: _SIZE - _BODY]
+
     def _read(self, slot):
         """True if the place is not blank; takes the mark over if it is the newest."""
-        buf = self._buf
-        good = self._region.peek(self._offset(slot), buf)
-        number, serial, kind, index, value = struct.unpack_from(_MARK, buf)
-        crc = struct.unpack_from("<I", buf, _SIZE - 4)[0]
-        good = good and crc32(memoryview(buf)[: _SIZE - 4]) == crc
-        if good and number > self.highest:
-            self.highest = number
-        if good and number == self._number and kind and serial > self._serial:
-            self._serial, self._slot = serial, slot
-            self.kind, self.index, self.value = kind, index, value
-            if kind == _START:
-                self.kind = 0
-        return buf != self._blank
+        at = self._offset(slot)
+        good = self._region.peek(at, self._buf)
+        if self._buf == self._blank:
+            return False
+        # What proves nothing may have been read wrong: what reads otherwise now is looked at.
+        if not (good and self._take(slot)) and not self._region.equal(at, self._buf):
+            if self._region.peek(at, self._buf):
+                self._take(slot)
+        return True
+
+    def _take(self, slot):
+        """True if the mark in the buffer is of this apply and the newest: it is the last."""
+        serial, kind, index, value = struct.unpack_from(_MARK, self._buf)
+        if not (kind and self._serial < serial < _SERIALS):
+            return False
+        if self._buf[_BODY:_SIZE] != self._proof():
+            return False
+        self._serial, self._slot = serial, slot
+        self.kind, self.index, self.value = kind, index, value
+        if kind == _START:
+            self.kind = 0
+        return True
 
     def _load(self):
         for slot in range(self._per * self._count):

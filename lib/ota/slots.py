@@ -5,16 +5,21 @@ Slots.save(), which refuses moves that state.py does not know.
 """
 
 import struct
+from hashlib import sha256
 
 from . import state
-from .compat import const
-from .errors import FlashError
+from .compat import const, random_bytes
+from .errors import FlashError, code
 
-_VERSION = const(1)
-_HEAD = const("<BBBBBBHIII8s8s")
+_VERSION = const(2)
+_HEAD = const("<BBBBBBH8sII8s8s8s")
+_FIRST = const("<BBBBBBHIII8s8s")  # of layout 1
+_FIRST_SIZE = const(204)
 _IMAGE = const("<16sII32s")
+_IMAGE_SIZE = const(56)
 NONE = const(255)
-SIZE = const(204)  # bytes of a record
+SIZE = const(216)  # bytes of a record
+SECRET = const(8)
 PROGRESS = const(32)  # bytes of what a strategy may keep under key + AT
 AT = const(".at")
 
@@ -35,20 +40,25 @@ class Image:
 
 def _image(data, offset):
     version, floor, size, digest = struct.unpack_from(_IMAGE, data, offset)
-    try:
-        return Image(version.rstrip(b"\0").decode(), floor, size, digest)
-    except ValueError:
+    version = version.rstrip(b"\0")
+    # What package.version() takes, or nothing at all; that is not loaded at every start.
+    parts = [len(part) for part in version.split(b".")]
+    if version.strip(b".0123456789") or len(version) > 15 or len(parts) > 4 or max(parts) > 5:
         raise FlashError("corrupt", offset)
+    if version and not all(parts):
+        raise FlashError("corrupt", offset)
+    return Image(version.decode(), floor, size, digest)
 
 
 class Record:
     """State of one component. active, previous: slot numbers, NONE for none.
 
-    tries: starts left of a trial. reason: code of the last refusal or rollback, 0 for none.
-    journal: number of the apply in progress. sequence: of the newest manifest accepted.
-    month: when that was issued, at the least, see clock.since(); 0 if it is not known.
-    floor: lowest security version that may run. package: first 8 bytes of the digest of
-    the package being received or applied; seen: of the one refused or rolled back last.
+    tries: starts left of a trial, or goes at an apply. reason: code of the last refusal or
+    rollback, 0 for none. secret: what proves that a mark of the journal is of this apply, 8
+    bytes. sequence: of the newest manifest accepted. month: when that was issued, at the least,
+    see clock.since(); 0 if it is not known. floor: lowest security version that may run.
+    package: first 8 bytes of the digest of the package being received or applied; refused: of
+    the one refused last. seen: first 8 bytes of the digest of the image rolled back last.
     image: of the active slot, old: of the previous one, new: the one on its way.
     """
 
@@ -59,8 +69,8 @@ class Record:
         self.tries = 0
         self.month = 0
         self.reason = 0
-        self.journal = self.sequence = self.floor = 0
-        self.package = self.seen = bytes(8)
+        self.sequence = self.floor = 0
+        self.secret = self.package = self.seen = self.refused = bytes(8)
         self.image = Image()
         self.old = Image()
         self.new = Image()
@@ -70,31 +80,82 @@ class Record:
         return (
             struct.pack(
                 _HEAD, _VERSION, self.state, self.active, self.previous, self.tries, self.month,
-                self.reason, self.journal, self.sequence, self.floor, self.package, self.seen,
+                self.reason, self.secret, self.sequence, self.floor, self.package, self.seen,
+                self.refused,
             )
             + self.image.pack()
             + self.old.pack()
             + self.new.pack()
         )  # fmt: skip
 
+    def renew(self) -> None:
+        """Draw the secret of a new apply: marks of the journal that are there already, of an
+        earlier one or from a stranger, do not count in it. Where the port has no source of
+        random bytes it is as good as the clock."""
+        self.secret = sha256(self.secret + random_bytes(16)).digest()[:SECRET]
 
-def unpack(data) -> Record:
-    """The record in a KV value. Raises FlashError "corrupt" for one of another layout."""
+
+def unpack(data, strategy: str = "") -> Record:
+    """The record in a KV value, of this layout or the one before.
+
+    strategy: its name, "" for any. Raises FlashError "corrupt" for another layout, and for
+    values that no boot or update of that strategy leaves.
+    """
     _state(data)
-    head = struct.calcsize(_HEAD)
-    one = struct.calcsize(_IMAGE)
+    r = _head(data)
+    end = len(data)
+    r.image = _image(data, end - 3 * _IMAGE_SIZE)
+    r.old = _image(data, end - 2 * _IMAGE_SIZE)
+    r.new = _image(data, end - _IMAGE_SIZE)
+    runs = r.state in (state.IDLE, state.TRIAL, state.BACK)
+    if (
+        (strategy and not state.possible(strategy, r.state, r.active, r.previous))
+        or (runs and not r.image.size)
+        or (r.state == state.BACK and r.previous == NONE)
+        or (r.previous != NONE and not r.old.size)
+        or (r.state in (state.FETCH, state.READY, state.APPLY) and not r.new.size)
+    ):
+        raise FlashError("corrupt", r.state)
+    return r
+
+
+def _head(data):
     r = Record()
-    (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, r.journal, r.sequence, r.floor,
-     r.package, r.seen) = struct.unpack_from(_HEAD, data)  # fmt: skip
-    r.image = _image(data, head)
-    r.old = _image(data, head + one)
-    r.new = _image(data, head + 2 * one)
+    if data[0] == _VERSION:
+        (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, r.secret, r.sequence,
+         r.floor, r.package, r.seen, r.refused) = struct.unpack_from(_HEAD, data)  # fmt: skip
+    else:
+        # It had no secret, and one place for what was rolled back or refused.
+        (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, _, r.sequence, r.floor,
+         r.package, r.seen) = struct.unpack_from(_FIRST, data)  # fmt: skip
+        r.refused = r.seen
+    return r
+
+
+def _mended(data):
+    """A record for a value that makes none: RESCUE, reason "corrupt".
+
+    What keeps old images out stays. The image that ran, if it was a confirmed one, is `new`:
+    the boot stage runs it if the slot holds it.
+    """
+    r = Record()
+    try:
+        was = _state(data)
+        r = _head(data)
+        if was in (state.IDLE, state.FETCH, state.READY) and r.active < 2:
+            r.new = _image(data, len(data) - 3 * _IMAGE_SIZE)
+    except FlashError:
+        pass
+    if r.active > 1:
+        r.active = 0
+    r.state, r.previous, r.tries, r.reason = state.RESCUE, NONE, 0, code("corrupt")
     return r
 
 
 def _state(data) -> int:
     """The state in a KV value. Raises FlashError "corrupt" for one of another layout."""
-    if len(data) != SIZE or data[0] != _VERSION or data[1] > state.RESCUE:
+    size = SIZE if data[:1] == b"\2" else _FIRST_SIZE
+    if len(data) != size or not 1 <= data[0] <= _VERSION or data[1] > state.RESCUE:
         raise FlashError("corrupt", len(data))
     return data[1]
 
@@ -112,12 +173,23 @@ class Slots:
         self._strategy = strategy
 
     def load(self):
-        """The record, or None before the first boot. Raises FlashError."""
+        """The record, or None before the first boot. A value that cannot be one is read as
+        RESCUE, reason "corrupt". Raises FlashError."""
         data = self._kv.get(self.key)
-        return None if data is None else unpack(data)
+        if data is None:
+            return None
+        try:
+            return unpack(data, self._strategy)
+        except FlashError:
+            return _mended(data)
 
     def prepare(self, count: int) -> None:
         """Have room for `count` saves, see kvstore.Store.prepare(). Raises FlashError."""
+        data = self._kv.get(self.key)
+        if data is not None and len(data) != SIZE:
+            # Of a layout before: replaced now, as the store's code is needed for that. If power
+            # goes here, either says the same.
+            self._kv.set(self.key, self.load().pack())
         self._kv.prepare(count, len(self.key) + SIZE)
 
     def save(self, record: Record) -> None:
@@ -125,7 +197,7 @@ class Slots:
 
         If power goes here, the old record or this one is read, never a mix.
         """
-        old = self._kv.get(self.key)
+        old = self.load()
         if old is not None:
-            state.check(self._strategy, _state(old), record.state)
+            state.check(self._strategy, old.state, record.state)
         self._kv.set(self.key, record.pack())

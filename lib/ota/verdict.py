@@ -20,11 +20,11 @@ def note(device, record, error) -> None:
 def refuse(device, record, name: bytes, error) -> None:
     """Back to the image that runs, the reason kept, the package not looked at again.
 
-    name: first 8 bytes of the package's digest.
+    name: first 8 bytes of the package's digest. What was rolled back here stays known.
     """
     record.state = state.IDLE if record.image.size else state.RESCUE
     record.reason = error.code
-    record.seen = name
+    record.refused = name
     record.new = Image()
     device.slots.save(record)
 
@@ -41,7 +41,7 @@ def go_back(device, record, word: str) -> None:
         return
     record.state = state.BACK
     record.tries = device.tries
-    record.journal = record.journal + 1 & 0xFFFFFFFF
+    record.renew()
     device.slots.save(record)
 
 

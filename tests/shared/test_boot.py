@@ -19,6 +19,7 @@ from scenes import (
     Case,
     blank,
     confirmed,
+    digest,
     for_nobody,
     fresh,
     made,
@@ -118,6 +119,35 @@ class TestByHand(Case):
                 trial.rollback(False)
                 rig.boot()
                 self.rests(rig, "IDLE", ONE, "0.1", "request")
+
+    def test_rolled_back_is_not_taken_again_after_junk(self):
+        """What is refused in between does not make the board forget what failed on it."""
+        data = Package(TWO, None).data()
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig = fresh(strategy)
+                rig.write("ota", data)
+                rig.boot()
+                trial.rollback(False)
+                if rig.boot().state == state.RESCUE:
+                    # In place there was no way back; by a full package the board goes on.
+                    rig.install(Package(ONE, None, "0.1").data())
+                    rig.boot()
+                    trial.confirm()
+                for n in range(3):
+                    junk = Package(THREE, None, "0.%d" % (7 + n), product="toaster").data()
+                    rig.write("ota", junk)
+                    r = rig.boot()
+                    self.assertEqual(r.refused, digest(junk[: fmt.lengths(junk)[0]])[:8])
+                    self.assertEqual(ota.status()["reason"], "product")
+                    # The same image, as another package would bring it.
+                    other = Package(TWO, None, "0.5").data()
+                    rig.write("ota", other)
+                    ops = rig.nor.ops
+                    r = rig.boot()
+                    self.assertEqual((r.state, r.image.version), (state.IDLE, "0.1"))
+                    self.assertEqual(rig.nor.ops, ops)
+                    self.assertTrue(rig.runs(ONE))
 
     def test_right_copy_after_a_damaged_one(self):
         good = Package(TWO, None).data()

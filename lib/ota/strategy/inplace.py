@@ -40,9 +40,9 @@ def back(device, record):
     """
     header = genuine(device, device.region("ota"))
     plan = Plan(device, header)
-    if record.previous != REVERSE or not _leads(device, header, plan, record.image, record.old):
+    header = record.previous == REVERSE and _leads(device, header, plan, record.image, record.old)
+    if not header:
         raise StateError("none")
-    header = reverse(device, header, plan.reverse)
     yield from rewrite(device, record, header, plan.reverse, plan, record.image, record.old)
     record.image, record.old = record.old, Image()
     record.previous = NONE
@@ -58,23 +58,25 @@ def reversible(device, record) -> bool:
         plan = Plan(device, header)
     except OtaError:
         return False
-    return _leads(device, header, plan, record.image, record.old)
+    return bool(_leads(device, header, plan, record.image, record.old))
 
 
 def _leads(device, header, plan, here, there):
-    """True if the reverse package behind header's is whole, and an ordered patch that leads
-    from image here to image there."""
+    """Header of the reverse package behind header's if that is whole, and an ordered patch that
+    leads from image here to image there; else None."""
+    if not plan.reverse:
+        return None
     try:
-        back = plan.reverse and reverse(device, header, plan.reverse)
-        if back:
-            plan.room(back)
+        back = reverse(device, header, plan.reverse)
+        plan.room(back)
     except OtaError:
-        return False
-    return (
-        bool(back)
-        and back.ordered
+        return None
+    if (
+        back.ordered
         and back.product == device.product
         and back.target == device.component
         and back.base_digest == here.digest
         and back.image_digest == there.digest
-    )
+    ):
+        return back
+    return None

@@ -10,7 +10,7 @@ from ..errors import VerifyError
 from ..journal import Journal
 from ..package import chunks
 from ..slots import NONE, Image
-from . import RegionReader, admit, digest, holds, put
+from . import RegionReader, admit, holds, put, verified
 from .staging import journal_region
 
 _COPIED = const(1)  # block `index` is copied
@@ -26,7 +26,7 @@ def apply(device, record, header):
     changed; afterwards the boot stage goes BACK.
     """
     active, backup = device.slot(0), device.slot(1)
-    journal = Journal(journal_region(device), record.journal)
+    journal = Journal(journal_region(device), record.secret)
     journal.begin()
     if journal.kind != _DONE:
         admit(device, record, header)
@@ -35,8 +35,7 @@ def apply(device, record, header):
             yield from _save(device, record, active, backup, journal)
     yield from _write(device, header, active, backup, journal)
     device.free()
-    if digest(active, header.image_size, device.feed) != header.image_digest:
-        raise VerifyError("digest", header.image_size)
+    verified(active, record.new, device.feed)
     record.old, record.image, record.new = record.image, record.new, Image()
     record.previous = 1 if record.old.size else NONE
     record.state = state.TRIAL
@@ -77,13 +76,11 @@ def back(device, record):
     Yields (done, total) in blocks. Raises VerifyError "digest" when there is no way back.
     """
     active, backup = device.slot(0), device.slot(1)
-    if not holds(backup, record.old, device.feed):
-        raise VerifyError("digest", record.old.size)
-    journal = Journal(journal_region(device), record.journal)
+    verified(backup, record.old, device.feed)
+    journal = Journal(journal_region(device), record.secret)
     journal.begin()
     yield from _copy(device, backup, active, record.old.size, journal)
-    if not holds(active, record.old, device.feed):
-        raise VerifyError("digest", record.old.size)
+    verified(active, record.old, device.feed)
     record.image, record.old = record.old, Image()
     record.previous = NONE
     record.state = state.IDLE
@@ -97,8 +94,7 @@ def _save(device, record, active, backup, journal):
         raise VerifyError("digest", record.image.size)
     yield from _copy(device, active, backup, record.image.size, journal)
     # Only a backup read back whole allows the first erase of the active slot.
-    if not holds(backup, record.image, device.feed):
-        raise VerifyError("digest", record.image.size)
+    verified(backup, record.image, device.feed)
 
 
 def _copy(device, source, target, size, journal):

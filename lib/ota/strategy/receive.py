@@ -77,7 +77,7 @@ def install(device, record, head, header, open_at):
             yield from _reverse(device, header, plan.reverse, open_at, total)
         except (ManifestError, VerifyError):
             # What is staged before it is whole: nobody shall take that for one put by hand.
-            record.seen = header.digest[:8]
+            record.refused = header.digest[:8]
             device.slots.save(record)
             raise
     if reader:

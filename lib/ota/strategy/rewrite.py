@@ -5,6 +5,7 @@ how far it is. A block that reads bytes of another comes before that one is over
 those bytes are in the stash, which is made before the first block: the decoder checks it.
 """
 
+from array import array
 from binascii import crc32
 
 from ..compat import const
@@ -12,7 +13,7 @@ from ..delta import decoder
 from ..errors import FlashError, VerifyError
 from ..journal import Journal
 from ..package import chunks
-from . import RegionReader, digest, holds, put
+from . import RegionReader, holds, put, verified
 
 _SAVED = const(1)  # block number `index` is whole in scratch, value: its CRC-32
 _DONE = const(2)  # it is on the active slot
@@ -30,14 +31,15 @@ def rewrite(device, record, header, offset, plan, old, new):
     slot = device.slot(0)
     store, scratch = plan.room(header)
     size = header.block_size
-    journal = Journal(plan.journal, record.journal)
+    journal = Journal(plan.journal, record.secret)
+    checks = None
     fresh = journal.kind == 0
     journal.begin()
     if fresh:
         # After a rescue there is no image; a full package needs none.
         if old.size and not holds(slot, old, device.feed):
             raise VerifyError("digest", old.size)
-        prepare(device, header, offset, store)
+        checks = prepare(device, header, offset, store)
     first = journal.index + 1 if journal.kind == _DONE else journal.index
     spares = scratch.size // size
     total = (header.image_size + size - 1) // size
@@ -48,6 +50,8 @@ def rewrite(device, record, header, offset, plan, old, new):
         spare = step % spares * size
         if step < first:
             continue
+        if checks and crc32(out[:length]) != checks[step]:
+            raise VerifyError("patch", index)  # a bit of what it is made from was read wrong
         if step == first and journal.kind == _SAVED:
             _finish(slot, scratch, spare, index * size, out[:length], journal)
         elif not slot.equal(index * size, out[:length]):
@@ -60,16 +64,19 @@ def rewrite(device, record, header, offset, plan, old, new):
             slot.sync()
             journal.mark(_DONE, step)
         yield step + 1, total
-    if digest(slot, new.size, device.feed) != new.digest:
-        raise VerifyError("digest", new.size)
+    verified(slot, new, device.feed)
 
 
 def prepare(device, header, offset, store):
     """Decode all of the package once without writing: whatever is wrong with it shows while the
-    running image is still whole. Then fill the stash."""
+    running image is still whole. Then fill the stash. Returns the CRC-32 of each block in the
+    order of writing, None if the stash has a part in it."""
     # The stash is not read yet: what lies in its place may be torn, and so not readable.
     code, walk = _blocks(device, header, offset, 0, None)
-    for _ in walk:
+    checks = array("I", range((header.image_size + header.block_size - 1) // header.block_size))
+    out = device.block()
+    for step, _, length in walk:
+        checks[step] = crc32(out[:length])
         device.feed()
     if store:
         slot = device.slot(0)
@@ -81,6 +88,8 @@ def prepare(device, header, offset, store):
             at += n
             device.feed()
         store.sync()
+        return None
+    return checks
 
 
 def _finish(slot, scratch, spare, at, out, journal):
@@ -103,8 +112,20 @@ def _blocks(device, header, offset, skip, store):
     done = bytearray((header.image_size // header.block_size + 8) // 8)
     reader = RegionReader(device.region("ota"), offset + header.length, header.payload_size)
     inflater = device.inflater(header)  # first: its memory is the largest piece
-    code = decoder(header, slot, done, store)
+    code = decoder(header, slot, done, store and _Sure(store))
     return code, chunks.blocks(
         chunks.Chunks(header), reader, inflater, code,
         device.block()[: header.block_size], skip,
     )  # fmt: skip
+
+
+class _Sure:
+    """The stash, read twice: of its bytes nothing else tells that one was read wrong."""
+
+    def __init__(self, region):
+        self._region = region
+
+    def read(self, offset, buf):
+        self._region.read(offset, buf)
+        if not self._region.equal(offset, buf):
+            raise VerifyError("patch", offset)

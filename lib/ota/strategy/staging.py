@@ -94,6 +94,8 @@ def find(region, offset: int = 0):
 
     Only read and parsed; trust is package.check()'s business. Raises ManifestError.
     """
+    if offset + package.PREFIX > region.size:
+        raise ManifestError("header", offset)
     prefix = bytearray(package.PREFIX)
     region.peek(offset, prefix)
     length, signatures = package.lengths(prefix)
@@ -104,14 +106,16 @@ def find(region, offset: int = 0):
     return package.parse(head), head
 
 
-def genuine(device, region):
+def genuine(device, region, found=None):
     """Header of the whole package at the start of a region, its signature and every chunk
     checked from flash.
 
-    This is how the boot stage looks at a package: nothing on flash is trusted.
+    This is how the boot stage looks at a package: nothing on flash is trusted, and it may read
+    differently every time. The head is read once; found: what find() gave, if that was it. Who
+    reads on does so by the chain that starts in the header returned here.
     Raises ManifestError, SignatureError, VerifyError "truncated", PolicyError "fit".
     """
-    header, head = find(region)
+    header, head = found or find(region)
     package.check(head, device.keys)
     device.unload_keys()  # what follows needs long pieces
     if durable(device, region, header) != header.size:
@@ -128,7 +132,7 @@ def reverse(device, header, offset: int):
     """
     ota = device.region("ota")
     back = find(ota, offset)[0]
-    if back.digest != header.reverse_digest:
+    if back.digest != header.reverse_digest or back.size != header.reverse_size:
         raise VerifyError("chain", offset)
     if durable(device, ota, back, offset) != back.size:
         raise VerifyError("truncated")
