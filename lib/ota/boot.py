@@ -101,7 +101,7 @@ def mount(device, region) -> None:
     if kind == "romfs":
         view = region.buffer(image.size(region))
         if view is None:
-            raise StateError("mount", "a ROMFS needs flash that is mapped: use littlefs")
+            raise StateError("mount", "flash is not mapped")
         _mount("VfsRom", where, view)
     elif kind == "lfs2":
         block = image.block(region)
@@ -113,7 +113,7 @@ def _mount(name, where, source):
     try:
         filesystem = getattr(vfs, name)
     except AttributeError:
-        raise StateError("mount", "this firmware has no vfs." + name)
+        raise StateError("mount", "no vfs." + name)
     filesystem = filesystem(source)
     vfs.mount(filesystem, where, readonly=True)
     # mip installs into the first folder "lib" of sys.path, but not into "/rom...".

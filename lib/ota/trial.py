@@ -23,6 +23,7 @@ except ImportError:
 _REASONS = const(" exception deadline memory main ")
 _running = False  # the application is being started
 _again = False  # and its module called start(), being the one that is running already
+_restarts = False  # reset() was called: what is raised from now on is not the application's
 
 
 def start():
@@ -37,11 +38,11 @@ def start():
     stage raised, or whatever the application raised. Raises StateError "main" if the
     module it would import is the one that called it.
     """
-    global _running, _again
+    global _running, _again, _restarts
     if _running:
         _again = True
-        raise StateError("main", "it calls ota.trial.start() itself")
-    _running, _again = True, False
+        raise StateError("main", "the slot has none: this one calls ota.trial.start()")
+    _running, _again, _restarts = True, False, False
     try:
         _started()
     finally:
@@ -94,6 +95,8 @@ def _try(device, record, name):
         _disarm(device)  # somebody is at the console
         raise
     except BaseException as e:
+        if _restarts:
+            raise
         if _failed(device, e, name):
             reset()
         if not isinstance(e, Exception):
@@ -119,7 +122,7 @@ def _import(name):
     __import__(name)
     if _again:
         # It caught what start() raised.
-        raise StateError("main", "it calls ota.trial.start() itself")
+        raise StateError("main", "the slot has none: this one calls ota.trial.start()")
 
 
 def _rescue(device, error):
@@ -175,6 +178,8 @@ def rollback(restart: bool = True) -> None:
 
 def reset() -> None:
     """Restart the board. Where there is none (CPython), raises StateError "request"."""
+    global _restarts
+    _restarts = True
     if machine is None or not hasattr(machine, "reset"):
         raise StateError("request")
     machine.reset()
