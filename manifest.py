@@ -29,6 +29,7 @@ GROUPS = {
         (),
         (
             "__init__.py",
+            "apart.py",
             "codec.py",
             "compat.py",
             "config.py",
@@ -64,7 +65,16 @@ GROUPS = {
     ),
     "boot": (
         ("core",),
-        ("adopt.py", "boot.py", "flash/mount.py", "settle.py", "trial.py", "verdict.py"),
+        (
+            "adopt.py",
+            "boot.py",
+            "deadline.py",
+            "failed.py",
+            "flash/mount.py",
+            "settle.py",
+            "trial.py",
+            "verdict.py",
+        ),
     ),
     "update": (
         ("boot",),

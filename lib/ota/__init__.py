@@ -6,7 +6,10 @@
 
 Thin functions over update, trial and boot, which are imported when called: a device that
 only boots never loads the network. Everything raises ota.errors.OtaError with a stable code.
+_load() imports past the application's modules: apart.py.
 """
+
+from .apart import load as _load
 
 
 def configure(config, watchdog=None):
@@ -14,8 +17,7 @@ def configure(config, watchdog=None):
 
     Settles the state as a boot does, but mounts nothing.
     """
-    from . import boot, device
-
+    device, boot = _load("device"), _load("boot")
     device.current = device.Device(config, watchdog)
     boot.settle(device.current)
 
@@ -27,9 +29,8 @@ def check_and_update(progress=None, reset=False, url=None):
     url: of the manifest, or a list of mirrors, by default config "url". Returns {"result":
     "none" or "ready", ...}.
     """
-    from . import device, update
-
-    return update.finish(device.get(), steps(url), progress, reset)
+    device = _load("device").get()
+    return _load("update").finish(device, steps(url), progress, reset)
 
 
 def steps(url=None, **options):
@@ -37,78 +38,71 @@ def steps(url=None, **options):
 
     options: of transport.resume.Resuming, besides those of config "http".
     """
-    from . import clock, device, update
-    from .source.static import Static
-
-    d = device.get()
+    d = _load("device").get()
+    update, clock = _load("update"), _load("clock")
+    Static = _load("source.static").Static
     url = url or d.setting("url")
     for name, value in update.options(d).items():
         options.setdefault(name, value)
     if isinstance(url, str):
         return update.run(d, Static(url, options, None, d.manifests), clock.now())
-    from . import mirrors
-
+    mirrors = _load("mirrors")
     spread = d.config.get("spread_mirrors") and d.device_id
     return mirrors.run(d, mirrors.sources(url, options, spread, d.manifests), clock.now())
 
 
 def install_url(url=None, reset=False, progress=None):
     """Install the package at url, by default config "package_url". Returns as above."""
-    from . import device, update
-    from .transport.resume import Resuming
-
-    d = device.get()
-    opener = Resuming(url or d.setting("package_url"), **update.options(d)).open
+    d, update = _load("device").get(), _load("update")
+    opener = (
+        _load("transport.resume")
+        .Resuming(url or d.setting("package_url"), **update.options(d))
+        .open
+    )
     return update.finish(d, update.install(d, opener), progress, reset)
 
 
 def install(reader, reset=False, progress=None):
     """Install the package that reader (a file, a socket, anything with readinto) gives."""
-    from . import device, update
-    from .transport.stream import opener
-
-    d = device.get()
+    d, update = _load("device").get(), _load("update")
+    opener = _load("transport.stream").opener
     return update.finish(d, update.install(d, opener(reader)), progress, reset)
 
 
 def fetch(url, file, progress=None):
     """Download url into file (a path, or an object with write); returns the bytes got."""
-    from . import device, update
-    from .transport import download
-
-    d = device.get()
+    d, update = _load("device").get(), _load("update")
+    download = _load("transport.download")
     return update.finish(d, download.fetch(url, file, update.options(d)), progress)
 
 
 def confirm():
     """The running image is good: keep it. True if it was on trial."""
-    from . import trial
-
-    return trial.confirm()
+    return _load("trial").confirm()
 
 
 def rollback(reset=True):
     """Return to the image before this one, at the next boot; reset: now."""
-    from . import trial
-
-    trial.rollback(reset)
+    _load("trial").rollback(reset)
 
 
 def restore(forget=False, reset=True):
     """Put the factory image back at the next boot; reset: now. forget: the application's keys
     in the KV too."""
-    from . import device, factory, trial
-
-    factory.request(device.get(), forget)
+    _load("factory").request(_load("device").get(), forget)
     if reset:
-        trial.reset()
+        _load("trial").reset()
 
 
 def status():
-    """What runs and why, as a dict: state, version, previous, tries, reason, code, ..."""
-    from . import device, errors, state
+    """What runs and why, as a dict: state, version, previous, tries, reason, code, ...
 
+    detail: text of what was raised, of the same failure as reason. boot: text of what this
+    start met and went around, "" if nothing.
+    """
+    device, errors, state = _load("device"), _load("errors"), _load("state")
     d = device.get()
+    d.poll()
     r = d.slots.load()
     return {
         "state": state.name(r.state),
@@ -119,6 +113,8 @@ def status():
         "tries": r.tries,
         "reason": errors.word(r.reason),
         "code": r.reason,
+        "detail": d.detail(r.reason),
+        "boot": repr(device.error) if device.error else "",
         "floor": r.floor,
         "sequence": r.sequence,
         "month": r.month,
@@ -129,15 +125,11 @@ def status():
 
 def store():
     """The KV store, for the application's own keys too (not those that start "ota.")."""
-    from . import device
-
-    return device.get().kv
+    return _load("device").get().kv
 
 
 def partitions():
     """Print the partition table."""
-    from . import device
-    from .partition.text import text
-
-    for line in text(device.get().partitions):
+    device = _load("device").get()
+    for line in _load("partition.text").text(device.partitions):
         print(line)

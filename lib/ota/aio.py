@@ -2,9 +2,15 @@
 
 import asyncio
 
-from . import clock, device, schedule, steps
-from .compat import const, random_bytes
-from .errors import OtaError
+from . import steps
+from .apart import firmware, load
+
+device, clock, schedule = load("device"), load("clock"), load("schedule")
+const, random_bytes = load("compat").const, load("compat").random_bytes
+OtaError = load("errors").OtaError
+if not hasattr(asyncio, "sleep"):
+    # The loop is the application's, so is asyncio; a file of it that is called so is not.
+    asyncio = firmware("asyncio")
 
 _LONGEST_S = const(3600)  # of one sleep: the ticks of MicroPython go round in days
 
@@ -60,6 +66,8 @@ async def watch(progress=None, url=None, failed=None):
 
 async def _sleep(seconds):
     while seconds > 0:
+        if device.current:
+            device.current.poll()
         part = min(seconds, _LONGEST_S)
         await asyncio.sleep(part)
         seconds -= part

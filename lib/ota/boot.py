@@ -2,17 +2,17 @@
 
 Frozen boot.py calls run(); it never counts a try (trial.py does) and never loads the network.
 Decisions read the state record and flash contents, nothing else: no clock, no reset cause.
-What a settled board needs at every start is here; the work is in settle.py.
+What a settled board needs at every start is here; the work is in settle.py, and what is done
+where an image cannot be mounted in failed.py.
 """
 
 import hashlib
-import sys
 
+from . import apart, image, state
 from . import device as _device
-from . import image, state
 from .compat import collect
 from .device import load, unload
-from .errors import FlashError
+from .errors import StateError
 
 try:
     import vfs
@@ -23,20 +23,39 @@ except ImportError:
 def run(config, watchdog=None):
     """Settle the state, mount the slot that runs and put it on sys.path; returns the Device.
 
-    config: dict or path of a JSON file (docs/config.md). Raises only what makes the board
-    unusable: FlashError of its table or its KV.
+    config: dict or path of a JSON file (docs/config.md). An image that cannot be mounted ends
+    in the image before it, the factory image or the rescue module (failed.py). Raises only
+    what makes the board unusable, FlashError of its table or its KV: trial.start() tells it
+    again where a port had no console yet.
     """
     collect()  # what stays then lies together, whatever the imports left
+    _device.current = _device.error = None
+    _device.rescue = config.get("rescue") if isinstance(config, dict) else ""
+    try:
+        device, record = _start(config, watchdog)
+    except Exception as e:
+        _device.error = e
+        raise
+    collect()
+    if runs(device, record):
+        try:
+            mount(device, device.slot(record.active))
+        except Exception as e:
+            load("failed").mounting(device, record, e, mount, runs)
+    return device
+
+
+def _start(config, watchdog):
     device = _device.Device(config, watchdog)
     _device.current = device
+    _device.rescue = device.config.get("rescue")
     if "restore_pin" in device.config:
         load("factory").pressed(device)
         unload("factory")
-    record = settle(device)
-    collect()
-    if record.state != state.RESCUE:
-        mount(device, device.slot(record.active))
-    return device
+    try:
+        return device, settle(device)
+    except Exception as e:
+        return device, load("failed").settling(device, e)
 
 
 def settle(device):
@@ -58,11 +77,22 @@ def settle(device):
         raise  # it is not the configuration
 
 
+def runs(device, record) -> bool:
+    """True if the active image may be mounted: not half of one, and none below the floor, whose
+    modules would stand before those of the rescue module."""
+    return (
+        not device.failed
+        and record.state not in (state.APPLY, state.BACK, state.RESCUE)
+        and record.image.floor >= record.floor
+    )
+
+
 def mount(device, region) -> None:
     """Mount the image in region at config "mount" and put it on sys.path, in front.
 
-    ROMFS from memory-mapped flash, littlefs read-only through a block device. What cannot be
-    mounted (raw data, CPython) is left alone. Raises OSError from the file system.
+    ROMFS from memory-mapped flash, littlefs read-only through a block device. What is neither
+    (raw data), and all on CPython, is left alone. Raises StateError "mount" for what this
+    firmware or this flash cannot mount, OSError from the file system.
     """
     where = device.config.get("mount", "/app")
     if vfs is None or not where:
@@ -71,14 +101,25 @@ def mount(device, region) -> None:
     if kind == "romfs":
         view = region.buffer(image.size(region))
         if view is None:
-            raise FlashError("config", "romfs")
-        vfs.mount(vfs.VfsRom(view), where)
+            raise StateError("mount", "flash is not mapped")
+        _mount("VfsRom", where, view)
     elif kind == "lfs2":
-        blocks = load("flash.mount").RegionBlockDev(region)
-        vfs.mount(vfs.VfsLfs2(blocks), where, readonly=True)
-    else:
-        return
-    sys.path[:0] = [where, where + "/lib"]
+        block = image.block(region)
+        count = image.size(region) // block
+        _mount("VfsLfs2", where, load("flash.mount").RegionBlockDev(region, block, count))
+
+
+def _mount(name, where, source):
+    try:
+        filesystem = getattr(vfs, name)
+    except AttributeError:
+        raise StateError("mount", "no vfs." + name)
+    filesystem = filesystem(source)
+    vfs.mount(filesystem, where, readonly=True)
+    # mip installs into the first folder "lib" of sys.path, but not into "/rom...".
+    again = "/rom" + where.replace("/", "_")
+    vfs.mount(filesystem, again, readonly=True)
+    apart.mounted((where, again), (where, again + "/lib"))
 
 
 def _staged(device, record) -> bool:

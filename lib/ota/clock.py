@@ -6,6 +6,7 @@ was built then, or a manifest that it accepted was issued then.
 
 import time
 
+from .apart import firmware
 from .compat import const, ticks_diff, ticks_ms
 
 _EPOCH_2000 = const(946684800)
@@ -46,8 +47,7 @@ def ensure(bound: int = 0, ntp=None) -> bool:
         return known and _go_on_from(bound)
     try:
         # Of micropython-lib, frozen on most ports with a network.
-        import ntptime
-
+        ntptime = firmware("ntptime")
         ntptime.host = ntp
         ntptime.settime()
     except (ImportError, OSError, OverflowError, ValueError):
@@ -81,8 +81,7 @@ def _go_on_from(bound):
     # Sets the clock, as ntptime does; False where that is not possible.
     global _guess
     try:
-        import machine
-
+        machine = firmware("machine")
         t = time.gmtime(bound - _EPOCH_2000 if _from_2000() else bound)
         machine.RTC().datetime((t[0], t[1], t[2], t[6] + 1, t[3], t[4], t[5], 0))
     except (ImportError, AttributeError, TypeError, ValueError, OverflowError, OSError):

@@ -7,12 +7,14 @@ configuration is a dict or a JSON file; docs/config.md lists every key.
 import json
 import sys
 
+from .apart import firmware, load
 from .compat import collect, const
 from .errors import FlashError
 
 _BLOCK = const(4096)
 _STRATEGIES = const("ab pingpong inplace")
 _SAVES = const(4)  # of the state, in one update or one boot
+WHY = const(".why")  # behind the state's key: the detail of a failure
 
 
 class Device:
@@ -36,6 +38,8 @@ class Device:
             load("config").check_start(config)
             raise  # it is not the configuration
         self._watchdog = watchdog
+        self.deadline = None  # what looks whether it has passed, while one is set
+        self.failed = 0  # code of why no image could be mounted at this start
 
     def _build(self, config):
         self.product = config["product"]
@@ -55,17 +59,15 @@ class Device:
                 unload("partition." + name)
         collect()
         # Only now: these stay, and lie where the code of the partitions was.
-        from .kvstore import Store
-        from .slots import Slots
-
+        kvstore, slots = load("kvstore"), load("slots")
         self.manifests: dict = {}  # of source.static, until the next start
         self._keys = None
         self._inflater = None
         self._block = None
-        self.kv = Store(self.partitions.get("kv"))
+        self.kv = kvstore.Store(self.partitions.get("kv"))
         self.kv.mount()
         self.unload_kv()  # if it was needed, for repair
-        self.slots = Slots(self.kv, self.component, self.strategy)
+        self.slots = slots.Slots(self.kv, self.component, self.strategy)
 
     def setting(self, name: str):
         """A key of the configuration that must be there. Raises FlashError "config"."""
@@ -93,9 +95,7 @@ class Device:
         if given:
             return given.encode()
         try:
-            import machine
-
-            return machine.unique_id()
+            return firmware("machine").unique_id()
         except (ImportError, AttributeError):
             return b""
 
@@ -152,18 +152,23 @@ class Device:
         return self._block
 
     def feed(self) -> None:
-        """Feed the watchdog, if there is one."""
+        """Feed the watchdog, if there is one; restart if the deadline of a trial has passed."""
         if self._watchdog:
             self._watchdog.feed()
+        self.poll()
 
+    def poll(self) -> None:
+        """Restart if the deadline of a trial has passed: a timer may be lost to another user."""
+        if self.deadline:
+            self.deadline()
 
-def load(name):
-    """The module ota.<name>, which only some boards or some calls need."""
-    # What an import leaves stays for long: below garbage it would cut the heap into pieces.
-    collect()
-    name = "ota." + name
-    __import__(name)
-    return sys.modules[name]
+    def detail(self, number: int) -> str:
+        """What was kept of the failure with this code, "" for none: failed.keep()."""
+        data = self.kv.get(self.slots.key + WHY) or b"\0\0"
+        try:
+            return data[2:].rstrip(b"\0").decode() if data[0] | data[1] << 8 == number else ""
+        except ValueError:
+            return ""  # cut in a character
 
 
 def unload(name):
@@ -184,10 +189,13 @@ def unload(name):
 
 
 current = None  # the Device of this board, set by the boot stage or ota.configure()
+error = None  # what the last boot met: why there is no Device, or why its image is not mounted
+rescue = ""  # the module that may run where there is no Device
 
 
 def get() -> Device:
-    """The Device of this board. Raises FlashError "config" before there is one."""
+    """The Device of this board. Raises what the boot stage raised if it made none, FlashError
+    "config" before it ran."""
     if current is None:
-        raise FlashError("config")
+        raise error or FlashError("config")
     return current

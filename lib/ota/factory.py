@@ -8,6 +8,7 @@ module of config "rescue" instead of "main". Floor, sequence and the application
 from hashlib import sha256
 
 from . import state
+from .apart import firmware
 from .compat import const, sleep_ms
 from .delta import decoder
 from .errors import FlashError, OtaError, PolicyError, StateError, VerifyError, code
@@ -47,8 +48,7 @@ def pressed(device) -> None:
     {"pin": id, "level": 0 or 1 while held, "ms": time}. Nothing if the factory image is in
     place, whole: a pin that is stuck does not wear the flash.
     """
-    import machine
-
+    machine = firmware("machine")
     spec = device.config["restore_pin"]
     if not isinstance(spec, dict) or "pin" not in spec:
         raise FlashError("config", "restore_pin")

@@ -8,6 +8,7 @@ when a look at flash leaves a doubt. Layout: docs/format-kv.md.
 from binascii import crc32
 from struct import pack, unpack, unpack_from
 
+from .apart import load
 from .compat import const
 from .errors import FlashError
 
@@ -60,9 +61,7 @@ class Store:
         """As KV.set(); a value as long as the one before is appended without the KV, where
         the newest sector has room. Raises FlashError."""
         if self._kv is None:
-            from .kvappend import replace
-
-            if replace(self, key.encode(), value):
+            if load("kvappend").replace(self, key.encode(), value):
                 return
         self.full().set(key, value)
 
@@ -71,28 +70,22 @@ class Store:
         if self._kv is not None:
             self._kv.sync()
         elif self.own:
-            from .kvappend import prove
-
-            prove(self)
+            load("kvappend").prove(self)
 
     def prepare(self, count: int, length: int) -> None:
         """Have room for `count` values of `length` bytes, key included, to be appended
         without the KV, as far as one step to the next sector gives it. For the time before
         memory is short. Raises FlashError."""
         if self._kv is None:
-            from .kvappend import fits
-
-            if fits(self, count, length):
+            if load("kvappend").fits(self, count, length):
                 return
         self.full().prepare(count, length)
 
     def full(self):
         """The KV itself, mounted; release() makes it stale. Raises FlashError."""
         if self._kv is None:
-            from .kv import KV
-
             self.sync()
-            kv = KV(self.region)
+            kv = load("kv").KV(self.region)
             kv.spent = self.spent
             kv.mount()
             self._kv = kv

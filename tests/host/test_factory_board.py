@@ -34,15 +34,31 @@ def boot(done, **options):
         return board.console.decode()
 
 
-def test_held_pin_puts_it_back(product):
+def test_held_pin_puts_it_back(product, tmp_path):
+    done, spans = product
+    assert "app as delivered" in boot(done)
+    data = bytearray(done.flash.read_bytes())
+    at, size = spans["active"]
+    other = romfs(tmp_path / "other", "as somebody wants it").ljust(size, b"\xff")
+    data[at : at + size] = other
+    done.flash.write_bytes(data)
+    assert "app as somebody wants it" in boot(done, pins=[6])
+    assert "app as delivered" in boot(done, pins=[7])
+    assert "app as delivered" in boot(done)
+
+
+def test_an_empty_slot_ends_in_the_factory_image(product):
     done, spans = product
     assert "app as delivered" in boot(done)
     data = bytearray(done.flash.read_bytes())
     at, size = spans["active"]
     data[at : at + size] = b"\xff" * size  # somebody erased it
     done.flash.write_bytes(data)
-    assert "app" not in boot(done, pins=[6])
-    assert "app as delivered" in boot(done, pins=[7])
+    with Board(done.flash) as board:
+        board.wait("app as delivered")
+        board.wait(">>> ")
+        board.send("import ota; print(ota.status()['reason'])\r")
+        board.wait("main\n>>> ")
     assert "app as delivered" in boot(done)
 
 

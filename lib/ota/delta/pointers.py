@@ -9,6 +9,7 @@ next one, has moved by that shift; what lies before the first one has not.
 import struct
 from array import array
 
+from ..apart import load
 from ..compat import const
 from ..errors import VerifyError
 from .varints import signed, varint
@@ -73,21 +74,11 @@ class Pointers:
 
 def _code(kind):
     # The errors are explained at the head of patch.py.
-    if kind == 1:
-        try:
-            from .thumb_viper import apply
-        except (ImportError, SyntaxError, ValueError, NotImplementedError):
-            from .thumb import apply
-    elif kind == 2:
-        try:
-            from .riscv_viper import apply
-        except (ImportError, SyntaxError, ValueError, NotImplementedError):
-            from .riscv import apply
-    elif kind == 3:
-        try:
-            from .xtensa_viper import apply
-        except (ImportError, SyntaxError, ValueError, NotImplementedError):
-            from .xtensa import apply
-    else:
+    names = ("", "thumb", "riscv", "xtensa")
+    if not 0 < kind < len(names):
         raise VerifyError("patch", kind)
-    return apply
+    name = "delta." + names[kind]
+    try:
+        return load(name + "_viper").apply
+    except (ImportError, SyntaxError, ValueError, NotImplementedError):
+        return load(name).apply

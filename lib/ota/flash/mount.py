@@ -10,17 +10,24 @@ _EROFS = const(30)
 class RegionBlockDev:
     """Block device over a region for vfs.VfsLfs2: `vfs.mount(VfsLfs2(dev), "/app")`.
 
-    Reads of what lies outside the region, or that the flash refuses, raise OSError 5, all
-    writes OSError 30. The block size is the region's sector size.
+    block, count: bytes of a block and how many there are, both those of the image: littlefs
+    refuses a device that is not exactly as long, and its blocks need not be the sectors.
+    By default all sectors of the region. Reads of what lies outside, or that the flash
+    refuses, raise OSError 5, all writes OSError 30.
     """
 
-    def __init__(self, region):
+    def __init__(self, region, block: int = 0, count: int = 0):
         self._region = region
+        self._block = block or region.sector_size
+        self._count = count or region.size // self._block
 
     def readblocks(self, n: int, buf, offset: int = 0) -> None:
         """Fill buf from block n, byte offset."""
+        at = n * self._block + offset
+        if at + len(buf) > self._block * self._count:
+            raise OSError(_EIO)
         try:
-            self._region.read(n * self._region.sector_size + offset, buf)
+            self._region.read(at, buf)
         except FlashError:
             raise OSError(_EIO)
 
@@ -31,9 +38,9 @@ class RegionBlockDev:
     def ioctl(self, op: int, arg: int):
         """Initialise, finish, sync: nothing to do. Block count, block size. No erase."""
         if op == 4:
-            return self._region.size // self._region.sector_size
+            return self._count
         if op == 5:
-            return self._region.sector_size
+            return self._block
         if op == 6:
             raise OSError(_EROFS)
         return 0

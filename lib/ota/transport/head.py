@@ -1,5 +1,6 @@
 """The head of an HTTP response: status line and the few header fields that matter here."""
 
+from ..apart import load
 from ..compat import const
 from ..errors import TransportError
 
@@ -113,8 +114,7 @@ class Head:
         if not value or not date:
             return None
         # Seldom needed, so imported then.
-        from .date import seconds
-
+        seconds = load("transport.date").seconds
         later, now = seconds(value), seconds(date)
         if later is None or now is None:
             return None

@@ -4,6 +4,7 @@ A connection is used once and closed, or left to the next request by a kept.Kept
 means for the update is decided by the caller.
 """
 
+from ..apart import load
 from ..compat import ticks_ms
 from ..errors import TransportError
 from ..version import VERSION
@@ -102,10 +103,8 @@ def _context(tls):
     # Of a dict or None; anything else is an SSLContext already.
     if tls is not None and not isinstance(tls, dict):
         return tls
-    # The only import inside a function here: plain HTTP must not load TLS.
-    from . import tls as _tls
-
-    return _tls.context(tls)
+    # Plain HTTP must not load TLS.
+    return load("transport.tls").context(tls)
 
 
 def _exchange(target, request, tls, connect, clock, limits, kept):

@@ -8,6 +8,7 @@ import binascii
 import sys
 
 from .. import clock
+from ..apart import load
 from ..errors import TransportError
 
 _CPYTHON = sys.implementation.name == "cpython"
@@ -49,9 +50,7 @@ def context(config=None):
         ca = config.get("ca")
         if "pins" in config:
             # Late: few boards have pins.
-            from .pins import Pins
-
-            c.verify_callback = Pins(config["pins"]).check
+            c.verify_callback = load("transport.pins").Pins(config["pins"]).check
             if ca is None:
                 # With "optional" the callback alone decides; it is asked of every chain.
                 if _CPYTHON:
