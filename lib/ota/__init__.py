@@ -5,7 +5,8 @@
     ota.confirm()               # the new image is good: keep it
 
 Thin functions over update, trial and boot, which are imported when called: a device that
-only boots never loads the network. Everything raises ota.errors.OtaError with a stable code.
+only boots never loads the network. What fails raises ota.errors.OtaError with a stable code;
+of an update that only has to wait its result tells.
 """
 
 
@@ -24,19 +25,29 @@ def check_and_update(progress=None, reset=False, url=None):
     """Ask the server for an update and install it; the next boot runs it.
 
     progress(stage, done, total): called on the way, bytes. reset: restart when ready.
-    url: of the manifest, or a list of mirrors, by default config "url". Returns {"result":
-    "none" or "ready", ...}.
+    url: of the manifest, or a list of mirrors, by default config "url". Returns a dict:
+    "result" is "none", "ready", "later" (the network or the server failed; "reason" and "error"
+    say how; ask again) or "trial" (the running image is not confirmed yet; nobody was asked),
+    "version" the new one or the one that runs. Raises OtaError for everything else.
     """
-    from . import device, update
-
-    return update.finish(device.get(), steps(url), progress, reset)
+    return _update(lambda: steps(url), progress, reset)
 
 
 def steps(url=None, **options):
     """The generator under check_and_update(), for a loop of your own (or ota.aio).
 
-    options: of transport.resume.Resuming, besides those of config "http".
+    options: of transport.resume.Resuming, besides those of config "http". What the network does
+    is a TransportError here, not "later".
     """
+    from . import errors
+
+    try:
+        return _steps(url, options)
+    except MemoryError:
+        raise errors.StateError("memory")
+
+
+def _steps(url, options):
     from . import clock, device, update
     from .source.static import Static
 
@@ -52,23 +63,50 @@ def steps(url=None, **options):
     return mirrors.run(d, mirrors.sources(url, options, spread, d.manifests), clock.now())
 
 
-def install_url(url=None, reset=False, progress=None):
-    """Install the package at url, by default config "package_url". Returns as above."""
-    from . import device, update
-    from .transport.resume import Resuming
+def install_url(url=None, reset=False, progress=None, downgrade=False):
+    """Install the package at url, by default config "package_url".
 
-    d = device.get()
-    opener = Resuming(url or d.setting("package_url"), **update.options(d)).open
-    return update.finish(d, update.install(d, opener), progress, reset)
+    It must be newer than what runs, PolicyError "older" else; downgrade: a full package of an
+    older version is taken, too. Returns and raises as above; "none": it runs already.
+    """
+
+    def begin():
+        from . import device, update
+        from .transport.resume import Resuming
+
+        d = device.get()
+        opener = Resuming(url or d.setting("package_url"), **update.options(d)).open
+        return update.install(d, opener, None, downgrade)
+
+    return _update(begin, progress, reset)
 
 
-def install(reader, reset=False, progress=None):
-    """Install the package that reader (a file, a socket, anything with readinto) gives."""
-    from . import device, update
-    from .transport.stream import opener
+def install(reader, reset=False, progress=None, downgrade=False):
+    """Install the package that reader (a file, a socket, anything with readinto) gives.
 
-    d = device.get()
-    return update.finish(d, update.install(d, opener(reader)), progress, reset)
+    Arguments and result as those of install_url().
+    """
+
+    def begin():
+        from . import device, update
+        from .transport.stream import opener
+
+        return update.install(device.get(), opener(reader), None, downgrade)
+
+    return _update(begin, progress, reset)
+
+
+def _update(begin, progress, reset):
+    from . import device, errors
+
+    try:
+        from . import update
+
+        return update.finish(device.get(), begin(), progress, reset)
+    except MemoryError:
+        raise errors.StateError("memory")
+    except errors.OtaError as e:
+        return device.load("outcome").answer(device.get(), e)
 
 
 def fetch(url, file, progress=None):
@@ -105,13 +143,21 @@ def restore(forget=False, reset=True):
 
 
 def status():
-    """What runs and why, as a dict: state, version, previous, tries, reason, code, ..."""
-    from . import device, errors, state
+    """What runs and why, as a dict: state, version, previous, tries, reason, code, ...
+
+    state: "" before the first boot. checked: time.time() when the last manifest was verified
+    and accepted, None if none was since the start. sequence: the lowest that a manifest may have.
+    """
+    from . import device, errors, slots, state
 
     d = device.get()
     r = d.slots.load()
+    known = r is not None
+    r = r or slots.Record()
+    sequence = device.load("accepted").bound(d, r)
+    device.unload("accepted")
     return {
-        "state": state.name(r.state),
+        "state": state.name(r.state) if known else "",
         "version": r.image.version,
         "previous": r.old.version,
         "new": r.new.version,
@@ -120,9 +166,11 @@ def status():
         "reason": errors.word(r.reason),
         "code": r.reason,
         "floor": r.floor,
-        "sequence": r.sequence,
+        "sequence": sequence,
         "month": r.month,
+        "checked": d.checked,
         "product": d.product,
+        "channel": d.channel,
         "strategy": d.strategy,
     }
 
