@@ -161,9 +161,10 @@ def _install(device, open_at, choice, downgrade):
                 record.month = clock.later(record.month, choice.issued)
             record.sequence = choice.sequence
             choice = None
-        elif header.image_digest == record.image.digest:
-            return {"result": "none", "version": record.image.version}
-        else:
+        elif header.product == device.product and header.target == device.component:
+            # The strategies refuse what is for others.
+            if header.image_digest == record.image.digest:
+                return {"result": "none", "version": record.image.version}
             newer(header, record, downgrade)
         device.prepare_kv()  # while there is memory for its code
         # Only ab writes what it receives at once; the others stage it.
