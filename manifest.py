@@ -29,6 +29,7 @@ GROUPS = {
         (),
         (
             "__init__.py",
+            "accepted.py",
             "apart.py",
             "codec.py",
             "compat.py",
@@ -78,7 +79,16 @@ GROUPS = {
     ),
     "update": (
         ("boot",),
-        ("aio.py", "clock.py", "manifest.py", "schedule.py", "transport/stream.py", "update.py"),
+        (
+            "aio.py",
+            "clock.py",
+            "manifest.py",
+            "outcome.py",
+            "schedule.py",
+            "transport/stream.py",
+            "update.py",
+            "way.py",
+        ),
     ),
     "delta": (
         ("core",),

@@ -5,8 +5,9 @@
     ota.confirm()               # the new image is good: keep it
 
 Thin functions over update, trial and boot, which are imported when called: a device that
-only boots never loads the network. Everything raises ota.errors.OtaError with a stable code.
-_load() imports past the application's modules: apart.py.
+only boots never loads the network. What fails raises ota.errors.OtaError with a stable code;
+of an update that only has to wait its result tells. _load() imports past the application's
+modules: apart.py.
 """
 
 from .apart import load as _load
@@ -26,18 +27,27 @@ def check_and_update(progress=None, reset=False, url=None):
     """Ask the server for an update and install it; the next boot runs it.
 
     progress(stage, done, total): called on the way, bytes. reset: restart when ready.
-    url: of the manifest, or a list of mirrors, by default config "url". Returns {"result":
-    "none" or "ready", ...}.
+    url: of the manifest, or a list of mirrors, by default config "url". Returns a dict:
+    "result" is "none", "ready", "later" (the network or the server failed; "reason" and "error"
+    say how; ask again) or "trial" (the running image is not confirmed yet; nobody was asked),
+    "version" the new one or the one that runs. Raises OtaError for everything else.
     """
-    device = _load("device").get()
-    return _load("update").finish(device, steps(url), progress, reset)
+    return _update(lambda: steps(url), progress, reset)
 
 
 def steps(url=None, **options):
     """The generator under check_and_update(), for a loop of your own (or ota.aio).
 
-    options: of transport.resume.Resuming, besides those of config "http".
+    options: of transport.resume.Resuming, besides those of config "http". What the network does
+    is a TransportError here, not "later".
     """
+    try:
+        return _steps(url, options)
+    except MemoryError:
+        raise _load("errors").StateError("memory")
+
+
+def _steps(url, options):
     d = _load("device").get()
     update, clock = _load("update"), _load("clock")
     Static = _load("source.static").Static
@@ -51,22 +61,44 @@ def steps(url=None, **options):
     return mirrors.run(d, mirrors.sources(url, options, spread, d.manifests), clock.now())
 
 
-def install_url(url=None, reset=False, progress=None):
-    """Install the package at url, by default config "package_url". Returns as above."""
-    d, update = _load("device").get(), _load("update")
-    opener = (
-        _load("transport.resume")
-        .Resuming(url or d.setting("package_url"), **update.options(d))
-        .open
-    )
-    return update.finish(d, update.install(d, opener), progress, reset)
+def install_url(url=None, reset=False, progress=None, downgrade=False):
+    """Install the package at url, by default config "package_url".
+
+    It must be newer than what runs, PolicyError "older" else; downgrade: a full package of an
+    older version is taken, too. Returns and raises as above; "none": it runs already.
+    """
+
+    def begin():
+        d, update = _load("device").get(), _load("update")
+        given = url or d.setting("package_url")
+        opener = _load("transport.resume").Resuming(given, **update.options(d)).open
+        return update.install(d, opener, None, downgrade)
+
+    return _update(begin, progress, reset)
 
 
-def install(reader, reset=False, progress=None):
-    """Install the package that reader (a file, a socket, anything with readinto) gives."""
-    d, update = _load("device").get(), _load("update")
-    opener = _load("transport.stream").opener
-    return update.finish(d, update.install(d, opener(reader)), progress, reset)
+def install(reader, reset=False, progress=None, downgrade=False):
+    """Install the package that reader (a file, a socket, anything with readinto) gives.
+
+    Arguments and result as those of install_url().
+    """
+
+    def begin():
+        d, update = _load("device").get(), _load("update")
+        opener = _load("transport.stream").opener
+        return update.install(d, opener(reader), None, downgrade)
+
+    return _update(begin, progress, reset)
+
+
+def _update(begin, progress, reset):
+    device, errors = _load("device"), _load("errors")
+    try:
+        return _load("update").finish(device.get(), begin(), progress, reset)
+    except MemoryError:
+        raise errors.StateError("memory")
+    except errors.OtaError as e:
+        return _load("outcome").answer(device.get(), e)
 
 
 def fetch(url, file, progress=None):
@@ -97,6 +129,9 @@ def restore(forget=False, reset=True):
 def status():
     """What runs and why, as a dict: state, version, previous, tries, reason, code, ...
 
+    state: "" before the first boot. checked: time.time() when the last manifest was verified
+    and accepted, None if none was since the start. sequence: the lowest that a manifest may have.
+
     detail: text of what was raised, of the same failure as reason. boot: text of what this
     start met and went around, "" if nothing.
     """
@@ -104,8 +139,12 @@ def status():
     d = device.get()
     d.poll()
     r = d.slots.load()
+    known = r is not None
+    r = r or _load("slots").Record()
+    sequence = _load("accepted").bound(d, r)
+    device.unload("accepted")
     return {
-        "state": state.name(r.state),
+        "state": state.name(r.state) if known else "",
         "version": r.image.version,
         "previous": r.old.version,
         "new": r.new.version,
@@ -116,9 +155,11 @@ def status():
         "detail": d.detail(r.reason),
         "boot": repr(device.error) if device.error else "",
         "floor": r.floor,
-        "sequence": r.sequence,
+        "sequence": sequence,
         "month": r.month,
+        "checked": d.checked,
         "product": d.product,
+        "channel": d.channel,
         "strategy": d.strategy,
     }
 

@@ -7,16 +7,27 @@ from .apart import firmware, load
 
 device, clock, schedule = load("device"), load("clock"), load("schedule")
 const, random_bytes = load("compat").const, load("compat").random_bytes
-OtaError = load("errors").OtaError
+errors = load("errors")
+OtaError, StateError = errors.OtaError, errors.StateError
 if not hasattr(asyncio, "sleep"):
     # The loop is the application's, so is asyncio; a file of it that is called so is not.
     asyncio = firmware("asyncio")
 
+_PAUSE_MS = const(5)
 _LONGEST_S = const(3600)  # of one sleep: the ticks of MicroPython go round in days
 
 
-async def check_and_update(progress=None, url=None, pause_ms=5):
+async def check_and_update(progress=None, url=None, pause_ms=_PAUSE_MS):
     """As ota.check_and_update(), giving way at each step; pause_ms while there is nothing."""
+    try:
+        return await _run(progress, url, pause_ms)
+    except MemoryError:
+        raise StateError("memory")
+    except OtaError as e:
+        return device.load("outcome").answer(device.get(), e)
+
+
+async def _run(progress, url, pause_ms):
     feed = device.get().feed
     # The loop waits for the network, not the steps.
     work = steps(url, poll_ms=0)
@@ -39,7 +50,8 @@ async def watch(progress=None, url=None, failed=None):
 
     Returns what check_and_update() does then; the application restarts when it suits it.
     failed(error): called with every OtaError or MemoryError; the next try comes after a growing
-    pause. Raises FlashError "config" at once if "poll" is wrong.
+    pause. While the running image is on trial nobody is asked. Raises FlashError "config" at
+    once if "poll" is wrong.
     """
     poll = device.get().config.get("poll", {})
     device.load("config").check_poll(poll)
@@ -53,10 +65,10 @@ async def watch(progress=None, url=None, failed=None):
             await _sleep(closed)
             continue
         try:
-            done = await check_and_update(progress, url)
+            done = await _run(progress, url, _PAUSE_MS)
             if done["result"] == "ready":
                 return done
-            failures = 0
+            failures = 1 if done["result"] == "trial" else 0  # soon again, once it is confirmed
         except (OtaError, MemoryError) as e:  # beside an application memory may be short now
             failures += 1
             if failed:

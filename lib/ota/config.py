@@ -16,8 +16,8 @@ START = const(
     " block:i "
 )
 UPDATE = const(
-    " product:s url:sl- package_url:s- spread_mirrors:bi- device_id:s- keys:l http:d poll:d"
-    " tries:i wbits:i block:i "
+    " product:s channel:s url:sl- package_url:s- spread_mirrors:bi- device_id:s- keys:l http:d"
+    " poll:d tries:i wbits:i block:i "
 )
 _HTTP = const(
     " connect_ms:i handshake_ms:i idle_ms:i rate:i rate_ms:i redirects:i line:i block:i fields:i"

@@ -61,6 +61,7 @@ class Device:
         # Only now: these stay, and lie where the code of the partitions was.
         kvstore, slots = load("kvstore"), load("slots")
         self.manifests: dict = {}  # of source.static, until the next start
+        self.checked = None  # time.time() when the last manifest was verified and accepted
         self._keys = None
         self._inflater = None
         self._block = None
@@ -86,6 +87,11 @@ class Device:
         if number >= len(names):
             raise FlashError("config", number)
         return self.partitions.get(names[number])
+
+    @property
+    def channel(self) -> str:
+        """Config "channel": manifests of another one are refused."""
+        return self.config.get("channel") or "stable"
 
     @property
     def device_id(self) -> bytes:

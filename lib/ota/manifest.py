@@ -53,16 +53,25 @@ def parse(data, keys) -> dict:
 def check(data, keys) -> int:
     """Check the signature of a manifest; returns how many of its bytes are JSON.
 
-    Raises SignatureError "key", "signature"; ManifestError "size", "manifest" (none at all).
+    Raises SignatureError "key", "signature"; ManifestError "size", "manifest" (none at all; with
+    "byte order mark" or "line ends" behind the word one that was changed on the way).
     """
     if len(data) > MANIFEST_MAX:
         raise ManifestError("size", len(data))
     if not isinstance(data, (bytes, bytearray)):
         data = bytes(data)
     at = data.find(_MARK)
+    if data[:3] == b"\xef\xbb\xbf" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise ManifestError("manifest", "byte order mark")
     if at < 0 or data[:1] != b"{":
         raise ManifestError("manifest", len(data))
-    _check(data, at + 1, keys)
+    try:
+        _check(data, at + 1, keys)
+    except (ManifestError, SignatureError):
+        # Nothing that otatool publishes has such line ends: a copy in text mode made them.
+        if data.find(b"\r\n", at - 1) >= 0:
+            raise ManifestError("manifest", "line ends")
+        raise
     return at
 
 

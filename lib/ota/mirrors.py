@@ -7,6 +7,7 @@ in flash of a package stays good for the next, because the package's signed head
 import hashlib
 
 from . import update
+from .accepted import SEQUENCES
 from .errors import (
     FlashError,
     ManifestError,
@@ -18,8 +19,9 @@ from .errors import (
 )
 from .source.static import Static
 
-# Of a PolicyError: an old manifest, which another mirror may have a newer one of.
-_STALE = ("sequence", "expired")
+# Of a PolicyError: an old manifest, or one of others that has the same key, where another
+# mirror may have the one that is meant.
+_STALE = ("sequence", "expired", "product", "channel", "base", "seen")
 
 
 def sources(urls, options, spread=None, known=None):
@@ -39,20 +41,35 @@ def sources(urls, options, spread=None, known=None):
 
 
 def run(device, sources, now: int = 0):
-    """Generator: update.run() with each of sources until one does not fail.
+    """Generator: update.run() with each of sources until one has something new.
 
-    A server that is away, lies or is behind passes the turn to the next; "nothing to do" in a
-    manifest that is good ends it. If power goes here, the next update begins with the first
-    source, at what is in flash. Raises the OtaError of the last one.
+    A server that is away, lies or is behind passes the turn to the next, and so does one that
+    has nothing, unless its manifest is newer than any before: a mirror that stood still, or is
+    made to look so, must not keep a device from what the others have. If power goes here, the
+    next update begins with the first source, at what is in flash. Returns "none" if one of them
+    said so; else raises the OtaError of the last one.
     """
-    last = sources[-1]
+    nothing = None
+    error: OtaError = FlashError("config", "url")  # no source at all
     for source in sources:
+        before = _newest(device)
         try:
-            return (yield from update.run(device, source, now))
+            done = yield from update.run(device, source, now)
+            if done["result"] != "none" or _newest(device) != before:
+                return done
+            nothing = done
         except OtaError as e:
-            if source is last or not passes(e):
+            if not passes(e):
                 raise
+            error = e
         yield None
+    if nothing:
+        return nothing
+    raise error
+
+
+def _newest(device):
+    return device.kv.get(device.slots.key + SEQUENCES)
 
 
 def passes(error) -> bool:

@@ -5,25 +5,33 @@ plain loop, an asyncio task or a test drives it and may stop anywhere. Everythin
 on is handed in.
 """
 
+import time
+
 from . import clock, package, state
 from .compat import collect, collect_often, const, sleep_ms, threshold
 from .device import load, unload
-from .errors import OtaError, PolicyError, StateError, TransportError, VerifyError
+from .errors import OtaError, PolicyError, StateError, TransportError
 from .package import chunks
-from .slots import Image
+from .way import Way, match, newer
 
 _PAUSE_MS = const(5)
-_LATER = const(39)  # highest code of a TransportError
 
 
 def run(device, source, now: int = 0):
     """Generator: one whole update from source; returns a dict of what happened.
 
-    {"result": "none"} or {"result": "ready", "version": ..., "size": bytes of the package,
-    "delta": ...}: then the next boot acts. now: seconds since 1970, 0 if not known.
-    Raises OtaError; why stays readable in the state record.
+    {"result": "none"}; {"result": "ready", "version": ..., "size": bytes of the package,
+    "delta": ...}: then the next boot acts; {"result": "trial"}: nobody was asked. now: seconds
+    since 1970, 0 if not known. Raises OtaError; why stays readable in the state record.
     """
-    _may_start(device)
+    return (yield from _guarded(device, _run(device, source, now)))
+
+
+def _run(device, source, now):
+    try:
+        _may_start(device)
+    except StateError as e:
+        return load("outcome").answer(device, e)
     before = threshold()
     try:
         try:
@@ -41,34 +49,57 @@ def run(device, source, now: int = 0):
 
 def _ask(device, source, now):
     yield "ask", 0, 0
-    if device.kv.loaded:
-        device.unload_kv()  # an application used it; a signature needs the room
+    _release(device)  # an application used it; a signature needs the room
     collect_often()  # beside an application the heap may be full of its garbage
     device.block()
     try:
         data = yield from source.check()
         if data is None:
             return {"result": "none", "version": device.slots.load().image.version}
-        choice, expires, record = _decide(device, data, now)
+        choice, expires, sequence, refusal = _decide(device, data, now)
+        data = None  # a whole stream comes next, and maybe the KV's code
+        record = device.slots.load()
+        accepted = load("accepted")
+        # Accepted, it is the oldest from now on, also where it offers nothing: what it takes
+        # back must not come again by an older one.
+        accepted.keep(device, record, sequence)
+        _release(device)
+        device.checked = int(time.time())
+        if refusal:
+            raise refusal
     except OtaError as e:
         _note(device, e)
         raise
     if choice is None:
         source.report("none", expires)
         return {"result": "none", "version": record.image.version}
-    if record.seen == choice.image_digest[:8]:
-        # It was rolled back here: asking again must not start the same circle. The record
-        # keeps why it was.
+    given_up = record.seen == choice.image_digest[:8]
+    # It was rolled back here: asking again must not start the same circle. The record
+    # keeps why it was.
+    if given_up and not accepted.again(device, record, choice):
         raise PolicyError("seen")
+    accepted = None
+    unload("accepted")
+    _release(device)
     yield "decide", 0, choice.size
     steps = install(device, source.open(choice.url, choice.size), choice)
-    data = record = choice = None  # a whole stream comes next
-    return (yield from steps)
+    record = choice = None
+    done = yield from steps
+    if given_up:
+        load("accepted").armed(device)
+    return done
+
+
+def _release(device):
+    if device.kv.loaded:
+        device.unload_kv()
 
 
 def _decide(device, data, now):
-    """(manifest.Choice, when the manifest expires, the state record)."""
+    """(manifest.Choice or None, when the manifest expires, its sequence, PolicyError "base" or
+    None) of a manifest that is accepted."""
     manifest = load("manifest")
+    choice = refusal = None
     try:
         keys = device.keys
         # A signature takes memory for a moment: that of the block, which it leaves as it was.
@@ -78,18 +109,34 @@ def _decide(device, data, now):
         device.block()
         keys = None
         found = manifest.read(data, length)
+        if found["channel"] != device.channel:
+            raise PolicyError("channel", found["channel"])
         record = device.slots.load()  # not while a signature is checked
-        return manifest.decide(found, device, record, now), found.get("expires", 0), record
+        record.sequence = load("accepted").bound(device, record)
+        # What has surely passed is a clock, too.
+        now = max(now, clock.since(record.month))
+        try:
+            choice = manifest.decide(found, device, record, now)
+        except PolicyError as e:
+            if e.reason != "base":
+                raise
+            refusal = e
+        return choice, found.get("expires", 0), found["sequence"], refusal
     finally:
         unload("manifest")
 
 
-def install(device, open_at, choice=None):
+def install(device, open_at, choice=None, downgrade: bool = False):
     """Generator: install the package that open_at(offset) gives readers of.
 
-    choice: manifest.Choice that the package must match, None for one that comes by itself.
-    Returns as run() does. Raises OtaError.
+    choice: manifest.Choice that the package must match, None for one that comes by itself: not
+    newer than what runs it is a PolicyError "older". downgrade: then a full package is taken all
+    the same. Returns as run() does, "none" for the image that runs. Raises OtaError.
     """
+    return (yield from _guarded(device, _install(device, open_at, choice, downgrade)))
+
+
+def _install(device, open_at, choice, downgrade):
     _may_start(device)
     before = collect_often()  # long pieces come next, and an application has left its garbage
     way = Way(open_at)
@@ -109,11 +156,16 @@ def install(device, open_at, choice=None):
         if header.digest[:8] == record.package and record.state == state.READY:
             return _result(header)
         if choice:
-            _match(header, choice)
-            if choice.sequence > record.sequence:  # not again for a download that goes on
+            match(header, choice)
+            if choice.sequence != record.sequence:  # not again for a download that goes on
                 record.month = clock.later(record.month, choice.issued)
             record.sequence = choice.sequence
             choice = None
+        elif header.product == device.product and header.target == device.component:
+            # The strategies refuse what is for others.
+            if header.image_digest == record.image.digest:
+                return {"result": "none", "version": record.image.version}
+            newer(header, record, downgrade)
         device.prepare_kv()  # while there is memory for its code
         # Only ab writes what it receives at once; the others stage it.
         strategy = "ab" if device.strategy == "ab" else "receive"
@@ -130,6 +182,32 @@ def install(device, open_at, choice=None):
         threshold(before)
     yield "arm", 0, 0
     return _result(header)
+
+
+def _guarded(device, steps):
+    """Generator: steps, where memory that runs out ends in StateError "memory"."""
+    try:
+        return (yield from steps)
+    except MemoryError:
+        pass
+    # Not above: what the error holds is free here.
+    error = StateError("memory")
+    try:
+        device.free()
+        device.unload_keys()
+        for name in ("accepted", "manifest", "config"):
+            unload(name)
+        collect()
+        device.unload_kv()
+        _note(device, error)
+    except (MemoryError, OtaError):
+        pass  # no room even for that: it is told all the same
+    raise error
+
+
+def _note(device, error):
+    load("outcome").note(device, error)
+    unload("outcome")
 
 
 def finish(device, steps, progress=None, reset: bool = False):
@@ -185,49 +263,6 @@ def _pause():
     sleep_ms(_PAUSE_MS)
 
 
-class Way:
-    """The way the bytes come: one reader, opened again only to stand somewhere else."""
-
-    def __init__(self, open_at):
-        self._open_at = open_at
-        self._reader = None
-        self._at = 0
-
-    def open(self, offset):
-        """Generator: itself as the reader that stands at offset."""
-        if self._reader is None or self._at != offset:
-            self.close()
-            self._reader = yield from self._open_at(offset)
-            self._at = offset
-        return self
-
-    def readinto(self, buf):
-        n = self._reader.readinto(buf)
-        if n:
-            self._at += n
-        return n
-
-    def close(self):
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-
-def _match(header, choice):
-    """Mix-and-match: the package must be the very one the manifest names."""
-    if header.digest != choice.digest or header.size + header.reverse_size != choice.size:
-        raise VerifyError("digest", header.size)
-    if (
-        header.version != choice.version
-        or header.floor != choice.floor
-        or header.image_digest != choice.image_digest
-    ):
-        raise PolicyError("version")
-    # One copy of each is enough.
-    header.digest, header.image_digest = choice.digest, choice.image_digest
-    header.version = choice.version
-
-
 def _may_start(device):
     """Raise StateError unless the state allows an update."""
     record = device.slots.load()
@@ -237,25 +272,6 @@ def _may_start(device):
         raise StateError("trial")
     if record.state in (state.APPLY, state.BACK):
         raise StateError("state", record.state)
-
-
-def _note(device, error):
-    """Keep why in the record; the running image is untouched whatever happened."""
-    record = device.slots.load()
-    if record.state not in (state.IDLE, state.FETCH, state.READY, state.RESCUE):
-        return
-    later = isinstance(error, TransportError)
-    refused = record.state == state.FETCH and not later
-    # A device asks again and again: the same answer is written once, and a server that is
-    # away does not hide why an image was refused or rolled back.
-    if not refused and (record.reason == error.code or (later and record.reason > _LATER)):
-        return
-    record.reason = error.code
-    if refused:
-        record.state = state.IDLE if record.image.size else state.RESCUE
-        record.new = Image()
-        record.package = bytes(8)  # a good copy of it may come, also by hand
-    device.slots.save(record)
 
 
 def _result(header):

@@ -3,8 +3,8 @@
 import asyncio
 import unittest
 
-from ota import aio, device
-from ota.errors import FlashError, TransportError
+from ota import aio, device, slots
+from ota.errors import FlashError, ManifestError, OtaError, StateError, TransportError
 
 
 class Steps:
@@ -36,6 +36,12 @@ class Board:
     def __init__(self, **poll):
         self.config = {"poll": poll}
         self.fed = 0
+        self.slots = self
+
+    def load(self):
+        record = slots.Record()
+        record.image.version = "0.1"
+        return record
 
     def feed(self):
         self.fed += 1
@@ -104,11 +110,34 @@ class TestTask(unittest.TestCase):
         self.assertEqual(steps.closed, 1)
         self.assertTrue(0 < steps.ran < 20, steps.ran)
 
-    def test_error_comes_out(self):
-        steps = self.board([("ask", 0, 0), TransportError("dns")])
-        with self.assertRaises(TransportError):
-            asyncio.run(aio.check_and_update())
+    def test_what_only_takes_time_is_a_result(self):
+        error = TransportError("dns", 5)
+        steps = self.board([("ask", 0, 0), error], [{"result": "trial"}])
+        done = asyncio.run(aio.check_and_update())
+        want = {"result": "later", "version": "0.1", "reason": "dns", "error": error}
+        self.assertEqual(done, want)
         self.assertEqual(steps.closed, 1)
+        self.assertEqual(asyncio.run(aio.check_and_update()), {"result": "trial"})
+
+    def test_every_other_error_comes_out(self):
+        for error, word in (
+            (ManifestError("manifest"), "manifest"), (StateError("state"), "state"),
+            (MemoryError(), "memory"),
+        ):  # fmt: skip
+            steps = self.board([("ask", 0, 0), error])
+            with self.assertRaises(OtaError) as cm:
+                asyncio.run(aio.check_and_update())
+            self.assertEqual(cm.exception.reason, word)
+            self.assertEqual(steps.closed, 1)
+
+    def test_watch_waits_for_an_image_on_trial(self):
+        failed = []
+        trial = {"result": "trial", "version": "0.2"}
+        self.board([trial], [trial], [NONE], [READY],
+                   every_s=1000, jitter=0, retry_s=60, spread_s=0)  # fmt: skip
+        self.assertEqual(asyncio.run(aio.watch(None, "u", failed.append)), READY)
+        # Soon, as often as it takes; it is no failure.
+        self.assertEqual((self.slept, failed), ([0, 60, 60, 1000], []))
 
     def test_watch_asks_until_an_image_waits(self):
         failed = []

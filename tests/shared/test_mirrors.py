@@ -124,21 +124,59 @@ class TestRun(Case):
 
     def test_what_no_mirror_can_mend_ends_at_once(self):
         rig = fresh("ab")
-        other = Mirror(listed(product="toaster"))
         never = Mirror()
-        self.refused(PolicyError, "product", self.got, rig, other, never)
-        self.assertEqual(never.asked, 0)
+        for error in (FlashError("io"), PolicyError("fit")):
+            other = Mirror(error=error)
+            self.refused(type(error), error.reason, self.got, rig, other, never)
+        # What is newer than all before is the answer, if it is that there is nothing.
         nothing = Mirror(manifest(content([])))
         self.assertEqual(self.got(rig, nothing, never)["result"], "none")
         self.assertEqual(never.asked, 0)
 
+    def test_one_that_stood_still_does_not_end_the_round(self):
+        rig = fresh("ab")
+        old = Mirror(manifest(content([], 5)))
+        self.assertEqual(self.got(rig, old)["result"], "none")
+        self.assertEqual(self.got(rig, old, Mirror(listed(6)))["result"], "ready")
+        rig.boot()
+        self.rests(rig, "TRIAL", TWO, "0.2")
+
+    def test_nor_does_one_that_says_still_the_same_or_sends_what_is_for_others(self):
+        for what, bad in (
+            ("304", Mirror()),
+            ("product", Mirror(listed(9, product="toaster"))),
+            ("channel", Mirror(listed(9, channel="beta"))),
+            ("base", Mirror(manifest(content([release("0.2", TWO, [])], 5)))),
+        ):
+            with self.subTest(what=what):
+                rig = fresh("ab")
+                self.got(rig, Mirror(manifest(content([], 5))))
+                if what == "304":
+                    bad.data = None
+                self.assertEqual(self.got(rig, bad, Mirror(listed(6)))["result"], "ready")
+
+    def test_all_have_nothing(self):
+        rig = fresh("ab")
+        mirrors_ = [Mirror(manifest(content([], 5))) for _ in range(3)]
+        self.got(rig, *mirrors_)
+        away = Mirror(error=TransportError("dns"))
+        rig.boot()  # what was written came back
+        ops = rig.nor.ops
+        self.assertEqual(self.got(rig, *mirrors_)["result"], "none")
+        self.assertEqual(rig.nor.ops, ops)
+        got = self.got(rig, *mirrors_, away)
+        self.assertEqual(got, {"result": "none", "version": "0.1"})
+        # Each was asked, once; at first the answer of one was enough.
+        self.assertEqual([m.asked for m in mirrors_] + [away.asked], [3, 2, 2, 1])
+
     def test_what_another_mirror_may_do_better(self):
         for error in (TransportError("connect"), TransportError("changed"), SignatureError("key"),
                       ManifestError("manifest"), VerifyError("chain"), PolicyError("sequence"),
-                      PolicyError("expired")):  # fmt: skip
+                      PolicyError("expired"), PolicyError("product"), PolicyError("channel"),
+                      PolicyError("base"), PolicyError("seen")):  # fmt: skip
             self.assertTrue(mirrors.passes(error), error)
-        for error in (PolicyError("product"), PolicyError("base"), FlashError("io"),
-                      StateError("trial")):  # fmt: skip
+        for error in (PolicyError("fit"), PolicyError("hardware"), FlashError("io"),
+                      StateError("memory")):  # fmt: skip
             self.assertFalse(mirrors.passes(error), error)
 
     def test_all_lie(self):

@@ -1,5 +1,7 @@
 import struct
+from io import BytesIO
 
+import ota
 from images import vector
 from ota import package as fmt
 from ota import slots, trial, update
@@ -9,6 +11,7 @@ from ota.errors import (
     VerifyError,
 )
 from packer import Package, content, entry, manifest, noise, release
+from rig import opener
 from scenes import (
     ONE,
     SIZE,
@@ -48,6 +51,13 @@ class TestRefusals(Case):
         # The image before this one stays where it is, too.
         for strategy in STRATEGIES:
             rig, _ = confirmed(strategy)
+            if strategy == "inplace":
+                back = Package(TWO, THREE, ordered=True).data()
+                rig.install(Package(THREE, TWO, "0.3", ordered=True, behind=back).data())
+            else:
+                rig.install(Package(THREE, None, "0.3").data())
+            rig.boot()
+            trial.confirm()
             start = rig.nor.snapshot()
             for what, strategies, kind, word, data in for_nobody():
                 # For "order" the base is not the image that runs now.
@@ -58,11 +68,67 @@ class TestRefusals(Case):
                     rig.boot()
                     rig.device.mpy = 6
                     before = outside(rig)
-                    self.refused(kind, word, rig.install, data)
+                    # They are older, too: that is a refusal of its own, below.
+                    steps = update.install(rig.device, opener(data), None, True)
+                    if what == "base":
+                        kind, word = PolicyError, "older"  # no patch leads down
+                    self.refused(kind, word, update.drive, steps)
                     self.assertTrue(before == outside(rig), "flash")
                     trial.rollback(False)
                     rig.boot()
-                    self.rests(rig, "IDLE", ONE, "0.1", "request")
+                    self.rests(rig, "IDLE", TWO, "0.2", "request")
+
+    def test_package_that_is_not_newer(self):
+        full, third = Package(TWO, None).data(), Package(THREE, None, "0.3").data()
+        back = Package(TWO, THREE, ordered=True).data()
+        patch = Package(TWO, THREE).data()
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig, _ = confirmed(strategy)
+                rig.install(third)
+                rig.boot()
+                trial.confirm()
+                before = outside(rig)
+                # Nothing to do.
+                for downgrade in (False, True):
+                    steps = update.install(rig.device, opener(third), None, downgrade)
+                    got = update.drive(steps)
+                    self.assertEqual(got, {"result": "none", "version": "0.3"})
+                for data in (
+                    full, patch, back, Package(ONE, None, "0.1").data(),
+                    Package(TWO, None, "0.3").data(), Package(TWO, None, "0.2.99.9").data(),
+                ):  # fmt: skip
+                    e = self.refused(PolicyError, "older", rig.install, data)
+                    self.assertEqual((e.code, e.args[2]), (69, "0.3"))
+                # No patch leads down but on the way back, and that is not for sale.
+                for data in (patch, back):
+                    steps = update.install(rig.device, opener(data), None, True)
+                    self.refused(PolicyError, "older", update.drive, steps)
+                self.assertTrue(before == outside(rig), "flash")
+                self.rests(rig, "IDLE", THREE, "0.3", "older")
+                done = ota.install(BytesIO(full), downgrade=True)
+                self.assertEqual((done["result"], done["version"]), ("ready", "0.2"))
+                rig.boot()
+                trial.confirm()
+                self.rests(rig, "IDLE", TWO, "0.2")
+
+    def test_another_image_of_the_version_that_runs(self):
+        rig, _ = confirmed("ab")
+        data = Package(THREE, None, "0.2").data()
+        self.refused(PolicyError, "older", rig.install, data)
+        self.assertEqual(ota.install(BytesIO(data), downgrade=True)["result"], "ready")
+        rig.boot()
+        self.assertTrue(rig.runs(THREE))
+
+    def test_where_nothing_runs_every_version_is_newer(self):
+        rig = blank("ab")
+        rig.config["image_size"] = 0
+        rig.write("active", b"neither ROMFS nor littlefs")
+        rig.boot()
+        self.assertEqual(ota.status()["state"], "RESCUE")
+        rig.install(Package(TWO, None, "0.0.1").data())
+        rig.boot()
+        self.assertTrue(rig.runs(TWO))
 
     def test_more_memory_than_a_board_has_for_it(self):
         for name, value in (("wbits", 9), ("block", 2048)):

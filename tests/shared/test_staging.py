@@ -95,7 +95,9 @@ class _Board:
 
 
 def _update(strategy, old=_OLD, new=_NEW):
-    return Package(new, old if strategy == "inplace" else None, ordered=strategy == "inplace").data()
+    return Package(
+        new, old if strategy == "inplace" else None, ordered=strategy == "inplace"
+    ).data()
 
 
 def _each(board, mode, other=b"", first=1, stride=1):
@@ -148,7 +150,10 @@ class TestSwapped(Case):
                             cases += 1
                             self._sound(board, record)
                             # In place there is one copy; a chip that stays bad takes it.
-                            begun = state.APPLY in saved and (strategy, mode) == ("inplace", "from")
+                            begun = state.APPLY in saved and (strategy, mode) == (
+                                "inplace",
+                                "from",
+                            )
                             if not begun:
                                 self.assertNotEqual(record.state, state.RESCUE)
                         saved[:] = ()

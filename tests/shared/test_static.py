@@ -119,6 +119,51 @@ class TestStatic(unittest.TestCase):
             self.assertEqual(ask(reply, True), (b"manifest", None))
             self.assertEqual(known, {})
 
+    def test_still_the_same_counts_for_a_while_only(self):
+        # Nobody signs it, and the tag may be that of another manifest.
+        unchanged = b"HTTP/1.1 304 Not Modified\r\n\r\n"
+        for passes, want in (
+            (lambda i: 0, 8),  # the clock is not set: seven times
+            (lambda i: 1767225600 + i, 8),
+            (lambda i: 1767225600 + i * 43200, 2),  # a day
+            (lambda i: 1767225600 - i, 1),  # set back
+        ):
+            before, now = static.clock.now, [0]
+            static.clock.now = lambda now=now: now[0]
+            try:
+                now[0] = passes(0)
+                known = {URL: ('"v1"', 0, 0, now[0])}
+                for i in range(1, 20):
+                    now[0] = passes(i)
+                    self.net = Net(Stream([unchanged]), Stream([answer(b"manifest")]))
+                    options = {"connect": self.net.connect, "clock": self.net.clock, "retries": 0}
+                    if URL not in known:
+                        break
+                    try:
+                        finish(Static(URL, options, None, known).check())
+                    except TransportError:
+                        break  # a 304 to a question without a tag
+                self.assertEqual(i, want)
+                self.assertEqual(known, {})
+                self.assertFalse("If-None-Match" in self.net.request(0)[1])
+            finally:
+                static.clock.now = before
+
+    def test_a_question_that_fails_forgets_the_tag(self):
+        for failure in (
+            TransportError("connect", 111), b"HTTP/1.1 500 No\r\n\r\n", answer(bytes(8193)),
+            answer(b"half")[:-1], answer(b"<html>"),
+        ):  # fmt: skip
+            known = {URL: ('"v1"', 0, 0, 0)}
+            self.net = Net(failure)
+            options = {"connect": self.net.connect, "clock": self.net.clock, "retries": 0}
+            source = Static(URL, options, None, known)
+            try:
+                finish(source.check())
+            except (TransportError, ManifestError):
+                pass
+            self.assertEqual(known, {})
+
     def test_one_that_has_expired_comes_again(self):
         # A server that always says "still the same" must not keep a device from seeing that.
         end = 1767225600
@@ -128,7 +173,7 @@ class TestStatic(unittest.TestCase):
                 self.net = Net(Stream([answer(b"manifest")]))
                 options = {"connect": self.net.connect, "clock": self.net.clock}
                 static.clock.now = lambda now=now: now
-                finish(Static(URL, options, None, {URL: ('"v1"', end)}).check())
+                finish(Static(URL, options, None, {URL: ('"v1"', end, 0, 0)}).check())
                 self.assertEqual(self.net.request(0)[1].get("If-None-Match"), tag)
         finally:
             static.clock.now = before

@@ -49,6 +49,7 @@ class Offer:
 
     def parse(self, data: bytes) -> dict:
         """manifest.parse(). Raises as it does."""
+        data = bytes(data)
         if data not in self._parsed:
             found = manifest.parse(data, _Anyone() if self.keys is None else self.keys)
             for release in found["releases"]:

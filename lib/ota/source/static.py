@@ -10,15 +10,18 @@ from ..transport.resume import Resuming
 from ..transport.url import join, parse
 
 _RETRIES = const(2)
+_TIMES = const(7)
+_DAY_S = const(86400)
 
 
 class Static:
     """url: of the manifest. options: keyword arguments of transport.resume.Resuming (tls,
     headers, timeouts), for the manifest and the packages alike. home: an address on the server
     that headers are meant for, if that is not the one of url. known: dict of a device, by URL:
-    entity tag and end (seconds since 1970, 0: none) of manifests that had nothing for it; these
-    need not come again before they expire. retries: of the manifest, which is so short that
-    other servers, or the next time, are tried soon."""
+    entity tag, end (seconds since 1970, 0: none), how often it was said to be still the same,
+    and when it came (0: not known) of manifests that had nothing for it. These need not come
+    again for seven questions or a day, before they expire. retries: of the manifest, which is so
+    short that other servers, or the next time, are tried soon."""
 
     def __init__(self, url: str, options=None, home=None, known=None, retries: int = _RETRIES):
         self._url = url
@@ -34,34 +37,43 @@ class Static:
 
         Raises TransportError; ManifestError "size" for one that is too long.
         """
-        tag, expires = self._known.get(self._url, (None, 0))
-        if expires and clock.now() > expires:
-            tag = None  # "still the same" would hide that it must not be believed any more
+        # Nobody signs "still the same", and a tag may be of another manifest than the one it
+        # came with. So it counts for a while only, and a question that fails forgets it.
+        tag, expires, times, came = self._known.pop(self._url, (None, 0, 0, 0))
+        now = clock.now()
+        if expires and now > expires or times >= _TIMES or came and not 0 <= now - came < _DAY_S:
+            tag = None
         http.secure(self._url, self._options)  # for the package, too
         options = self._meant_for(self._url)
         options["retries"] = min(options.get("retries", self._retries), self._retries)
         reader = yield from Resuming(self._url, tag=tag, **options).open()
         try:
             if reader.unchanged:
+                if tag:
+                    self._known[self._url] = tag, expires, times + 1, came
                 return None
             self._etag = reader.etag
             # No more than it takes: a long piece in one is hard to get beside an application.
             length = MANIFEST_MAX if reader.length is None else reader.length
             if length > MANIFEST_MAX:
                 raise ManifestError("size", length)
-            buf = memoryview(bytearray(length + 1))
+            data = bytearray(length)
+            buf = memoryview(data)
             got = 0
-            while got < len(buf):
-                n = reader.readinto(buf[got:])
+            while True:
+                # Behind the last byte there must be none.
+                n = reader.readinto(buf[got:] if got < length else bytearray(1))
                 if n is None:
                     yield None
                 elif not n:
-                    return bytes(buf[:got])
+                    # No copy of a whole one: it may be long.
+                    return data if got == length else bytes(buf[:got])
                 else:
                     got += n
+                    if got > length:
+                        raise ManifestError("size", got)
         finally:
             reader.close()
-        raise ManifestError("size", got)
 
     def open(self, url: str, size=None):
         """open_at for the package at url, absolute or relative to the manifest.
@@ -88,4 +100,4 @@ class Static:
         """A static server is not told; "none", nothing to do, is remembered here. detail: when
         that manifest expires, seconds since 1970, 0: never."""
         if stage == "none" and self._etag:
-            self._known[self._url] = self._etag, detail
+            self._known[self._url] = self._etag, detail, 0, clock.now()
