@@ -7,10 +7,11 @@ import sys
 from ota.errors import OtaError
 from ota.version import VERSION
 
+from . import console, meanings
 from .errors import ToolError
 
 COMMANDS = ("ptbl", "diff", "patch", "image", "keygen", "build", "publish", "upload", "serve",
-            "fleet", "provision", "push", "show", "sim", "demo")  # fmt: skip
+            "fleet", "provision", "push", "show", "verify", "sim", "demo")  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,10 +27,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status: 0 done, 1 refused, 2 wrong arguments."""
     args = parser().parse_args(argv)
+    console.lenient(sys.stdout)
     try:
         return args.run(args) or 0
     except (ToolError, OtaError, OSError) as e:
-        print(f"otatool {args.command}: {describe(e)}", file=sys.stderr)
+        # What a board or a file says may be a part of it.
+        console.lenient(sys.stderr)
+        print(console.plain(f"otatool {args.command}: {describe(e)}", "\n"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -38,8 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 def describe(e: BaseException) -> str:
     """One line for people about an error of ours or of the system."""
     if isinstance(e, OtaError):
-        rest = ", ".join(str(a) for a in e.args[1:])
-        return f"{type(e).__name__} {e.reason} (code {e.code}){': ' + rest if rest else ''}"
+        return meanings.explain(e)
     return str(e)
 
 

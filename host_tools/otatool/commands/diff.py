@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from .. import console as consoles
 from .. import diff, files, report, show
 from ..errors import ToolError
 from . import add_quick, picture_path, put, searching, write_picture
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             old, new, args.old_version, args.new_version, args.sector, args.in_place, args.quick,
             args.spare, progress,
         )  # fmt: skip
-    console = Console(highlight=False, soft_wrap=True)
+    console = consoles.console()
     if picture:
         r = report.explain(data, old)
         names = Path(args.old).name, Path(args.new).name
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         put(console, show.regions(r))
     files.write(args.patch, data)
     if args.verbose:
-        console.print(_table(summary))
+        console.print(_table(summary), soft_wrap=False)
     share = _share(summary.patch, summary.image)
     console.print(f"{args.patch}: {summary.patch} bytes, {share} of the image", markup=False)
     if picture:

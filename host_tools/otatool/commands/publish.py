@@ -4,10 +4,9 @@ import argparse
 import datetime
 import time
 
-from rich.console import Console
 from rich.table import Table
 
-from .. import build, diff, files, keys, place, publish
+from .. import build, console, diff, files, keys, place, publish
 from ..errors import ToolError
 from . import add_quick, add_upload, add_wbits, put_done, searching, windows
 
@@ -88,7 +87,7 @@ def _end(text: str | None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Publish and print what was written."""
-    out = Console()
+    out = console.console()
     if not 0 <= args.rollout <= 100:
         raise ToolError(f"--rollout {args.rollout:g}: a percentage, 0 to 100")
     release = publish.Release(
@@ -114,6 +113,6 @@ def run(args: argparse.Namespace) -> None:
         table.add_column(name, justify="right" if name in ("bytes", "% of image") else "left")
     for kind, base, size, url in done.rows:
         table.add_row(kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
-    out.print(table)
+    out.print(table, soft_wrap=False)
     for d in done.done:
         put_done(d, args.dry_run)
