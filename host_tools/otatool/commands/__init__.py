@@ -81,6 +81,8 @@ def put_done(done: Done, dry_run: bool) -> None:
     ):
         for name, size in rows:
             console.print(f"  {word:16} {size:9} {name}", markup=False)
+    for text in done.warnings:
+        consoles.console(stderr=True).print(f"warning: {done.place}: {text}", markup=False)
 
 
 @contextlib.contextmanager
