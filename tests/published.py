@@ -37,6 +37,7 @@ class Watched:
         self.label = place.label
         self.size = place.size
         self.read = place.read
+        self.encoding = place.encoding
         self.puts = []
         self._place = place
         self._left = fails_at

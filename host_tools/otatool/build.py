@@ -17,7 +17,7 @@ from ota.errors import OtaError
 from ota.package import chunks as device_chunks
 from ota.transport.memory import Memory as MemoryReader
 
-from . import payload, search, stash, values
+from . import meanings, payload, search, stash, values
 from .covers import Segment
 from .errors import ToolError
 from .keys import SigningKey
@@ -225,7 +225,7 @@ def decode(data: bytes, old: bytes | None, keys: Keys | None = None) -> bytes:
             raise ToolError("the patched image is not the one the package promises")
         return new
     except OtaError as e:
-        raise ToolError(f"the package is refused: {e.reason} (code {e.code})") from e
+        raise ToolError(f"the package is refused: {meanings.explain(e)}") from e
 
 
 def _chunk(writer, block, wbits, restart, progress):

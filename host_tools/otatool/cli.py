@@ -12,10 +12,11 @@ import sys
 from ota.errors import OtaError
 from ota.version import VERSION
 
+from . import console, meanings
 from .errors import ToolError
 
 COMMANDS = ("ptbl", "diff", "patch", "image", "keygen", "build", "publish", "upload", "serve",
-            "fleet", "provision", "push", "show", "sim", "demo")  # fmt: skip
+            "fleet", "provision", "push", "show", "verify", "sim", "demo")  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status: 0 done, 1 refused, 2 wrong arguments."""
     words = sys.argv[1:] if argv is None else argv
     only = words[0] if words and words[0] in COMMANDS else ""
-    _tolerate()
+    console.lenient(sys.stdout)
     try:
         args = parser(only).parse_args(words)
         return args.run(args) or 0
@@ -66,15 +67,17 @@ def main(argv: list[str] | None = None) -> int:
 def describe(e: BaseException) -> str:
     """One line for people about an error of ours or of the system."""
     if isinstance(e, OtaError):
-        rest = ", ".join(str(a) for a in e.args[1:])
-        return f"{type(e).__name__} {e.reason} (code {e.code}){': ' + rest if rest else ''}"
+        return meanings.explain(e)
     if isinstance(e, OSError) and e.strerror:
         return f"{e.filename}: {e.strerror}" if e.filename else e.strerror
     return str(e) or type(e).__name__
 
 
 def _refuse(command: str, text: str) -> int:
-    print(f"otatool {command}: {text}" if command else f"otatool: {text}", file=sys.stderr)
+    text = f"otatool {command}: {text}" if command else f"otatool: {text}"
+    # What a board or a file says may be a part of it.
+    console.lenient(sys.stderr)
+    print(console.plain(text, "\n"), file=sys.stderr)
     return 1
 
 
@@ -84,13 +87,6 @@ def _missing(e: ImportError) -> str:
     if name in ("fcntl", "pty", "termios", "tty"):
         return f"needs {name}, which this system has not: it runs on Linux, macOS and WSL only"
     return f"needs {name}, which is not installed here: pip install micropython-ota-tool"
-
-
-def _tolerate() -> None:
-    """Let a console of another encoding (cp1252) show what it can, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure") and "utf" not in (stream.encoding or "utf").lower():
-            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import bsdiff4.core
 import numpy as np
 
+from . import runs
+
 _LEAST = 4  # equal bytes that make a diagonal worth trying
 _COMPARED = 64  # bytes of a match that are looked at: a longer one is found again further on
 _JOIN, _JOIN_FACTOR = 2000, 32  # bytes between matches that belong together; times their length
@@ -80,6 +82,15 @@ def bsdiff_covers(old: bytes, new: bytes) -> list[Cover]:
     """The covers that bsdiff finds, ascending in new and without overlap."""
     if not old or not new:
         return []
+    trim = runs.trimmed(old, new)
+    if trim:
+        found = trim.split(_bsdiff(trim.old.data, trim.new.data))
+        found += [(new, old, n) for new, old, n in trim.filled if old is not None]
+        return [Cover(*c) for c in sorted(found)]
+    return _bsdiff(old, new)
+
+
+def _bsdiff(old, new):
     control, _, _ = bsdiff4.core.diff(old, new)
     covers = []
     at_new = at_old = 0
@@ -111,6 +122,16 @@ def stretches(
     """
     at, source, length = np.array(covers, np.int64).reshape(-1, 3).T
     found = [(at, source - at, length)]
+    trim = runs.trimmed(old, new)
+    if trim:
+        if places is None:
+            places = np.arange(len(new))
+        places, there = trim.new.to_short(places)
+        places = places[there]
+        covers = [Cover(*c) for c in trim.shortened(covers)]
+        at, source, length = np.array(trim.around(), np.int64).reshape(-1, 3).T
+        found.append((at, source - at, length))
+        old, new = trim.old.data, trim.new.data
     if len(old) >= _LEAST and len(new) >= _LEAST:
         if places is None:
             places = np.arange(len(new))
@@ -120,7 +141,10 @@ def stretches(
             room = np.minimum(len(new) - at, len(old) - source)
             length = np.minimum(_equal(words_new, at, words_old, source), room)
             long = length >= _LEAST
-            found.append((at[long], (source - at)[long], length[long]))
+            at, source, length = at[long], source[long], length[long]
+            if trim:
+                at, source = trim.new.to_whole(at), trim.old.to_whole(source)
+            found.append((at, source - at, length))
     return _joined(*(np.concatenate(x) for x in zip(*found, strict=True)))
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import covers as given
+from . import runs
 from .covers import Cover, Segment, different_runs
 from .lattice import FAR_GAP, LITERAL, Costs, Lattice, change_size
 from .stream import Source, corrections, cut, gap, operations
@@ -32,6 +33,7 @@ _PRIOR = 8.0  # how often something must be seen to count as much as what was as
 # Bits assumed of operations: copies by the size of the change of diagonal, _RESUME, _STOP.
 _OPERATIONS = np.array([18.0, 25.0, 32.0, 39.0, 16.0, 9.0])
 _RESUME, _STOP = 4, 5
+_SETTLED = LITERAL - 1
 
 
 def search(
@@ -109,8 +111,13 @@ def _searched(old, new, covers, costs, rounds, progress):
 
 
 def _certain(old: bytes, new: bytes, covers: list[Cover]) -> np.ndarray:
-    """For each byte of new the diagonal that needs no search, or LITERAL."""
+    """For each byte of new the diagonal that needs no search, _SETTLED for a literal that needs
+    none, or LITERAL."""
     out = np.full(len(new), LITERAL, np.int64)
+    trim = runs.trimmed(old, new)
+    if trim:
+        for at, source, n in trim.filled:
+            out[at : at + n] = _SETTLED if source is None else source - at
     for c in covers:
         at = 0
         was, now = old[c.old : c.old + c.length], new[c.new : c.new + c.length]
@@ -123,6 +130,7 @@ def _certain(old: bytes, new: bytes, covers: list[Cover]) -> np.ndarray:
 
 def _as_segments(diagonals: np.ndarray) -> list[Segment]:
     """The segments of a diagonal for each byte."""
+    diagonals[diagonals == _SETTLED] = LITERAL
     turns = np.flatnonzero(diagonals[1:] != diagonals[:-1]) + 1
     starts, ends = np.append(0, turns), np.append(turns, len(diagonals))
     columns = (x.tolist() for x in (starts, ends, diagonals[starts]))

@@ -1,11 +1,13 @@
 """Where published files lie: a local folder, or a URL that fsspec knows (s3, gs, sftp, ...).
 
-Both have: label, size(name), read(name, start, end), put(name, data, cache). A file appears
-complete or not at all, whoever fails and when; nothing is ever deleted.
+Both have: label, size(name), read(name, start, end), put(name, data, cache), encoding(name). A
+file appears complete or not at all, whoever fails and when, and no published file is deleted.
+On SFTP servers whose rename replaces nothing, one is missing for a moment while it is replaced.
 """
 
 import contextlib
 import importlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +30,18 @@ _PUT: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 _SAME = {"s3a": "s3", "gcs": "gs", "ssh": "sftp"}
 _SCP = re.compile(r"[^/\\]+@[^/\\]+:")
+# No drive of Windows: a scheme has two letters and no dot, and no number is behind it (a port).
+_ONE_SLASH = re.compile(r"([a-z][a-z0-9+-]+):/*(?!\d)([^/\\].*)?", re.IGNORECASE)
+_HOST = re.compile(
+    r"(?:[a-z0-9-]+\.)+[a-z]{2,}\.?(?::\d*)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d*)?|[a-z0-9.-]{2,}:\d*",
+    re.IGNORECASE,
+)
+# Current SDKs add checksums that many stores which speak S3 refuse (501) or keep as a part of
+# the content. What is written here is compared with what the store gives back.
+_NO_CHECKSUMS = {
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
 _EXTRAS = ("s3", "gs", "sftp")  # of pyproject.toml
 
 
@@ -48,18 +62,51 @@ class Place(Protocol):
         Raises ToolError; what was there before is whole then.
         """
 
+    def encoding(self, name: str) -> str:
+        """The Content-Encoding with which a file is given out; "" for none, or if unknown. A
+        place may do without this method."""
+
 
 def locate(where: str | Path) -> Place:
     """The place that a path or a URL names. Raises ToolError if its driver is missing, and for
-    an address as scp takes it, which would be a strange folder."""
+    what looks like an address and would be a strange folder, see folder()."""
     text = str(where)
     if "://" not in text:
-        if _SCP.match(text) and not Path(text).exists():
-            raise ToolError(f"{text}: over SSH give sftp://USER@HOST/PATH; a folder: ./{text}")
-        return Folder(where)
+        return Folder(folder(where))
     if text.startswith("file://"):
         return Folder(url2pathname(urlsplit(text).path))
+    if text.lower().startswith(("http://", "https://")):
+        raise ToolError(
+            f"{text}: that is where devices read; give where the server has its files from: "
+            "sftp://USER@HOST/PATH, s3://BUCKET/PREFIX, a folder"
+        )
     return Remote(text)
+
+
+def folder(where: str | Path) -> Path:
+    """The path of a folder of this computer, which need not exist yet.
+
+    Raises ToolError for what is none: a URL, and a text that looks like an address (scp's
+    user@host:path, s3:/bucket, updates.example.com, 10.0.0.2:8000), unless such a folder exists.
+    """
+    text, path = str(where), Path(where)
+    if isinstance(where, Path) or path.exists():
+        return path
+    if "://" in text:
+        raise ToolError(f"{text}: the folder is a local one")
+    if _SCP.match(text):
+        raise ToolError(f"{text}: over SSH give sftp://USER@HOST/PATH; a folder: ./{text}")
+    one = _ONE_SLASH.fullmatch(text)
+    if one:
+        raise ToolError(
+            f"{text}: a URL has two slashes, {one[1]}://{one[2] or 'BUCKET'}; a folder: ./{text}"
+        )
+    if _HOST.fullmatch(text.replace("\\", "/").partition("/")[0]):
+        raise ToolError(
+            f"{text} looks like a server: give s3://BUCKET/PREFIX or sftp://USER@HOST/PATH; "
+            f"a folder of that name: ./{text}"
+        )
+    return path
 
 
 def remote(where: str | Path) -> bool:
@@ -89,6 +136,9 @@ class Folder:
             raise ToolError(f"{path.parent}: {e.strerror}") from e
         files.write(path, data)
 
+    def encoding(self, name):
+        return ""
+
 
 class Remote:
     """A folder, bucket or prefix at a URL. Credentials come from where its driver looks."""
@@ -100,7 +150,7 @@ class Remote:
         try:
             core = importlib.import_module("fsspec.core")
             with self._words("connect"):
-                self._fs, root = core.url_to_fs(url)
+                self._fs, root = core.url_to_fs(url, **_options(self._scheme))
         except ImportError as e:
             raise ToolError(f"{self.label}: {e}; {_install(self._scheme)}") from e
         self._root = root.rstrip("/")
@@ -130,8 +180,51 @@ class Remote:
             folder, _, last = path.rpartition("/")
             part = f"{folder}/.{last}.part"
             self._fs.makedirs(folder, exist_ok=True)
-            self._fs.pipe_file(part, data)
+            try:
+                self._fs.pipe_file(part, data)
+                self._replace(part, path)
+            except Exception:
+                with contextlib.suppress(Exception):  # if the line is dead, the next run does
+                    self._fs.rm_file(part)
+                raise
+
+    def _replace(self, part, path):
+        """Rename part, which replaces what is there."""
+        try:
             self._fs.mv(part, path)
+            return
+        except Exception:
+            # Many SFTP servers do not know OpenSSH's posix-rename, and without it none replaces.
+            ftp = getattr(self._fs, "ftp", None)
+            if ftp is None:
+                raise
+        with contextlib.suppress(OSError):
+            ftp.rename(part, path)
+            return
+        folder, _, last = path.rpartition("/")
+        before = f"{folder}/.{last}.old"
+        with contextlib.suppress(OSError):
+            ftp.remove(before)
+        ftp.rename(path, before)
+        try:
+            ftp.rename(part, path)
+        except Exception:
+            ftp.rename(before, path)
+            raise
+        with contextlib.suppress(OSError):
+            ftp.remove(before)
+
+    def encoding(self, name):
+        path = f"{self._root}/{name}"
+        with self._words(name):
+            if self._scheme == "s3":
+                bucket, _, key = path.partition("/")
+                return self._fs.call_s3("head_object", Bucket=bucket, Key=key).get(
+                    "ContentEncoding", ""
+                )
+            if self._scheme == "gs":
+                return self._fs.info(path).get("contentEncoding", "")
+            return ""
 
     @contextlib.contextmanager
     def _words(self, name: str) -> Iterator[None]:
@@ -143,6 +236,19 @@ class Remote:
         except Exception as e:
             text = " ".join(str(e).split()) or type(e).__name__
             raise ToolError(f"{self.label}, {name}: {text}") from e
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """Arguments for the driver, beside its own configuration."""
+    if scheme != "s3" or "AWS_REQUEST_CHECKSUM_CALCULATION" in os.environ:
+        return {}
+    try:
+        config = importlib.import_module("botocore.config")
+        config.Config(**_NO_CHECKSUMS)
+    except (ImportError, TypeError):
+        return {}  # an older one, which does not add any
+    own = importlib.import_module("fsspec.config").conf.get("s3", {}).get("config_kwargs", {})
+    return {"config_kwargs": {**_NO_CHECKSUMS, **own}}
 
 
 def _install(scheme: str) -> str:

@@ -21,7 +21,7 @@ from ota.errors import OtaError, VerifyError
 from ota.package import chunks as device_chunks
 from ota.transport.memory import Memory
 
-from . import build, image
+from . import build, image, meanings
 from .covers import Segment
 from .errors import ToolError
 from .matcher import bits_of
@@ -129,7 +129,7 @@ def explain(data: bytes, old: bytes | None = None) -> Report:
             reader.block(step, step in restarts)
         segments = reader.finished()
     except OtaError as e:
-        raise ToolError(f"the package is refused: {e.reason} (code {e.code})") from e
+        raise ToolError(f"the package is refused: {meanings.explain(e)}") from e
     kinds = _kinds(h, segments, reader.runs)
     report = Report(
         h, segments, kinds, reader.where, reader.purpose, bits_of(stored), reader.counts, chunks,

@@ -4,6 +4,7 @@ For the desk and for tests, not for the open network: any web server or CDN that
 Range requests does the same job for a fleet.
 """
 
+import contextlib
 import hashlib
 import http.server
 import os
@@ -13,24 +14,32 @@ import ssl
 import struct
 import sys
 import threading
+import time
 import urllib.parse
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .console import plain
 from .errors import ToolError
 from .upload import PACKAGE_CACHE, PACKAGES
 
 _PIECE = 16384
-_TIMEOUT_S = 30
+_TIMEOUT_S = 180  # without a byte: a TLS handshake of a slow board on a slow link takes minutes
+_CONNECTIONS = 256  # at a time, each with a thread
+_REQUESTS = 4096  # that are remembered
+_TEXT = 256  # characters that are remembered of a path or a range
+_TAGS = 1024  # files whose digests are remembered
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _GONE = (ConnectionError, TimeoutError, ssl.SSLError)
 
 
 @dataclass
 class Request:
-    """One request that was answered. range: as asked, "" if not; sent: bytes of the body."""
+    """One request that was answered. range: as asked, "" if not; sent: bytes of the body. Of a
+    long path or range only the beginning is kept."""
 
     method: str
     path: str
@@ -42,9 +51,7 @@ class Request:
     def __str__(self) -> str:
         part = f" {self.range}" if self.range else ""
         end = ", dropped" if self.dropped else ""
-        line = f"{self.status} {self.method} {self.path}{part}: {self.sent} bytes{end}"
-        # What a stranger sent must not drive the terminal.
-        return "".join(c if c.isprintable() else "?" for c in line)
+        return plain(f"{self.status} {self.method} {self.path}{part}: {self.sent} bytes{end}")
 
 
 class Server:
@@ -52,7 +59,11 @@ class Server:
 
     port: 0 lets the system choose. tls: certificate chain and key, PEM files. drop_after: every
     body is reset after so many bytes, to see devices resume. log: called with each finished
-    Request, from any thread. Raises ToolError if it cannot start.
+    Request, from any thread. connections: at a time, at the most; the one that has been idle
+    longest makes room for a new one. Raises ToolError if it cannot start.
+
+    requests: the last of them, at most 4096. sent: bytes of all bodies so far, those under way
+    included.
     """
 
     def __init__(
@@ -63,18 +74,20 @@ class Server:
         tls: tuple[str | Path, str | Path] | None = None,
         drop_after: int | None = None,
         log: Callable[[Request], None] | None = None,
+        connections: int = _CONNECTIONS,
     ):
         self.folder = Path(folder).resolve()
         if not self.folder.is_dir():
             raise ToolError(f"{folder} is no folder: give the one that otatool publish writes")
         self.drop_after = drop_after
-        self.requests: list[Request] = []
+        self.requests: deque[Request] = deque(maxlen=_REQUESTS)
+        self.sent = 0
         self._log = log
         self._lock = threading.Lock()
         self._etags: dict[tuple, str] = {}
         context = _context(tls) if tls else None
         try:
-            self._http = _Http((bind, port), self, context)
+            self._http = _Http((bind, port), self, context, connections)
         except (OSError, OverflowError) as e:
             raise ToolError(f"cannot listen on {bind}:{port}: {e}") from e
         self.port = self._http.server_address[1]
@@ -84,12 +97,6 @@ class Server:
             target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
         self._thread.start()
-
-    @property
-    def sent(self) -> int:
-        """Bytes of all bodies so far, those under way included."""
-        with self._lock:
-            return sum(r.sent for r in self.requests)
 
     def close(self) -> None:
         """Stop listening; may be called more than once."""
@@ -108,12 +115,19 @@ class Server:
         key = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
         with self._lock:
             if key not in self._etags:
+                if len(self._etags) >= _TAGS:
+                    self._etags.clear()
                 self._etags[key] = f'"{_digest(file)[:32]}"'
             return self._etags[key]
 
     def _began(self, request: Request) -> None:
         with self._lock:
             self.requests.append(request)
+
+    def _went(self, request: Request, n: int) -> None:
+        with self._lock:
+            request.sent += n
+            self.sent += n
 
     def _ended(self, request: Request) -> None:
         if self._log:
@@ -125,17 +139,77 @@ def start(folder: str | Path, port: int = 0, **options) -> Server:
     return Server(folder, port, **options)
 
 
+class _Connection:
+    """A connection, and since when it waits for its peer; None while it is answered."""
+
+    def __init__(self, sock: socket.socket):
+        self.idle: float | None = time.monotonic()
+        # The handler's own is wrapped for TLS and closed by its thread: this one names the same.
+        self._sock = sock.dup()
+
+    def drop(self) -> None:
+        """Let its thread find the connection at its end."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Forget it."""
+        self._sock.close()
+
+
 class _Http(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 32
 
-    def __init__(self, address, owner: Server, context: ssl.SSLContext | None):
+    def __init__(self, address, owner: Server, context: ssl.SSLContext | None, connections: int):
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         self.owner = owner
         self.context = context
+        self._most = connections
+        self._lock = threading.Lock()
+        self._open: dict[object, _Connection] = {}  # by the peer's address
         super().__init__(address, _Handler)
+
+    def process_request(self, request, client_address):
+        if self._admit(request, client_address):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)  # all are at work: devices try again
+
+    def _admit(self, request, client_address):
+        with self._lock:
+            if len(self._open) >= self._most:
+                idle = {k: c.idle for k, c in self._open.items() if c.idle is not None}
+                if not idle:
+                    return False
+                longest = self._open.pop(min(idle, key=lambda k: idle[k]))
+                longest.drop()
+                longest.close()
+            self._open[client_address] = _Connection(request)
+            return True
+
+    @contextlib.contextmanager
+    def answering(self, client_address) -> Iterator[None]:
+        """Mark a connection as one that is not idle."""
+        c = self._open.get(client_address)
+        if c:
+            c.idle = None
+        try:
+            yield
+        finally:
+            if c:
+                c.idle = time.monotonic()
+
+    def process_request_thread(self, request, client_address):
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                c = self._open.pop(client_address, None)
+            if c:
+                c.close()
 
     def finish_request(self, request, client_address):
         # Here, in the connection's own thread: a handshake must not hold up the others.
@@ -177,20 +251,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         owner = self.server.owner
         asked = self.headers.get("Range", "")
-        request = Request(self.command, self.path, asked)
+        request = Request(self.command, self.path[:_TEXT], asked[:_TEXT])
         owner._began(request)
         try:
-            file = _open(owner.folder, self.path)
-            if file is None:
-                self._head(request, 404, {"Content-Length": "0", "Cache-Control": "no-store"})
-                return
-            with file:
-                self._file(request, file, body)
+            with self.server.answering(self.client_address):
+                self._give(request, body)
         except _GONE:
             request.dropped = True
             self.close_connection = True
         finally:
             owner._ended(request)
+
+    def _give(self, request: Request, body: bool) -> None:
+        file = _open(self.server.owner.folder, self.path)
+        if file is None:
+            self._head(request, 404, {"Content-Length": "0", "Cache-Control": "no-store"})
+            return
+        with file:
+            self._file(request, file, body)
 
     def _file(self, request: Request, file: BinaryIO, body: bool) -> None:
         stat = os.fstat(file.fileno())
@@ -233,7 +311,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 drop = True
                 break
             self.wfile.write(data)
-            request.sent += len(data)
+            self.server.owner._went(request, len(data))
             left -= len(data)
         if drop:
             request.dropped = True

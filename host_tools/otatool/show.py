@@ -1,28 +1,32 @@
 """Say in words what a file is: package, manifest, partition table, image, key, flash dump."""
 
 import copy
-import datetime
 import json
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from ota import clock, errors, manifest, slots, state
+from ota import clock, manifest, slots, state
 from ota import package as fmt
 from ota.crypto import Keys
 from ota.device import Device
 from ota.errors import OtaError
 from ota.flash.ram import RamFlash
-from ota.package import chunks
 from ota.partition import tobudos
 from ota.partition.text import text
 from ota.strategy import staging
-from ota.transport.memory import Memory
 
-from . import image, report, settings
+from . import image, meanings, report, settings, verify
 from .errors import ToolError
 from .publish import WHOLE
+
+NOT_CHECKED = "not checked: give --key NAME.pub.json"
+_MALFORMED = (
+    ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError,
+    struct.error,
+)  # fmt: skip
 
 
 @dataclass
@@ -40,12 +44,15 @@ class Section:
     total: bool = False
 
 
-def show(data: bytes, layout: dict | None = None) -> list[Section]:
-    """What data is. layout: of the board, for a flash dump. Raises ToolError if unknown."""
+def show(data: bytes, layout: dict | None = None, keys: Keys | None = None) -> list[Section]:
+    """What data is. layout: of the board, for a flash dump. keys: that signatures are checked
+    with; None says that they were not. Raises ToolError if unknown, broken or not signed."""
+    if layout is None:
+        verify.refuse_altered(data)
     readers: list[tuple[bool, Callable[[bytes], list[Section]]]] = [
         (layout is not None, lambda d: flash(d, layout or {})),
-        (data[:4] == fmt.MAGIC, package),
-        (data[:1] == b"{" and b"\nsig " in data, signed_manifest),
+        (data[:4] == fmt.MAGIC, lambda d: package(d, keys)),
+        (data[:1] == b"{" and b"\nsig " in data, lambda d: signed_manifest(d, keys)),
         (data[:1] == b"{", _json),
         (data[:2] == tobudos.MAGIC and len(data) <= 64, ptbl),
     ]
@@ -54,15 +61,21 @@ def show(data: bytes, layout: dict | None = None) -> list[Section]:
             try:
                 return read(data)
             except OtaError as e:
-                raise ToolError(f"broken: {type(e).__name__} {e.reason} {e.args[1:]}") from e
-    found = image.describe(data)
+                raise ToolError(f"broken: {meanings.explain(e)}") from e
+            except _MALFORMED as e:
+                raise ToolError(f"broken: {type(e).__name__} {e}") from e
+    try:
+        found = image.describe(data)
+    except _MALFORMED as e:
+        raise ToolError(f"a broken image: {type(e).__name__} {e}") from e
     if found["kind"] != "raw":
         return [_image(found)]
-    raise ToolError("no file of ours; for a flash dump give --layout layout.json")
+    raise ToolError("not a file of this tool; for a flash dump give --layout layout.json")
 
 
-def package(data: bytes) -> list[Section]:
-    """A package and the reverse package behind it, its chain checked."""
+def package(data: bytes, keys: Keys | None = None) -> list[Section]:
+    """A package and the reverse package behind it, its chain checked, and its signature if there
+    are keys."""
     length, signatures = fmt.lengths(data)
     h = fmt.parse(data[: length + signatures])
     kind = "full image" if h.encoding == fmt.FULL else "patch"
@@ -81,22 +94,23 @@ def package(data: bytes) -> list[Section]:
         ("digest", h.digest.hex()),
         ("header, payload", f"{h.length} + {h.payload_size} bytes"),
         ("window, block", f"{1 << h.wbits}, {h.block_size} bytes"),
-        ("signed by", ", ".join(_signers(data, length, signatures)) or "nobody"),
+        ("key", ", ".join(verify.signers(data, length, signatures)) or "none"),
+        ("signature", NOT_CHECKED),
     ]
+    if keys is not None:
+        fmt.check(data[: length + signatures], keys)
+        s.rows[-1] = ("signature", "fits")
     if h.encoding == fmt.PATCH and max(h.image_size, h.base_size) <= report.SIZE_MAX:
         for p in report.parts(report.explain(data)):
             makes = f" for {p.bytes} of the image" if p.bytes else ""
             s.rows.append((p.name, f"{p.count}, {p.payload} bytes{makes}"))
     s.columns = ("chunk at", "stored", "inflated", "blocks", "first block", "restart")
-    walk = chunks.Chunks(h)
-    reader = Memory(data[h.length : h.size])
-    while not walk.done:
-        for _ in walk.load(reader, len):
-            pass
-        restart = "restart" if walk.restart else ""
-        numbers = (walk.start, walk.stored, walk.inflated, walk.blocks, walk.first)
+    for chunk in verify.walk(data, h):
+        restart = "restart" if chunk.restart else ""
+        numbers = (chunk.start, chunk.stored, chunk.inflated, chunk.blocks, chunk.first)
         s.table.append((*map(str, numbers), restart))
-    more = package(data[h.size :]) if h.reverse_size else []
+    verify.whole(data, h)
+    more = package(data[h.size :], keys) if h.reverse_size else []
     for other in more:
         other.title = "reverse " + other.title
     return [s, *more]
@@ -118,16 +132,22 @@ def regions(r: report.Report) -> Section:
     return s
 
 
-def signed_manifest(data: bytes) -> list[Section]:
-    """A manifest; signatures are named, not checked: that takes the keys."""
+def signed_manifest(data: bytes, keys: Keys | None = None) -> list[Section]:
+    """A manifest; its signature is checked if there are keys."""
+    if keys is not None:
+        manifest.check(data, keys)
     body, _, lines = data.partition(b"\nsig ")
-    m = json.loads(body)
-    ids = [line.split(b" ")[0].decode() for line in lines.split(b"\nsig ")]
+    m = manifest.read(data, len(body))
+    ids = [line.split(b" ")[0].decode("ascii", "replace") for line in lines.split(b"\nsig ")]
     s = Section(f"manifest of {m['product']}, channel {m['channel']}, sequence {m['sequence']}")
-    s.rows = [("signed by", ", ".join(ids)), ("bytes", f"{len(data)} of {manifest.MANIFEST_MAX}")]
-    s.rows += [(name, _day(m[name])) for name in ("issued", "expires") if m.get(name)]
+    s.rows = [
+        ("key", ", ".join(ids)),
+        ("signature", NOT_CHECKED if keys is None else "fits"),
+        ("bytes", f"{len(data)} of {manifest.MANIFEST_MAX}"),
+    ]
+    s.rows += [(name, verify.day(m[name])) for name in ("issued", "expires") if m.get(name)]
     for r in m["releases"]:
-        share = r.get("rollout", WHOLE)
+        share = r["rollout"]
         if share < WHOLE:
             s.rows.append(
                 ("rollout", f"{r['version']} to {100 * share / WHOLE:g} % of the devices")
@@ -136,11 +156,11 @@ def signed_manifest(data: bytes) -> list[Section]:
     for r in m["releases"]:
         for i in r["images"]:
             for p in i["packages"]:
-                base = p.get("base")
-                kind = ("in place" if p.get("in_place") else "delta") if base else "full"
+                base = p["base"]
+                kind = ("in place" if p["in_place"] else "delta") if base else "full"
                 s.table.append((
                     r["version"], str(r["floor"]), i["target"], kind,
-                    base["digest"][:12] if base else "", str(p["size"]), p["url"],
+                    base["digest"].hex()[:12] if base else "", str(p["size"]), p["url"],
                 ))  # fmt: skip
     return [s]
 
@@ -196,14 +216,10 @@ def _record(d):
         ("on its way", _known(r.new)),
         ("tries left", str(r.tries)),
         ("floor, sequence", f"{r.floor}, {r.sequence}"),
-        ("clock at least", _day(clock.since(r.month)) if r.month else "not known"),
-        ("reason", f"{errors.word(r.reason) or 'none'} ({r.reason})"),
+        ("clock at least", verify.day(clock.since(r.month)) if r.month else "not known"),
+        ("reason", meanings.reason(r.reason)),
     ]
     return s
-
-
-def _day(seconds):
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).date().isoformat()
 
 
 def _known(i):
@@ -220,10 +236,13 @@ def _image(found):
 def _json(data):
     try:
         content = json.loads(data)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise ToolError(f"not JSON: {e}") from e
     if "type" in content:
-        return [Section(f"{content['type']} key", [("id", Keys([content]).ids()[0])])]
+        try:
+            return [Section(f"{content['type']} key", [("id", Keys([content]).ids()[0])])]
+        except _MALFORMED as e:
+            raise ToolError(f"a broken key: {e}") from e
     rows = [(k, str(v) if len(str(v)) < 80 else str(v)[:77] + "...") for k, v in content.items()]
     return [Section("configuration", rows + _mistakes(content))]
 
@@ -231,13 +250,6 @@ def _json(data):
 def _mistakes(config):
     passed = [("passed over", f"{name}: no key of ours") for name in settings.unknown(config)]
     return passed + [("mistake", text) for text in settings.mistakes(config)]
-
-
-def _signers(data, at, length):
-    end = at + length
-    while at + 10 <= end:
-        yield data[at : at + 8].hex()
-        at += 10 + int.from_bytes(data[at + 8 : at + 10], "little")
 
 
 def layout_beside(path: Path) -> dict | None:

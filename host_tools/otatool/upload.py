@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ota.manifest import MANIFEST_MAX
 
-from . import files
+from . import files, verify
 from .errors import ToolError
 from .place import Place
 
@@ -34,11 +34,13 @@ class Content:
 
 @dataclass
 class Done:
-    """What was written, or would be, at a place, in this order; kept: was there already."""
+    """What was written, or would be, at a place, in this order; kept: was there already.
+    warnings: what devices may stumble over there, a sentence each."""
 
     place: str
     written: list[tuple[str, int]] = field(default_factory=list)
     kept: list[tuple[str, int]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def package_name(data: bytes) -> str:
@@ -58,6 +60,7 @@ def content(folder: str | Path) -> Content:
     """
     folder = Path(folder)
     manifest = files.read(folder / MANIFEST)
+    verify.refuse_altered(manifest, str(folder / MANIFEST))
     packages = {}
     try:
         listed = [
@@ -145,24 +148,45 @@ def put_manifest(
     Raises ToolError if the place lacks a package, or gives less or other bytes of one.
     """
     if not dry_run:
+        fresh = {name for name, _ in done.written}
         for name, data in new.packages.items():
-            _check(place, name, data)
+            _check(place, name, data, name in fresh)
+            done.warnings += _encoded(place, name)
     row = MANIFEST, len(new.manifest)
     if _same(place, new.manifest):
         done.kept.append(row)
         return
     if not dry_run:
         place.put(MANIFEST, new.manifest, cache)
+        if not _same(place, new.manifest):
+            raise ToolError(
+                f"{place.label}: {MANIFEST} reads back as other bytes than were written: devices "
+                "refuse it; the store, or a cache before it, changes files"
+            )
+        done.warnings += _encoded(place, MANIFEST)
     done.written.append(row)
 
 
-def _check(place: Place, name: str, data: bytes) -> None:
+def _encoded(place: Place, name: str) -> list[str]:
+    ask = getattr(place, "encoding", None)
+    found = ask(name) if ask else ""
+    if found in ("", "identity"):
+        return []
+    return [
+        f"{name} is given out with Content-Encoding: {found}, which devices may refuse: let the "
+        "store drop it, or set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and upload again"
+    ]
+
+
+def _check(place: Place, name: str, data: bytes, fresh: bool) -> None:
     size = place.size(name)
     if size != len(data):
         found = "is not there" if size is None else f"has {size} bytes, not {len(data)}"
         raise ToolError(f"{place.label}: {name} {found}; the manifest was left as it was")
-    # That it has a size does not say that it can be read: its end is.
-    if place.read(name, max(0, size - _TAIL), size) != data[-_TAIL:]:
+    # That it has a size does not say that it can be read: one that was written now is, and the
+    # end of one that was there.
+    start = 0 if fresh else max(0, size - _TAIL)
+    if place.read(name, start, size) != data[start:]:
         raise ToolError(f"{place.label}: {name} has other bytes; the manifest was left as it was")
 
 

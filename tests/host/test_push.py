@@ -21,6 +21,10 @@ def _image(folder, padding):
     return images.build(folder)
 
 
+def _key(folder):
+    return keys.load(next((folder / "product").glob("*.key")))
+
+
 @pytest.fixture(params=["ab", "inplace"])
 def board(request, tmp_path):
     old, new = _image(tmp_path / "old", b"1"), _image(tmp_path / "new", b"22")
@@ -64,9 +68,32 @@ def test_leaves_the_restart_to_you(board, tmp_path, capsys):
 def test_tells_why_the_board_refuses(board, tmp_path, capsys):
     assert cli.main(["push", board.pty, str(tmp_path / "full.ota")]) == 1
     assert "refused the package: product (code 55, PolicyError)" in capsys.readouterr().err
+    big = build.full(bytes(1200 * 1024), build.Meta("lamp", "0.2"), [_key(tmp_path)])
+    (tmp_path / "big.ota").write_bytes(big.data)
+    assert cli.main(["push", board.pty, str(tmp_path / "big.ota")]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    if "code 62" in said:
+        assert "does not fit slot or OTA partition: 1228800 bytes, and there is room for" in said
+    else:
+        assert "65" in said  # in place takes patches only
     # The board goes on as if nothing had been.
     board.send("import ota; print(ota.status()['version'], ota.status()['reason'])\r")
-    board.wait("0.1 product")
+    board.wait("0.1 ")
+
+
+def test_what_a_board_prints_does_not_drive_the_terminal(board, tmp_path, capsys):
+    board.send(
+        "import ota; i = ota.install; "
+        "ota.install = lambda *a, **k: (print('[/x][red]\\x1b[2J'), print('ota-push: [/y] 1 x'), "
+        "print('ota-push:'), print('ota-push: ready'), i(*a, **k))[-1]\r"
+    )
+    board.wait(">>>")
+    assert cli.main(["push", "--downgrade", board.pty, str(tmp_path / "p.ota")]) == 0
+    out = capsys.readouterr().out
+    assert r"[/x][red]\x1b[2J" in out
+    assert "ota-push: [/y] 1 x" in out
+    assert "\x1b" not in out
+    board.wait("runs 0.2")
 
 
 def test_what_is_no_package(tmp_path):

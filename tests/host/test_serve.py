@@ -181,7 +181,7 @@ def test_requests_are_remembered_and_logged(folder):
         assert server.sent == 600
     assert lines == [
         f"206 GET {PACKAGE} bytes=25000-: 600 bytes",
-        "404 GET /nothing??[2J: 0 bytes",
+        r"404 GET /nothing?\x1b[2J: 0 bytes",
     ]
 
 
@@ -199,6 +199,81 @@ def test_bodies_break_off_where_they_are_told_to(folder):
         assert server.requests[0].dropped
         assert ask(server, "/manifest.ota")[2] == b"{}"  # shorter than that
         assert not server.requests[1].dropped
+
+
+def test_idle_connections_and_their_threads_are_bounded(folder):
+    before = threading.active_count()
+    with serve.start(folder, connections=8) as server:
+        address = ("127.0.0.1", server.port)
+        busy = socket.create_connection(address, timeout=5)
+        busy.sendall(b"GET /manifest.ota HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert busy.recv(100)
+        idle = [socket.create_connection(address, timeout=5) for _ in range(60)]
+        # Still served, and in the end there are no more threads than connections.
+        assert ask(server, "/manifest.ota")[2] == b"{}"
+        closed = [s for s in (busy, *idle[:40]) if not _rest(s)]
+        assert len(closed) == 41
+        assert threading.active_count() <= before + 1 + 8 + 1
+        for s in (busy, *idle):
+            s.close()
+
+
+def _rest(s):
+    """What comes until the server closes."""
+    got = b""
+    while data := s.recv(4096):
+        got += data
+    return b"" if got.endswith(b"{}") else got
+
+
+def test_idle_handshakes_are_bounded_too(folder, tmp_path):
+    pki = certificates.make(tmp_path)
+    context = ssl.create_default_context(cafile=pki.ca)
+    with serve.start(folder, tls=(pki.good, pki.good), connections=4) as server:
+        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(9)]
+        assert ask(server, PACKAGE, context=context)[2] == DATA
+        assert [s.recv(1) for s in idle[:5]] == [b""] * 5
+        for s in idle:
+            s.close()
+
+
+def test_what_answers_makes_no_room(folder):
+    (folder / "large").write_bytes(bytes(32 << 20))
+    with serve.start(folder, connections=1) as server:
+        address = ("127.0.0.1", server.port)
+        with socket.create_connection(address, timeout=5) as busy:
+            busy.sendall(b"GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            got = len(busy.recv(1000))
+            with socket.create_connection(address, timeout=5) as other:
+                try:
+                    assert other.recv(1) == b""
+                except ConnectionResetError:
+                    pass
+            while data := busy.recv(1 << 16):
+                got += len(data)
+            assert got > 32 << 20
+
+
+def test_what_is_remembered_is_bounded(folder, monkeypatch):
+    monkeypatch.setattr(serve, "_REQUESTS", 5)
+    monkeypatch.setattr(serve, "_TAGS", 2)
+    done = threading.Semaphore(0)
+    with serve.start(folder, log=lambda request: done.release()) as server:
+        for i in range(7):
+            ask(server, f"/{i}" + "x" * 30000)
+            (folder / f"{i}").write_bytes(b"%d" % i)
+            assert ask(server, f"/{i}")[2] == b"%d" % i
+        for _ in range(14):
+            assert done.acquire(timeout=5)
+        assert len(server.requests) == 5
+        assert max(len(r.path) for r in server.requests) <= 256
+        assert server.sent == 7
+        assert len(server._etags) <= 2
+
+
+def test_a_slow_handshake_has_time():
+    assert serve._TIMEOUT_S >= 120
+    assert serve._Handler.timeout == serve._TIMEOUT_S
 
 
 def test_tls(folder, tmp_path):
@@ -231,6 +306,20 @@ def test_what_cannot_be_served_is_said(folder, tmp_path, server):
         serve.start(folder, bind="host.invalid")
     with pytest.raises(ToolError):
         serve.start(folder, tls=(tmp_path / "none", tmp_path / "none"))
+
+
+def test_a_folder_that_was_never_published_is_said(folder, tmp_path):
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "main.py").write_text("x")
+    (folder / "manifest.ota").write_bytes(b'{"a": 1}\r\nsig x\r\n')
+    for where, text in ((app, "is not there yet"), (folder, "CR LF")):
+        command = [sys.executable, "-u", "-m", "otatool.cli", "serve", str(where), "--port", "0"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert text in process.stderr.readline()
+            finally:
+                process.terminate()
 
 
 def test_the_command_serves_until_it_is_stopped(folder):

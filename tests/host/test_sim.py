@@ -587,6 +587,50 @@ def test_no_path_of_the_host_is_reachable(make, tmp_path):
 # -- mpremote ------------------------------------------------------------------------------
 
 
+def test_a_link_replaces_links_only(make, tmp_path):
+    flash = make("print('on')")
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"keep")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("precious", "folder", "pipe", "nowhere/link"):
+        with pytest.raises(ToolError, match="give another name for --link"):
+            Board(flash, link=tmp_path / name).start()
+    assert precious.read_bytes() == b"keep"
+    (tmp_path / "tty").symlink_to(precious)
+    with Board(flash, link=tmp_path / "tty") as board:
+        assert os.readlink(tmp_path / "tty") == board.pty
+    assert not (tmp_path / "tty").is_symlink()
+    assert precious.read_bytes() == b"keep"
+
+
+def test_other_commands_need_no_terminals(tmp_path):
+    code = (
+        "import sys\n"
+        # These know what to do on Windows, but look at the system's name.
+        "import mpremote.transport_serial, mpremote.romfs, cryptography, rich.console\n"
+        "for name in ('fcntl', 'termios', 'pty', 'tty', 'resource'): sys.modules[name] = None\n"
+        "from otatool import cli\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+
+    def run(*args):
+        done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    name = str(tmp_path / "key")
+    assert run("keygen", name, "--type", "hmac")[0] == 0
+    assert run("show", name + ".pub.json")[0] == 0
+    layout = {"partitions": {
+        "firmware": {"offset": 0, "size": 0x80000}, "fs": {"offset": 0x80000, "size": 0x10000}
+    }}  # fmt: skip
+    (tmp_path / "layout.json").write_text(json.dumps(layout))
+    flash = str(tmp_path / "flash")
+    assert run("sim", flash, "--create", str(tmp_path / "layout.json"))[0] == 0
+    status, said = run("sim", flash)
+    assert (status, "on Windows in WSL" in said) == (1, True), said
+
+
 def test_mpremote_works_as_with_a_real_board(make, tmp_path):
     source = tmp_path / "data.bin"
     source.write_bytes(bytes(range(256)) * 20)

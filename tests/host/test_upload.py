@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import asyncssh
 import fsspec.core  # noqa: F401
@@ -18,10 +20,31 @@ from otatool.errors import ToolError
 from published import SIZE, Broken, Watched, release
 
 
+class _Plain(asyncssh.SFTPServer):
+    """A server without OpenSSH's extension, whose rename replaces nothing."""
+
+    def posix_rename(self, oldpath, newpath):
+        raise asyncssh.SFTPOpUnsupported("Operation unsupported")
+
+    def rename(self, oldpath, newpath):
+        if Path(os.fsdecode(self.map_path(newpath))).exists():
+            raise asyncssh.SFTPFailure("Failure")
+        return super().rename(oldpath, newpath)
+
+
 @pytest.fixture(scope="module")
 def sftp(tmp_path_factory):
     """URL of a folder of a real SFTP server; its password is part of it."""
-    folder = tmp_path_factory.mktemp("sftp")
+    yield from _server(tmp_path_factory.mktemp("sftp"), asyncssh.SFTPServer)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The same without posix-rename."""
+    yield from _server(tmp_path_factory.mktemp("plain"), _Plain)
+
+
+def _server(folder, kind):
     loop = asyncio.new_event_loop()
 
     class Server(asyncssh.SSHServer):
@@ -35,7 +58,7 @@ def sftp(tmp_path_factory):
             return password == "secret"
 
     def factory(channel):
-        return asyncssh.SFTPServer(channel, chroot=str(folder))
+        return kind(channel, chroot=str(folder))
 
     async def start():
         return await asyncssh.create_server(
@@ -58,7 +81,7 @@ def sftp(tmp_path_factory):
         loop.close()
 
 
-@pytest.fixture(params=["folder", "file", "memory", "sftp"])
+@pytest.fixture(params=["folder", "file", "memory", "sftp", "plain"])
 def url(request, tmp_path):
     """A place of each kind, empty."""
     if request.param == "folder":
@@ -67,7 +90,7 @@ def url(request, tmp_path):
         return (tmp_path / "a copy").as_uri()
     if request.param == "memory":
         return "memory:/" + str(tmp_path)
-    return request.getfixturevalue("sftp") + f"/{tmp_path.name}/lamp"
+    return request.getfixturevalue(request.param) + f"/{tmp_path.name}/lamp"
 
 
 def same(url, folder):
@@ -85,6 +108,84 @@ def test_an_address_as_scp_takes_it_is_no_folder(tmp_path, monkeypatch):
     (tmp_path / "a@b:c").mkdir()
     for folder in ("a@b:c", "./x@y:z", "C:/www", "www"):
         assert isinstance(place.locate(folder), place.Folder)
+
+
+@pytest.mark.parametrize("text, words", [
+    ("updates.example.com", "looks like a server"),
+    ("updates.example.com/lamp/www", "looks like a server"),
+    ("example.com:8000", "looks like a server"),
+    ("192.168.1.7", "looks like a server"),
+    ("192.168.1.7:8000/www", "looks like a server"),
+    ("localhost:8000", "looks like a server"),
+    ("s3:/bucket", "s3://bucket"),
+    ("s3:bucket/x", "s3://bucket/x"),
+    ("s3:", "s3://BUCKET"),
+    ("sftp:/host/x", "sftp://host/x"),
+    ("http://updates.example.com/lamp", "where devices read"),
+    ("HTTPS://updates.example.com/lamp", "where devices read"),
+])  # fmt: skip
+def test_what_looks_like_an_address_is_no_folder(tmp_path, monkeypatch, capsys, text, words):
+    monkeypatch.chdir(tmp_path)
+    release(tmp_path / "www", 1)
+    assert main(["upload", "www", text]) == 1
+    assert words in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["www"]
+
+
+def test_folders_of_such_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "updates.example.com").mkdir()
+    for text in (
+        "updates.example.com", "./other.example.com", "www", "www-0.2", "v1.2", "/srv/a.com",
+        "C:/www", "../a.example.com", "my folder", str(tmp_path / "b.example.com"),
+    ):  # fmt: skip
+        assert isinstance(place.locate(text), place.Folder), text
+
+
+def test_a_write_that_fails_leaves_no_part_behind(tmp_path, plain):
+    there = place.locate(f"{plain}/{tmp_path.name}")
+    there.put(upload.MANIFEST, b"old", "")
+    there.put(upload.MANIFEST, b"new", "")
+    assert there.read(upload.MANIFEST) == b"new"
+    assert there._fs.ls(f"/{tmp_path.name}", detail=False) == [f"/{tmp_path.name}/manifest.ota"]
+    real = there._fs.ftp.rename
+
+    def full(old, new):
+        if not (old + new).count(".old"):
+            raise OSError("no room")
+        real(old, new)
+
+    there._fs.ftp.rename = full
+    with pytest.raises(ToolError, match="no room"):
+        there.put(upload.MANIFEST, b"newer", "")
+    there._fs.ftp.rename = real
+    # What was there before is back, and nothing beside it.
+    assert there.read(upload.MANIFEST) == b"new"
+    assert there._fs.ls(f"/{tmp_path.name}", detail=False) == [f"/{tmp_path.name}/manifest.ota"]
+
+
+@pytest.mark.parametrize("change", [
+    lambda d: d.replace(b"\n", b"\r\n"), lambda d: b"\xef\xbb\xbf" + d,
+])  # fmt: skip
+def test_a_manifest_copied_as_text_is_not_uploaded(tmp_path, change, capsys):
+    www = tmp_path / "www"
+    release(www, 1)
+    manifest = www / upload.MANIFEST
+    manifest.write_bytes(change(manifest.read_bytes()))
+    assert main(["upload", str(www), str(tmp_path / "copy")]) == 1
+    assert "changed on the way" in capsys.readouterr().err
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_store_that_changes_the_manifest_is_told(tmp_path):
+    class Store(Watched):
+        def put(self, name, data, cache):
+            super().put(name, data + b"\r\n" if name == upload.MANIFEST else data, cache)
+
+    release(tmp_path / "www", 1)
+    there = Store(place.locate(str(tmp_path / "copy")))
+    with pytest.raises(ToolError, match="reads back as other bytes"):
+        upload.upload(there, upload.content(tmp_path / "www"))
 
 
 def test_a_copy_grows_with_each_release(tmp_path, url):
@@ -154,8 +255,9 @@ class _Loses(Watched):
         (lambda data: None, "is not there"),
         (lambda data: data[:-1], "bytes, not"),
         (lambda data: data[:-1] + b"?", "has other bytes"),
+        (lambda data: data[:50] + b"?" + data[51:], "has other bytes"),
     ],
-    ids=["nothing", "less", "other"],
+    ids=["nothing", "less", "other", "inside"],
 )
 def test_a_manifest_never_names_what_cannot_be_read(tmp_path, url, keeps, words):
     release(tmp_path / "www", 1)

@@ -1,7 +1,9 @@
 """Releases in a bucket: a server that speaks S3, s3fs as it is installed, plain HTTP to look."""
 
+import http.server
 import logging
 import re
+import threading
 import time
 
 import pytest
@@ -42,6 +44,89 @@ def bucket(port, monkeypatch):
     yield f"s3://{PREFIX}"
     fs.invalidate_cache()
     fs.rm(BUCKET, recursive=True)
+
+
+class _Store(http.server.BaseHTTPRequestHandler):
+    """A store that speaks S3 of before the checksums: what it does not know is refused."""
+
+    protocol_version = "HTTP/1.1"
+    files: dict[str, bytes] = {}
+    encoding = ""
+
+    def do_PUT(self):
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        fields = " ".join(f"{k}: {v}" for k, v in self.headers.items()).lower()
+        if any(x in fields for x in ("checksum", "x-amz-trailer", "aws-chunked")):
+            self._give(501, b"<Error><Code>NotImplemented</Code><Message>x</Message></Error>")
+            return
+        self.files[self.path] = data
+        self._give(200)
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        path, _, asked = self.path.partition("?")
+        if "list-type" in asked:
+            self._give(200, b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>")
+        elif path in self.files:
+            found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            data = self.files[path]
+            if found:
+                data = data[int(found[1]) : int(found[2] or len(data)) + 1]
+            self._give(206 if found else 200, data)
+        else:
+            self._give(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    def _give(self, status, body=b""):
+        self.send_response(status)
+        if self.encoding and status < 300:
+            self.send_header("Content-Encoding", self.encoding)
+        self.send_header("Last-Modified", "Mon, 30 Nov 2026 00:00:00 GMT")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def store(monkeypatch):
+    handler = type("Store", (_Store,), {"files": {}})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION", raising=False)
+    place.locate("s3://x")._fs.clear_instance_cache()
+    yield handler
+    place.locate("s3://x")._fs.clear_instance_cache()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_store_without_checksums_takes_the_files(tmp_path, store):
+    done = release(tmp_path, 1, places=[place.locate(f"s3://{PREFIX}")]).done[1]
+    assert len(store.files) == 2
+    assert done.warnings == []
+
+
+def test_an_encoding_that_a_store_keeps_is_told(tmp_path, store):
+    store.encoding = "aws-chunked"
+    release(tmp_path, 1)
+    done = upload.upload(place.locate(f"s3://{PREFIX}"), upload.content(tmp_path))
+    assert len(done.warnings) == 2
+    assert "Content-Encoding: aws-chunked" in done.warnings[0]
 
 
 def test_the_manifest_is_written_last_and_nothing_twice(tmp_path, bucket, caplog):

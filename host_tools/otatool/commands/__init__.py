@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .. import files, picture, say, show
+from .. import console as consoles
+from .. import files, picture, show
 from ..build import WINDOWS
 from ..errors import ToolError
 from ..report import Report
@@ -17,20 +18,20 @@ from ..upload import MANIFEST_CACHE, Done
 
 
 def put(console: Console, s: show.Section) -> None:
-    """Print a section."""
-    console.print(f"[bold]{escape(s.title)}[/bold]")
+    """Print a section. What a file says of itself may be anything: it is made harmless."""
+    console.print(consoles.harmless(s.title, "bold"))
     for name, value in s.rows:
-        console.print(f"  {name:16} {escape(value)}" if name else f"  {escape(value)}")
+        consoles.put_row(console, name, value)
     if s.table:
         table = Table()
         left = len(s.columns) - s.numbers
         for i, name in enumerate(s.columns):
-            table.add_column(name, justify="left" if i < left else "right")
+            table.add_column(name, justify="left" if i < left else "right", overflow="fold")
         for row in s.table:
             if s.total and row is s.table[-1]:
                 table.add_section()
-            table.add_row(*map(escape, row))
-        console.print(table)
+            table.add_row(*map(consoles.harmless, row))
+        console.print(table, soft_wrap=False)
 
 
 def add_wbits(p) -> None:
@@ -72,7 +73,7 @@ def add_upload(p) -> None:
 
 def put_done(done: Done, dry_run: bool) -> None:
     """Print what was written at a place, or would be."""
-    console = say.console()
+    console = consoles.console()
     console.print(done.place, style="bold")
     for rows, word in (
         (done.kept, "there already"),
@@ -80,6 +81,7 @@ def put_done(done: Done, dry_run: bool) -> None:
     ):
         for name, size in rows:
             console.print(f"  {word:16} {size:9} {name}")
+    consoles.warn(*(f"{done.place}: {text}" for text in done.warnings))
 
 
 @contextlib.contextmanager
@@ -89,7 +91,7 @@ def searching(text: str) -> Iterator[Callable[[float], None]]:
     It goes when the search is over, and none comes where nobody looks.
     """
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    console = Console(stderr=True)
+    console = consoles.console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
         task = p.add_task(escape(text), total=1.0)
         yield lambda part: p.update(task, completed=part)

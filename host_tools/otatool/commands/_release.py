@@ -1,6 +1,7 @@
 """What the commands have in common that make packages: their options, their keys."""
 
-from .. import build, contents, files, keys, say, values
+from .. import build, contents, files, keys, values
+from .. import console as consoles
 
 
 def add_release(p, newer: str = "") -> None:
@@ -36,7 +37,9 @@ def add_release(p, newer: str = "") -> None:
 def signing(paths: list[str]) -> list[keys.SigningKey]:
     """The private keys of --key; warns of those that others can read. Raises ToolError."""
     found = [keys.load(path) for path in paths]
-    say.warn(*(f"{p} can be read by others: chmod 600 {p}" for p in paths if files.exposed(p)))
+    consoles.warn(
+        *(f"{p} can be read by others: chmod 600 {p}" for p in paths if files.exposed(p))
+    )
     return found
 
 

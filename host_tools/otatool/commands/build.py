@@ -2,7 +2,8 @@
 
 import argparse
 
-from .. import build, files, say, search, values
+from .. import build, files, search, values
+from .. import console as consoles
 from .. import image as images
 from . import add_quick, add_wbits, searching, windows
 from ._release import add_release, image, signing
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
         built = build.full(new, meta, keys, args.block, wbits=windows(args))
     files.write(args.out, built.data)
     share = 100 * len(built.data) / len(new)
-    say.console().print(
+    consoles.console().print(
         f"{args.out}: {len(built.data)} bytes, {share:.1f} % of the image, "
         f"{len(built.chunks)} chunks, window {built.wbits}, digest {built.digest.hex()[:16]}"
     )

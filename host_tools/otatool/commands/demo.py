@@ -6,10 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from .. import demo
+from .. import console, demo
 from ..demo import application
 from ..demo.stage import Stage
 from ..errors import ToolError
@@ -30,7 +29,7 @@ def add(sub) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Play it; the closing table compares the strategies."""
-    out = Console(highlight=False)
+    out = console.console()
     stage = Stage(out, args.quiet)
     began = time.monotonic()
     stage.act("the application: a web server on microdot, in three versions")
@@ -48,11 +47,12 @@ def run(args: argparse.Namespace) -> None:
             demo.play(strategy, images, folder / strategy, stage, args.heap)
             for strategy in ([args.strategy] if args.strategy else STRATEGIES)
         ]
-    out.print(_table(results, args.heap))
+    out.print(_table(results, args.heap), soft_wrap=False)
     out.print(f"all steps happened as expected, in {time.monotonic() - began:.0f} s")
     if args.keep:
-        out.print(f"kept: {folder}; go on with")
-        out.print(f"  otatool sim --heap {args.heap} {folder}/{results[0].strategy}/board.flash")
+        out.print(f"kept: {folder}; go on with", markup=False)
+        board = folder / results[0].strategy / "board.flash"
+        out.print(f"  otatool sim --heap {args.heap} {board}", markup=False)
 
 
 def _table(results: list[demo.Result], heap: str) -> Table:

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from .. import contents, diff, files, report, say, show, values
+from .. import console as consoles
+from .. import contents, diff, files, report, show, values
 from . import add_quick, picture_path, put, searching, write_picture
 
 
@@ -82,15 +82,15 @@ def run(args: argparse.Namespace) -> int:
             old, new, args.old_version, args.new_version, args.sector, args.in_place, args.quick,
             args.spare, progress,
         )  # fmt: skip
-    console = say.console()
+    console = consoles.console()
     if picture:
         r = report.explain(data, old)
         names = Path(args.old).name, Path(args.new).name
         write_picture(picture, r, f"{Path(args.patch).name}: {names[0]} \u2192 {names[1]}", *names)
-        put(Console(highlight=False, soft_wrap=True), show.regions(r))
+        put(console, show.regions(r))
     files.write(args.patch, data)
     if args.verbose:
-        console.print(_table(summary))
+        console.print(_table(summary), soft_wrap=False)
     share = _share(summary.patch, summary.image)
     console.print(f"{args.patch}: {summary.patch} bytes, {share} of the image")
     if picture:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from ota import slots
 from ota.crypto import Keys
-from rich.console import Console
 
-from .. import files
+from .. import console, files
 from ..errors import ToolError
 from ..fleet import table
 from ..fleet.link import PROFILES
@@ -180,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
         figures = simulate(args.url if len(args.url) > 1 else args.url[0], settings, progress)
     if args.json:
         files.write(args.json, json.dumps(figures, indent=1) + "\n")
-    table.show(Console(highlight=False), figures)
+    table.show(console.console(), figures)
     return 0 if figures["release"] and figures["updated"] == figures["wanted"] else 1
 
 

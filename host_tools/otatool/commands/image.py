@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .. import contents, files, image, place, publish, say, values
+from .. import console as consoles
+from .. import contents, files, image, place, publish, values
 from ..errors import ToolError
 
 
@@ -68,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
     table.add_column("bytes", justify="right")
     table.add_column("SHA-256")
     for file in found["files"]:
-        say.row(table, file.name, str(file.size), file.digest[:16])
-    out = say.console()
+        consoles.row(table, file.name, str(file.size), file.digest[:16])
+    out = consoles.console()
     out.print(table)
     out.print(f"{args.out}: {found['kind']}, {len(data)} bytes")
     out.print(f"SHA-256 {found['digest']}")
@@ -78,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
         out.print(f"needs {contents.needs(number)}")
     plain = [n for n in notes if n.startswith("left out")]
     for note in plain:
-        say.console(stderr=True).print(note)
-    say.warn(*(n for n in notes if n not in plain))
+        consoles.console(stderr=True).print(note)
+    consoles.warn(*(n for n in notes if n not in plain))
     return 0
 
 

@@ -2,7 +2,8 @@
 
 import argparse
 
-from .. import keys, say
+from .. import console as consoles
+from .. import keys
 
 
 def add(sub) -> None:
@@ -41,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
         passphrase = keys.new_passphrase(args.passphrase)
     key = keys.generate(args.type, args.bits)
     private, public = keys.write(key, name, args.force, passphrase)
-    out = say.console()
+    out = consoles.console()
     out.print(f"key {key.id.hex()} ({key.type})")
     out.print(f"private: {private}  keep it off the servers, and keep a copy")
     out.print(f"device:  {public}")
     if key.type == "hmac":
-        say.warn(f"{public} holds the secret itself: whoever reads it, or a device, can sign")
+        consoles.warn(f"{public} holds the secret itself: whoever reads it, or a device, can sign")
     return 0

@@ -2,7 +2,8 @@
 
 import argparse
 
-from .. import build, files, say
+from .. import build, files
+from .. import console as consoles
 
 
 def add(sub) -> None:
@@ -24,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
     files.check_output(args.new, args.old, args.patch)
     image = build.decode(files.read(args.patch), files.read(args.old))
     files.write(args.new, image)
-    say.console().print(f"{args.new}: {len(image)} bytes, digest as promised")
+    consoles.console().print(f"{args.new}: {len(image)} bytes, digest as promised")
     return 0

@@ -4,7 +4,8 @@ import argparse
 
 from rich.table import Table
 
-from .. import files, keys, provision, ptbl, say, settings, values
+from .. import console as consoles
+from .. import files, keys, provision, ptbl, settings, values
 from .keygen import add_passphrase
 
 
@@ -83,14 +84,14 @@ def run(args: argparse.Namespace) -> None:
     if args.key_type == "rsa" or args.passphrase:
         passphrase = keys.new_passphrase(args.passphrase)
     done = provision.provision(args.folder, product, args.key_type, args.force, passphrase)
-    out = say.console()
+    out = consoles.console()
     table = Table(title=f"{args.product}, strategy {args.strategy}")
     for name in ("partition", "offset", "size"):
         table.add_column(name, justify="left" if name == "partition" else "right")
     for name, offset, size in done.partitions:
-        say.row(table, name, f"{offset:#x}", str(size))
+        consoles.row(table, name, f"{offset:#x}", str(size))
     out.print(table)
     for name in settings.unknown(config):
         out.print(f"{name}: no key of ours; boards pass it over")
     out.print(f"signing key {done.key} (keep it secret), start it: otatool sim {done.flash}")
-    say.warn(*done.warnings)
+    consoles.warn(*done.warnings)

@@ -4,7 +4,8 @@ import argparse
 
 from rich.table import Table
 
-from .. import files, ptbl, say, values
+from .. import console as consoles
+from .. import files, ptbl, values
 
 
 def add(sub) -> None:
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         layout.warnings.append("no -v: the first image counts as version 0.0")
     data = ptbl.build(layout)
     files.write(args.out, data)
-    say.warn(*layout.warnings)
+    consoles.warn(*layout.warnings)
     _show(layout, args.out, len(data))
     return 0
 
@@ -63,6 +64,6 @@ def _show(layout: ptbl.Layout, out: str, size: int) -> None:
         table.add_column(column, justify="right")
     for row in ptbl.rows(layout):
         table.add_row(*row)
-    console = say.console()
+    console = consoles.console()
     console.print(table)
     console.print(f"{out}: {size} bytes")

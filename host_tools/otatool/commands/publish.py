@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .. import place, publish, say, settings, values
+from .. import console as consoles
+from .. import place, publish, settings, values
 from ..errors import ToolError
 from . import add_quick, add_upload, add_wbits, put_done, searching, windows
 from ._release import add_release, image, signing
@@ -162,11 +163,11 @@ def run(args: argparse.Namespace) -> None:
     for name in ("package", "from", "bytes", "% of image", "file"):
         table.add_column(name, justify="right" if name in ("bytes", "% of image") else "left")
     for kind, base, size, url in done.rows:
-        say.row(table, kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
-    out = say.console()
-    out.print(table)
+        consoles.row(table, kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
+    out = consoles.console()
+    out.print(table, soft_wrap=False)
     if done.reused:
         out.print("the packages are those that were published before")
     for d in done.done:
         put_done(d, args.dry_run)
-    say.warn(*done.warnings)
+    consoles.warn(*done.warnings)

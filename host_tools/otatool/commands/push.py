@@ -2,10 +2,9 @@
 
 import argparse
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from .. import push
+from .. import console, push
 
 
 def add(sub) -> None:
@@ -19,12 +18,15 @@ def add(sub) -> None:
         default=push.LAYOUT,
         help=f"layout file on the board, where no boot stage ran ({push.LAYOUT})",
     )
+    p.add_argument(
+        "--downgrade", action="store_true", help="take a version that is not newer, too"
+    )
     p.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Push and show how far it is."""
-    out = Console()
+    out = console.console()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=out, transient=True) as bar:
         task = bar.add_task("ask", total=None)
@@ -33,7 +35,13 @@ def run(args: argparse.Namespace) -> None:
             bar.update(task, description=stage, completed=done, total=total or None)
 
         version = push.push(
-            args.port, args.package, progress, not args.no_reset, args.layout, bar.console.print
+            args.port,
+            args.package,
+            progress,
+            not args.no_reset,
+            args.layout,
+            lambda text: bar.console.print(console.harmless(text)),
+            args.downgrade,
         )
     then = "it starts at the next reset" if args.no_reset else "the board restarts with it"
     out.print(f"{version} is installed: {then}, and must confirm() to be kept", highlight=False)

@@ -2,10 +2,9 @@
 
 import argparse
 import threading
+from pathlib import Path
 
-from rich.console import Console
-
-from .. import publish, serve
+from .. import console, files, publish, serve, verify
 
 
 def add(sub) -> None:
@@ -25,7 +24,7 @@ def add(sub) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serve until interrupted, one line per request."""
-    out = Console(highlight=False, soft_wrap=True)
+    out, errors = console.console(), console.console(stderr=True)
     with serve.start(
         args.folder,
         args.port,
@@ -35,4 +34,19 @@ def run(args: argparse.Namespace) -> None:
         log=lambda request: out.print(str(request), markup=False),
     ) as server:
         out.print(f"{server.url}{publish.MANIFEST}", markup=False)
+        for text in _warnings(Path(args.folder) / publish.MANIFEST):
+            errors.print(f"otatool serve: {text}", markup=False)
         threading.Event().wait()
+
+
+def _warnings(manifest: Path):
+    """What devices would stumble over, a sentence each."""
+    if not manifest.is_file():
+        yield (
+            f"{manifest} is not there yet: devices get 404 until otatool publish has written "
+            f"it; this is no folder of an application"
+        )
+        return
+    how = verify.altered(files.read(manifest))
+    if how:
+        yield f"{manifest} was changed on the way: {how}; devices refuse it"

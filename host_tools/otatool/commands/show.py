@@ -3,9 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
-from .. import files, report, settings, show
+from .. import console, files, report, settings, show, verify
 from . import picture_path, put, write_picture
 
 
@@ -13,6 +11,10 @@ def add(sub) -> None:
     """Declare the arguments."""
     p = sub.add_parser("show", help="say what a file holds: package, manifest, table, flash ...")
     p.add_argument("file")
+    p.add_argument(
+        "--key", action="append", metavar="PUB",
+        help="check the signature: NAME.pub.json, layout.json or a PEM file; may be repeated",
+    )  # fmt: skip
     p.add_argument("--layout", help="layout.json, for a dump of a whole flash")
     p.add_argument(
         "--old", metavar="OLD.bin", help="image that a patch starts from: what each file costs"
@@ -29,8 +31,8 @@ def run(args: argparse.Namespace) -> None:
     layout = settings.read(args.layout) if args.layout else show.layout_beside(path)
     data = files.read(path)
     picture = picture_path(args.report) if args.report else None
-    out = Console()
-    sections = show.show(data, layout)
+    out = console.console()
+    sections = show.show(data, layout, verify.trusted(args.key) if args.key else None)
     if args.old or picture:
         r = report.explain(data, files.read(args.old) if args.old else None)
         sections.append(show.regions(r))

@@ -1,20 +1,28 @@
 """What the audience sees: the steps, and the board's console beside them."""
 
 from rich.console import Console
+from rich.rule import Rule
 from rich.text import Text
+
+from ..console import console as _console
+from ..console import harmless
+
+_RULE = 80  # columns of the line above a part, at the most
 
 
 class Stage:
     """Prints the story. console: of rich; quiet: leaves the board's lines out."""
 
     def __init__(self, console: Console | None = None, quiet: bool = False):
-        self._console = console or Console(highlight=False)
+        self._console = console or _console()
         self._quiet = quiet
         self._line = bytearray()
 
     def act(self, title: str) -> None:
         """A new part begins."""
-        self._console.rule(title, align="left")
+        self._console.print(
+            Rule(title, align="left"), width=min(_RULE, self._console.width), soft_wrap=False
+        )
 
     def step(self, text: str) -> None:
         """What is done next."""
@@ -30,6 +38,6 @@ class Stage:
         while b"\n" in self._line:
             line, _, rest = bytes(self._line).partition(b"\n")
             self._line[:] = rest
-            text = line.decode(errors="replace").strip("\r")
+            text = harmless(line.decode(errors="replace").strip("\r"), "dim")
             if text and not self._quiet:
-                self._console.print(Text("  │ " + text, "dim"))
+                self._console.print(Text("  │ ", "dim") + text)

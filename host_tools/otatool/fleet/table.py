@@ -70,7 +70,7 @@ def show(out: Console, f: dict) -> None:
             f"{m['answer_ms_50']:.1f}, {m['answer_ms_99']:.1f} ms real",
         ),
     )
-    out.print(table)
+    out.print(table, soft_wrap=False)
     if m["late_s_99"] > _LATE_S:
         out.print(
             "this machine was late: times and peaks are its own as much as the server's; give "

@@ -5,7 +5,6 @@ lists its words.
 """
 
 import contextlib
-import fcntl
 import mmap
 import os
 import pathlib
@@ -15,6 +14,7 @@ import time
 from ..errors import ToolError
 from . import firmware as _firmware
 from .board import _control as c
+from .posix import fcntl
 
 _PARTITIONS = ("firmware", "fs")
 _LOCK_S = 2

@@ -5,10 +5,9 @@ import os
 import select
 import signal
 import sys
-import termios
-import tty
 
 from .launcher import Board
+from .posix import termios, tty
 
 LEAVE = b"\x1d"  # Ctrl-]
 _POLL_S = 0.1

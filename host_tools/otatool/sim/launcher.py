@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..errors import ToolError
-from . import ptys
+from . import posix, ptys
 from .board import _control as c
 from .chip import Chip
 from .keyboard import Keyboard
@@ -99,6 +99,10 @@ class Board:
 
     def start(self) -> "Board":
         """Switch on; returns at once, wait() tells how far the board is."""
+        posix.require()
+        link = self._link
+        if link and not link.is_symlink() and link.exists():
+            raise ToolError(f"{link} is there already and no link: give another name for --link")
         self._chip = chip = Chip(self._path)
         try:
             offset = chip.rom[0]
@@ -109,11 +113,18 @@ class Board:
             chip.close()
             raise
         self.pty = self._port.path
-        if self._link:
-            part = self._link.with_name(self._link.name + ".part")
-            part.unlink(missing_ok=True)
-            part.symlink_to(self.pty)
-            os.replace(part, self._link)
+        if link:
+            try:
+                # A link of an earlier board is removed and no other file: what somebody puts
+                # there in between makes symlink() fail.
+                if link.is_symlink():
+                    link.unlink()
+                link.symlink_to(self.pty)
+            except OSError as e:
+                self._port.close()
+                chip.close()
+                self._chip = None
+                raise ToolError(f"{link}: {e.strerror}; give another name for --link") from e
         words = chip.words
         words[c.W_TIMING] = self._timing
         words[c.W_CUT_EFFECT], words[c.W_PINS] = self._effect, self._pins

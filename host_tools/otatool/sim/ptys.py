@@ -6,9 +6,9 @@ port does.
 """
 
 import os
-import termios
 import time
-import tty
+
+from .posix import termios, tty
 
 _KEEP = 1 << 16  # bytes waiting for a slow reader
 _STUCK_S = 0.5

@@ -1,0 +1,36 @@
+"""otatool verify: check a package or a manifest as a device would."""
+
+import argparse
+import time
+from pathlib import Path
+
+from .. import console, files, verify
+
+
+def add(sub) -> None:
+    """Declare the arguments."""
+    p = sub.add_parser(
+        "verify",
+        help="check signature, chunks and image of a package, or a manifest and its packages",
+        description="Check a package or a manifest as a device would: signature, header, every "
+        "chunk of the hash chain, the image's digest; of a manifest, each package beside it. "
+        "The exit status is 0 if all of it is right, and 1 if anything is not.",
+    )
+    p.add_argument("file")
+    p.add_argument(
+        "--key", action="append", required=True, metavar="PUB",
+        help="key that devices trust: NAME.pub.json, layout.json or a PEM file; may be repeated",
+    )  # fmt: skip
+    p.add_argument("--image", metavar="IMG", help="image that the package must make")
+    p.add_argument("--base", metavar="OLD", help="image that a patch starts from: decode it too")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print one sentence; ToolError says what is wrong."""
+    path = Path(args.file)
+    image, base = (name and files.read(name) for name in (args.image, args.base))
+    found = verify.verify(
+        files.read(path), verify.trusted(args.key), path.parent, image, base, time.time()
+    )
+    console.console().print(console.harmless(f"{path}: {found}"))
