@@ -85,6 +85,7 @@ SIBLINGS = {
     ("manifest", "package"): "versions are written alike in both",
     ("transport.tls", "transport.pins"): "few boards have pins, so they have a file of their own",
     ("transport.head", "transport.date"): "a server says in a date when to ask again",
+    ("transport.head", "transport.url"): "how long an address may be, and how its bytes are read",
     ("strategy.staging", "strategy"): "the base file of its folder",
 }
 
