@@ -21,7 +21,7 @@ UPDATE = const(
 )
 _HTTP = const(
     " connect_ms:i handshake_ms:i idle_ms:i rate:i rate_ms:i redirects:i line:i block:i fields:i"
-    " retries:i pause_ms:i poll_ms:i part:i headers:d- tls:d-o "
+    " retries:i pause_ms:i wait_ms:i total_ms:i poll_ms:i part:i headers:d- tls:d-o "
 )
 _TLS = const(" ca:sy- pins:l ntp:s- built:i verify:b ")
 _POLL = const(" every_s:i jitter:i spread_s:i retry_s:i window:l- utc_offset_s:in ")
@@ -56,7 +56,10 @@ def check_update(config) -> None:
     _check(http, _HTTP, "http.")
     headers = http.get("headers") or {}
     for name in headers:
-        _expect(headers[name], "s", "http.headers")
+        # A dict stands under the address it is for.
+        _expect(headers[name], "d" if "://" in name else "s", "http.headers")
+        for inner in headers[name] if "://" in name else ():
+            _expect(headers[name][inner], "s", "http.headers")
     tls = http.get("tls")
     if isinstance(tls, dict):
         _check(tls, _TLS, "http.tls.")

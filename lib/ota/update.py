@@ -242,14 +242,20 @@ def drive(steps, progress=None, wait=None, feed=None):
 def options(device) -> dict:
     """Keyword arguments of transport.resume.Resuming from the configuration.
 
-    The newest manifest accepted may be younger than the firmware: then "built" of "tls" is
-    when that was issued. Raises FlashError; "config" for a key or a kind that is not known.
+    "headers" belong to the server of "url", the first of several, or of "package_url" where
+    there is no other: whatever address is asked, "home" says so. The newest manifest accepted may
+    be younger than the firmware: then "built" of "tls" is when that was issued. Raises FlashError;
+    "config" for a key or a kind that is not known.
     """
     load("config").check_update(device.config)
     unload("config")
     collect()  # what it leaves would lie before all that is made now and stays
     found = device.config.get("http", {})
     tls = found.get("tls")
+    if found.get("headers"):
+        home = device.config.get("url") or device.config.get("package_url") or ""
+        found = dict(found)
+        found["home"] = home if isinstance(home, str) else home[0]
     record = device.slots.load()
     if record and record.month and (tls is None or isinstance(tls, dict)):
         tls = dict(tls or {})

@@ -86,6 +86,7 @@ SIBLINGS = {
     ("package.chunks", "package"): "the header is the base file of its folder",
     ("way", "package"): "versions are compared as its header has them",
     ("manifest", "package"): "versions are written alike in both",
+    ("transport.head", "transport.url"): "how long an address may be, and how its bytes are read",
     ("strategy.staging", "strategy"): "the base file of its folder",
 }
 

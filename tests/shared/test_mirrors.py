@@ -12,6 +12,8 @@ from ota.errors import (
     TransportError,
     VerifyError,
 )
+from ota.transport import http
+from ota.transport.url import parse
 from packer import OTHER_KEY, content, entry, manifest, release
 from scenes import ONE, STRATEGIES, TWO, Case, Server, Source, fresh, made
 
@@ -214,8 +216,11 @@ class TestSources(Case):
             (a, "https://a/p", False), (a, "http://a:8080/p", False),
         ):  # fmt: skip
             with self.subTest(url=url):
-                self.assertEqual("headers" in source._meant_for(url), token)
-                self.assertEqual(source._meant_for(url)["idle_ms"], 7)
+                found = source._meant_for(url)
+                home = parse(found["home"])[:3]
+                sent = http.fields_for(found["headers"], parse(url)[:3], home)
+                self.assertEqual(sent != "", token)
+                self.assertEqual(found["idle_ms"], 7)
 
     def test_no_mirror_at_all(self):
         self.refused(FlashError, "config", mirrors.sources, [], {})

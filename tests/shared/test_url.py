@@ -12,6 +12,11 @@ GOOD = (
     ("http://[::ffff:1.2.3.4]", ("http", "::ffff:1.2.3.4", 80, "/")),
     ("http://10.0.0.1/%20?a=%0d%0a", ("http", "10.0.0.1", 80, "/%20?a=%0d%0a")),
     ("http://h/a@b:c", ("http", "h", 80, "/a@b:c")),
+    ("http://host.:81/a", ("http", "host", 81, "/a")),
+    ("http://host./", ("http", "host", 80, "/")),
+    ("http://host#a/b?c", ("http", "host", 80, "/")),
+    ("http://host/a?b://c#d", ("http", "host", 80, "/a?b://c")),
+    ("https://h/" + "a" * 2038, ("https", "h", 443, "/" + "a" * 2038)),
 )
 BAD = (
     "",
@@ -43,8 +48,11 @@ BAD = (
     "http://[host]/",
     "http://[]/",
     "http://::1/",
-    "http://host/" + "a" * 1024,
+    "http://host/" + "a" * 2037,
     "http://" + "a" * 254 + "/",
+    "http://./",
+    "http://user@host./",
+    "://host/",
 )
 JOINS = (
     ("/b", "http://h:81/b"),
@@ -94,12 +102,34 @@ class TestUrl(unittest.TestCase):
             "/a b",
             "",
             "//",
-            "/" + "a" * 1024,
+            "/" + "a" * 2048,
+            "a" * 2040 + "/../" + "b" * 20,
         ):
             with self.subTest(location):
                 with self.assertRaises(TransportError) as caught:
                     url.join("http://h/", location)
                 self.assertEqual(caught.exception.reason, "url")
+
+    def test_resolve_is_join_taken_apart(self):
+        base = "http://h:81/1/2/3?q=1/2#f"
+        for location, whole in JOINS:
+            found = url.resolve(url.parse(base), location)
+            self.assertEqual(found, url.parse(whole))
+        long = "/" + "a" * 2047
+        self.assertEqual(url.resolve(url.parse("http://h/b" + "c" * 999), long)[3], long)
+
+    def test_a_location_is_quoted_as_browsers_do(self):
+        for data, text in (
+            (b"/a b", "/a%20b"),
+            (b"/\xff\xc3\xa4?x= y", "/%FF%C3%A4?x=%20y"),
+            (b'/a%20b|c"d', '/a%20b|c"d'),
+            (b"", ""),
+        ):
+            self.assertEqual(url.quoted(data), text)
+        # What could split a request stays what it is, and so does what is no host.
+        for data in (b"/a\r\nX: y", b"/a\tb", b"/\x7f", b"http://h h/", b"http://h\xc3\xb6/"):
+            with self.assertRaises(TransportError):
+                url.resolve(("http", "h", 80, "/"), url.quoted(data))
 
     def test_authority_is_what_a_host_field_says(self):
         self.assertEqual(url.authority("http", "h", 80), "h")

@@ -7,7 +7,7 @@ from ..manifest import MANIFEST_MAX
 from ..transport import http
 from ..transport.kept import Kept
 from ..transport.resume import Resuming
-from ..transport.url import join, parse
+from ..transport.url import join
 
 _RETRIES = const(2)
 _TIMES = const(7)
@@ -85,10 +85,10 @@ class Static:
         return Resuming(url, size, **self._meant_for(url)).open
 
     def _meant_for(self, url):
-        """The options; on another host without the user's headers: a token is for one server."""
+        """The options for one file; the user's headers go to their home: a token is for one
+        server."""
         options = dict(self._options)
-        if parse(url)[:3] != parse(self._home)[:3]:
-            options.pop("headers", None)
+        options.setdefault("home", self._home)
         options["kept"] = self._kept
         return options
 

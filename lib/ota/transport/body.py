@@ -3,7 +3,7 @@
 from ..compat import const
 from ..errors import TransportError
 
-_CHUNK_LINE = const(32)
+_DIGITS = const(20)  # some servers pad sizes with zeros, to 16 as a rule
 _HEX = b"0123456789abcdefABCDEF"
 
 # What comes next in a chunked body.
@@ -32,6 +32,7 @@ class Response:
         self._kept = None
         self._place = None
         self._got = 0
+        self._begun = None  # a line whose end has not come yet
         self._next = _SIZE if chunked else 0
         self._left = 0 if chunked else length
         self._trailers = [0, 0]
@@ -97,15 +98,24 @@ class Response:
             raise TransportError("protocol", "length")
 
     def _line(self):
+        wire = self._wire
+        word = "headers" if self._next == _TRAILER else "protocol"
         try:
-            if self._next == _TRAILER:
-                return self._wire.line(self._wire.limits.line, "headers")
-            return self._wire.line(_CHUNK_LINE, "protocol")
+            if self._begun is None:
+                self._begun = wire.line(wire.limits.line, word)
+            # What is longer than the buffer is an extension or a trailer: passed over.
+            if self._begun is None or (wire.more and not wire.rest(word)):
+                return None
         except TransportError as e:
-            # The stream ended before the last chunk: a body cut short.
-            if e.reason == "reset" and len(e.args) == 1:
+            if e.reason != "reset" or len(e.args) > 1:
+                raise
+            # The stream ended: behind the last chunk only an empty line is missing, before it
+            # the body is cut short.
+            if self._next != _TRAILER:
                 raise TransportError("short", self._got)
-            raise
+            self._begun = b""
+        line, self._begun = self._begun, None
+        return line
 
     def _frame(self, line):
         # Take one line between chunks; True after the last of all.
@@ -119,7 +129,7 @@ class Response:
         elif not line:
             return True
         else:
-            self._trailers[0] += len(line) + 2
+            self._trailers[0] += len(line) + self._wire.over + 2
             self._trailers[1] += 1
             limits = self._wire.limits
             if self._trailers[0] > limits.block or self._trailers[1] > limits.fields:
@@ -128,8 +138,8 @@ class Response:
 
 
 def _size(line):
-    digits = line.partition(b";")[0].rstrip()
-    if not 0 < len(digits) <= 8:
+    digits = line.partition(b";")[0].strip()
+    if not 0 < len(digits) <= _DIGITS:
         raise TransportError("protocol", "chunk")
     for i in range(len(digits)):
         if digits[i : i + 1] not in _HEX:

@@ -3,21 +3,29 @@
 from ..apart import load
 from ..compat import const
 from ..errors import TransportError
+from . import url
 
 _INTERIM = const(8)  # 1xx responses skipped before the real one
+_BLANK = const(4)  # empty lines passed over before a status line
 _NUMBER_MAX = const(0x7FFFFFFF)
+_DIGITS = const(20)  # some servers pad with zeros
 _RETRY_MAX_S = const(3600)
 _ETAG_MAX = const(128)
+_FRAMING = const(4)  # so many of _WANTED say which bytes the body is
+_LISTS = const(5)  # so many may come in several lines
+_PLAIN = (
+    b"  identity none binary raw plain 7bit 8bit utf-8 utf8 us-ascii ascii iso-8859-1 aws-chunked "
+)
 _WANTED = (
     b"content-length",
+    b"content-range",
     b"transfer-encoding",
     b"content-encoding",
-    b"content-range",
-    b"etag",
+    b"connection",
     b"location",
+    b"etag",
     b"retry-after",
     b"date",
-    b"connection",
 )
 
 
@@ -25,31 +33,57 @@ class Head:
     """Status and wanted fields: names in lower case, values stripped, both bytes.
 
     later: True for HTTP/1.1, whose connections are kept unless somebody says otherwise.
+    location: where a redirect leads, text; "" if it does not say.
     """
 
     def __init__(self, status: int, later: bool = True):
         self.status = status
         self.later = later
+        self.location = ""
         self.fields: dict = {}
+        self._last = b""  # wanted field of the line before
 
-    def add(self, line: bytes) -> None:
-        """Take one header line. Raises TransportError "protocol".
+    def add(self, line: bytes, whole: bool = True) -> None:
+        """Take one header line, or the first bytes of a longer one. Raises TransportError.
 
-        A wanted field may come twice only with the same value.
+        What is not wanted may be malformed: it is passed over. A wanted field that goes on in a
+        second line, is longer than the buffer, or comes twice with different values is "protocol"
+        or "headers" where it says which bytes the body is, and else as if it were not there.
         """
+        if line[:1] in b" \t":
+            if self._last:  # RFC 9112 5.2: a field of two lines
+                self._spoil(self._last, "protocol")
+            return
         name, colon, value = line.partition(b":")
-        if not colon or not name or b" " in name or b"\t" in name:
-            raise TransportError("protocol", "field")
-        name = name.lower()
-        if name in _WANTED:
-            value = value.strip()
-            before = self.fields.get(name, value)
-            if before != value:
-                if name == b"connection":
-                    value = before + b"," + value  # a list, which may come in lines
-                elif name != b"date":
-                    raise TransportError("protocol", "twice")
-            self.fields[name] = value
+        bare = name.strip().lower()
+        self._last = b""
+        if not colon or bare not in _WANTED:
+            return
+        if len(bare) != len(name):
+            raise TransportError("protocol", "field")  # which others may read otherwise
+        self._last = bare
+        if not whole:
+            self._spoil(bare, "headers")
+            return
+        value = value.strip()
+        before = self.fields.get(bare, value)
+        if before == value:
+            self.fields[bare] = value
+        elif bare != b"content-range" and _WANTED.index(bare) < _LISTS:
+            self.fields[bare] = before + b"," + value
+        else:
+            self._spoil(bare, "protocol")
+
+    def _spoil(self, name, word):
+        at = _WANTED.index(name)
+        if at < _FRAMING or (name == b"location" and self.moved):
+            raise TransportError(word, "field")
+        self.fields[name] = b"close" if at < _LISTS else b""
+
+    @property
+    def moved(self) -> bool:
+        """True for a status of a redirect."""
+        return self.status in (301, 302, 303, 307, 308)
 
     @property
     def chunked(self) -> bool:
@@ -57,10 +91,25 @@ class Head:
         coding = self.fields.get(b"transfer-encoding")
         if coding is None:
             return False
+        found = [c.strip() for c in coding.lower().split(b",")]
+        found = [c for c in found if c != b"identity"]
+        if not found:
+            return False  # what HTTP said in 1999 for "as it is"
         # With a length beside it two readers could disagree about where the body ends.
-        if coding.lower() != b"chunked" or b"content-length" in self.fields:
+        if found != [b"chunked"] or b"content-length" in self.fields:
             raise TransportError("protocol", "coding")
         return True
+
+    @property
+    def encoded(self) -> bool:
+        """True if Content-Encoding says that the bytes are others than those of the file.
+
+        Some servers and stores say a character set there, or how the file was uploaded.
+        """
+        for c in self.fields.get(b"content-encoding", b"").lower().split(b","):
+            if b" %s " % c.strip() not in _PLAIN:
+                return True
+        return False
 
     @property
     def keeps(self) -> bool:
@@ -71,9 +120,17 @@ class Head:
 
     @property
     def length(self):
-        """Content-Length in bytes, or None. Raises TransportError "protocol"."""
-        value = self.fields.get(b"content-length")
-        return None if value is None else number(value, "protocol")
+        """Content-Length in bytes, or None if it is absent or empty. Raises TransportError
+        "protocol" for no number, or several."""
+        found = None
+        for value in self.fields.get(b"content-length", b"").split(b","):
+            value = value.strip()
+            if value:
+                n = number(value[1:] if value[:1] == b"+" else value, "protocol")
+                if found not in (None, n):
+                    raise TransportError("protocol", "twice")
+                found = n
+        return found
 
     @property
     def etag(self):
@@ -84,13 +141,12 @@ class Head:
     @property
     def range(self):
         """(start, length, total or None) of Content-Range. Raises TransportError "range"."""
-        unit, _, rest = self.fields.get(b"content-range", b"").partition(b" ")
-        span, slash, total = rest.partition(b"/")
+        span, slash, total = self._span().partition(b"/")
         start, dash, end = span.partition(b"-")
-        if unit.lower() != b"bytes" or not slash or not dash:
+        if not slash or not dash:
             raise TransportError("range")
-        start, end = number(start, "range"), number(end, "range")
-        total = None if total == b"*" else number(total, "range")
+        start, end = number(start.strip(), "range"), number(end.strip(), "range")
+        total = None if total.strip() == b"*" else number(total.strip(), "range")
         if end < start or (total is not None and end >= total):
             raise TransportError("range", start, end)
         return start, end - start + 1, total
@@ -98,10 +154,13 @@ class Head:
     @property
     def unsatisfied(self):
         """The total that a 416 tells, or None."""
+        value = self._span()
+        return number(value[2:].strip(), "range") if value[:2] == b"*/" else None
+
+    def _span(self):
+        # Without the unit, which is also written "bytes=" or "bytes:", or left out.
         value = self.fields.get(b"content-range", b"")
-        if not value.startswith(b"bytes */"):
-            return None
-        return number(value[8:], "range")
+        return (value[5:] if value[:5].lower() == b"bytes" else value).lstrip(b" \t=:")
 
     @property
     def retry_after_s(self):
@@ -123,7 +182,7 @@ class Head:
 
 def number(value: bytes, word: str) -> int:
     """A plain decimal number below 2^31. Raises TransportError word."""
-    if not value.isdigit() or len(value) > 10 or int(value) > _NUMBER_MAX:
+    if not value.isdigit() or len(value) > _DIGITS or int(value) > _NUMBER_MAX:
         raise TransportError(word, "number")
     return int(value)
 
@@ -141,25 +200,35 @@ def strong(etag: bytes) -> bool:
 def read(wire):
     """Generator: read the head of the final response, return a Head.
 
-    Raises TransportError "protocol", "headers", "reset", "timeout", "slow", and "status"
-    for 101.
+    Raises TransportError "protocol", "headers", "reset", "timeout", "slow", "url" for a Location
+    that is too long, and "status" for 101.
     """
     for _ in range(_INTERIM + 1):
-        line = yield from _line(wire)
+        for _ in range(_BLANK + 1):
+            line = yield from _line(wire)
+            if line:
+                break
+        if wire.more:
+            raise TransportError("headers", len(line))
         head = Head(_status(line), line.startswith(b"HTTP/1.1"))
         size, count = len(line), 0
         while True:
             line = yield from _line(wire)
             if not line:
                 break
-            size += len(line) + 2
+            if wire.more:
+                yield from _long(wire, head, line)
+            else:
+                head.add(line)
+            size += len(line) + wire.over + 2
             count += 1
             if size > wire.limits.block or count > wire.limits.fields:
                 raise TransportError("headers", size, count)
-            head.add(line)
         if head.status == 101:
             raise TransportError("status", 101)
         if head.status >= 200:
+            if head.moved and not head.location:
+                head.location = url.quoted(head.fields.get(b"location", b""))
             return head
     raise TransportError("protocol", "interim")
 
@@ -172,14 +241,36 @@ def _line(wire):
         yield
 
 
+def _long(wire, head, line):
+    # A line that is longer than the buffer: only where a redirect leads may be so long.
+    name, _, value = line.partition(b":")
+    into = text = None
+    if head.moved and name.lower() == b"location":
+        if head.location or b"location" in head.fields:
+            raise TransportError("protocol", "twice")
+        text = memoryview(bytearray(url.URL_MAX + 64))
+        n = len(value)
+        text[:n] = value
+        into = text[n:]
+    else:
+        head.add(line, False)
+    name = value = None
+    while not wire.rest("url" if text else "headers", into):
+        yield
+    if text:
+        head.location = url.quoted(bytes(text[: n + wire.over]).strip())
+
+
 def _status(line: bytes) -> int:
-    code = line[9:12]
+    # RFC 9112 section 4, and what is easy to read all the same: lower case, a later 1.x, blanks.
+    code, _, _ = line[8:].strip().partition(b" ")
     if (
-        line[:9] not in (b"HTTP/1.1 ", b"HTTP/1.0 ")
+        line[:7].upper() != b"HTTP/1."
+        or not line[7:8].isdigit()
+        or line[8:9] != b" "
         or len(code) != 3
         or not code.isdigit()
         or not b"100" <= code < b"600"
-        or line[12:13] not in (b"", b" ")
     ):
         raise TransportError("protocol", "status")
     return int(code)

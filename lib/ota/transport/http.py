@@ -14,7 +14,6 @@ from . import url as _url
 from .body import Response
 from .wire import Limits, Wire
 
-_REDIRECTS = (301, 302, 303, 307, 308)
 # Fields that say what this client can do and wants; a caller must not change them.
 _OWN = (
     "host range if-range if-none-match connection accept-encoding content-length"
@@ -29,6 +28,7 @@ def get(
     headers=None,
     tls=None,
     size=None,
+    home=None,
     kept=None,
     connect=sockets.connect,
     clock=ticks_ms,
@@ -38,7 +38,9 @@ def get(
 
     etag: a strong entity tag. With an offset, the answer is whole if the file is no longer that
     one; without, it has status 304 and no body if the file still is.
-    headers: dict of further fields, sent only to the first scheme, host and port.
+    headers: dict of further fields. They go to home alone (below), and no more once a redirect
+    led elsewhere; a dict under an address, {"https://cdn.example.com": {...}}, goes to that one.
+    home: an address of the server that headers belong to, "" for none; None: the first asked.
     tls: configuration as tls.context() takes it, or a ready SSLContext.
     size: ask for so many bytes and no more; a server may send all of it nevertheless.
     kept: a kept.Kept whose connection is used, and that gets this one when the body was read.
@@ -49,7 +51,6 @@ def get(
     ("range", 416, total) and ("status", code[, Retry-After in seconds]).
     """
     limits = Limits(**changes)
-    fields = _fields(headers)
     if etag is not None and not _head.strong(etag.encode()):
         raise TransportError("headers", "etag")
     asked = ""
@@ -60,16 +61,19 @@ def get(
     if not kept:
         asked += "Connection: close\r\n"
     target = _url.parse(url)
+    home = target[:3] if home is None else home and _url.parse(home)[:3]
     for _ in range(limits.redirects + 1):
-        request = "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: micropython-ota/%s\r\n" % (
-            target[3],
+        # In one piece, and joined once: an address may be long.
+        text = "".join((
+            "GET ", target[3], " HTTP/1.1\r\nHost: ",
             _url.authority(target[0], target[1], target[2]),
-            VERSION,
-        )
-        request += "Accept-Encoding: identity\r\n" + asked + fields + "\r\n"
+            "\r\nUser-Agent: micropython-ota/", VERSION, "\r\nAccept-Encoding: identity\r\n",
+            asked, fields_for(headers, target[:3], home), "\r\n",
+        ))  # fmt: skip
         wire, head, reused = yield from _exchange(
-            target, request.encode(), tls, connect, clock, limits, kept
+            target, text.encode(), tls, connect, clock, limits, kept
         )
+        del text
         done = False
         try:
             reply = _reply(wire, head, offset, etag, size)
@@ -83,12 +87,14 @@ def get(
                 wire.close()
         if reply:
             return reply
-        url = _url.join(url, _location(head))
-        source, target = target, _url.parse(url)
+        if not head.location:
+            raise TransportError("redirect", "location")
+        source, target = target, _url.resolve(target, head.location)
+        wire = head = None
         if source[0] == "https" and target[0] == "http":
             raise TransportError("downgrade")
         if source[:3] != target[:3]:
-            fields = ""
+            home = ""
     raise TransportError("redirect", limits.redirects)
 
 
@@ -140,7 +146,7 @@ def _ask(wire, request, wait_ms):
 def _reply(wire, head, offset, etag, size):
     # A Response, or None for a redirect.
     status = head.status
-    if status in _REDIRECTS:
+    if head.moved:
         return None
     if status == 416 and offset:
         total = head.unsatisfied
@@ -151,18 +157,19 @@ def _reply(wire, head, offset, etag, size):
     if status == 304 and etag and not offset:
         wire.close()
         return Response(None, 304, 0, 0, None, etag)
-    if status not in (200, 206):
+    if status not in (200, 203, 206):  # 203: through a proxy; what came is checked as ever
         wait_s = head.retry_after_s
         if wait_s is None:
             raise TransportError("status", status)
         raise TransportError("status", status, wait_s)
-    if head.fields.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
+    if head.encoded:
         raise TransportError("encoding")
     chunked = head.chunked
     if not chunked:
         wire.body()
     length = total = head.length
-    if status == 200:
+    # Some say 200 to what is a part by its field.
+    if status != 206 and not ((offset or size) and head.fields.get(b"content-range")):
         return Response(wire, 200, 0, length, total, head.etag, chunked)
     start, count, total = head.range
     if not (offset or size) or start != offset or length not in (None, count):
@@ -172,21 +179,17 @@ def _reply(wire, head, offset, etag, size):
     return Response(wire, 206, offset, count, total, head.etag, chunked)
 
 
-def _location(head):
-    try:
-        location = str(head.fields.get(b"location", b""), "utf-8")
-    except ValueError:
-        raise TransportError("url", "character")
-    if not location:
-        raise TransportError("redirect", "location")
-    return location
-
-
-def _fields(headers):
-    # The caller's header fields as text, refused if they could split the request.
+def fields_for(headers, place: tuple, home) -> str:
+    """The caller's header fields for a place, (scheme, host, port), as lines; home: the place
+    that those belong to which stand under no address. Raises TransportError "headers" for any
+    that could split a request, "url"."""
     text = ""
     for name in headers or ():
         value = headers[name]
+        if isinstance(value, dict):
+            there = _url.parse(name)[:3]
+            text += fields_for(value, place, there)
+            continue
         if name.lower() in _OWN:
             raise TransportError("headers", name)
         for c in name:
@@ -197,5 +200,6 @@ def _fields(headers):
                 raise TransportError("headers", "value")
         if not name:
             raise TransportError("headers", "name")
-        text += name + ": " + value + "\r\n"
+        if place == home:
+            text += name + ": " + value + "\r\n"
     return text

@@ -1,54 +1,122 @@
-"""When a download that failed is tried again, and when no more."""
+"""When a download that failed is tried again, when no more, and when without a Range."""
 
 from ..compat import const, ticks_diff
+from ..errors import TransportError
 
 _PAUSE_MAX_MS = const(60000)
 _GRACE_MS = const(120000)  # beside what the file takes at the lowest rate
+_WAIT_MS = const(60000)
+_WAITS = const(5)  # times wait_ms that servers may ask for in all
 _NAME_TRIES = const(2)
 _AGAIN = ("connect", "dns", "timeout", "reset", "short")
-_AGAIN_STATUS = (408, 429, 500, 502, 503, 504)
+# Timeouts and overload, also those of gateways (520 to 530), a connection or a handshake that was
+# the wrong one (421, 425).
+_AGAIN_STATUS = (408, 421, 425, 429, 500, 502, 503, 504)
+# Once more: a store that has not spread a new file yet, a signed address that has just ended.
+_ONCE_STATUS = (403, 404)
+
+# What a server says to a Range that it does not like: asked without, it may give the file.
+_REFUSED = (304, 400, 405, 406, 412, 413, 416, 417, 501, 505)
+_DOUBTED = ("status", "protocol", "reset", "short", "timeout")
+_DOUBTS = const(2)
 
 
 def passes(error) -> bool:
     """True if a TransportError may be another one, or none, the next time."""
     if error.reason == "status":
-        return error.args[1] in _AGAIN_STATUS
+        status = error.args[1]
+        return status in _AGAIN_STATUS or status in _ONCE_STATUS or 520 <= status <= 530
     return error.reason in _AGAIN
 
 
 class Patience:
     """With one file: how long to wait after a failure, and which failure is the last one.
 
-    retries, pause_ms, rand, clock: as resume.Resuming takes them. rate: the lowest, bytes per
-    second; 0: there is no limit of time.
+    retries, pause_ms, wait_ms, total_ms, rand, clock: as resume.Resuming takes them. rate: the
+    lowest, bytes per second; 0: there is no limit of time but total_ms.
     """
 
-    def __init__(self, retries, pause_ms, rate, rand, clock):
+    def __init__(self, retries, pause_ms, rate, rand, clock, wait_ms=_WAIT_MS, total_ms=0):
         self._retries = retries
         self._pause_ms = pause_ms
         self._rate = rate
         self._rand = rand
         self._clock = clock
+        self._wait_ms = wait_ms
+        self._total_ms = total_ms
         self._since = None
         self._granted = 0  # ms that servers asked to wait
+        self._once = 0
+        self._left = _GRACE_MS  # ms of waiting until the next bytes must have come
+        self._last = None  # when it was looked at last; None: nobody waits
+        self.pausing = False
 
     def begin(self) -> None:
         """The time of the whole download begins, unless it has."""
         if self._since is None:
             self._since = self._clock()
 
-    def pause(self, failures: int, error) -> int:
-        """Milliseconds before the next try: the server's wish, or doubling with jitter."""
-        if error.reason == "status" and len(error.args) > 2:
-            ms = error.args[2] * 1000
-            self._granted += ms
-            return ms
+    def asks(self) -> None:
+        """Somebody wants bytes, and may have to wait."""
+        if self._last is None:
+            self._last = self._clock()
+
+    def waits(self) -> None:
+        """Nothing came. Raises TransportError "slow" if too little came for two minutes.
+
+        The rate that a connection is held to (wire.py) does not see a server that gives one byte
+        to each request, or says much around few bytes: this one counts what a reader gets, over
+        all connections, while it waits. A pause is nobody's fault.
+        """
+        now = self._clock()
+        if self._total_ms and ticks_diff(now, self._since) > self._total_ms:
+            raise TransportError("slow", self._total_ms)
+        self._waited(now)
+        if self._left < 0 and self._rate:
+            raise TransportError("slow", _GRACE_MS)
+
+    def got(self, n: int) -> None:
+        """n bytes came: at the lowest rate they take so long."""
+        self._waited(self._clock())
+        self._last = None
+        if self._rate:
+            self._left = min(self._left + n * 1000 // self._rate, _GRACE_MS)
+
+    def _waited(self, now):
+        if self._last is not None and not self.pausing:
+            self._left -= ticks_diff(now, self._last)
+        self._last = now
+
+    def renew(self) -> None:
+        """A pause is over; failures are counted, so each try has its two minutes."""
+        self.pausing = False
+        self._left = _GRACE_MS
+
+    def wish(self, error):
+        """Milliseconds that the server asks to wait, None if it does not say.
+
+        Raises TransportError "later" with the seconds for more than can be waited for here.
+        """
+        if error.reason != "status" or len(error.args) < 3:
+            return None
+        ms = error.args[2] * 1000
+        self._granted += ms
+        if ms > self._wait_ms or self._granted > _WAITS * self._wait_ms:
+            raise TransportError("later", error.args[2], error)
+        return ms
+
+    def pause(self, failures: int) -> int:
+        """Milliseconds before the next try, if the server has no wish: doubling with jitter."""
         ms = min(self._pause_ms << min(failures - 1, 16), _PAUSE_MAX_MS)
         return ms - ms * self._rand(1)[0] // 512
 
     def over(self, failures: int, error, size) -> bool:
         """True if error, so many failures without progress, is the last one. size: of the file
-        in bytes, or None."""
+        in bytes, or what came of it; 0: not known."""
+        once = error.reason == "status" and error.args[1] in _ONCE_STATUS
+        self._once = self._once + 1 if once else 0
+        if self._once > 1:
+            return True
         return failures > self._limit(error) or self._late(size)
 
     def _limit(self, error):
@@ -62,3 +130,46 @@ class Patience:
             return False
         limit = size * 1000 // self._rate + _GRACE_MS + self._granted
         return ticks_diff(self._clock(), self._since) > limit
+
+
+class Ranges:
+    """Whether the next request for a file has a Range. Some servers, and gateways before them,
+    refuse or bend it and would give the whole file; without a way out a download that broke off
+    once would never end.
+
+    wanted: the next request has one where it needs it. asked: the last one had.
+    """
+
+    def __init__(self):
+        self.wanted = True
+        self.asked = False
+        self._never = False
+        self._doubts = 0
+        self._turned = False
+
+    def refused(self, error, last: bool) -> bool:
+        """True if the next request comes at once and without a Range, because error may be the
+        answer to the Range of the last one; last: nothing else is left to be tried.
+
+        A refusal is believed at once. What may as well be an outage lets every second request go
+        without, and one more before all is given up.
+        """
+        if not self.asked:
+            self.wanted = not self._never
+            return False
+        status = error.args[1] if error.reason == "status" else 0
+        if error.reason == "range" or status in _REFUSED:
+            self._never = True
+        elif last and error.reason in _DOUBTED and not self._turned:
+            self._turned = True
+        else:
+            self._doubts += status > 0
+            self.wanted = self._doubts < _DOUBTS
+            return False
+        self.wanted = False
+        return True
+
+    def forget(self) -> None:
+        """So much came that failures before say nothing any more."""
+        self._doubts = 0
+        self._turned = False

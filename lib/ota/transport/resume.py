@@ -4,11 +4,12 @@ from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
 from .kept import Kept
-from .patience import Patience, passes
+from .patience import Patience, Ranges, passes
 from .wire import Limits
 
 _PROGRESS = const(16384)  # bytes after which earlier failures are forgotten
 _SKIP = const(512)
+_SKIPS = const(8)  # in one step
 _POLL_MS = const(20)
 
 
@@ -19,10 +20,12 @@ class Resuming:
     the reader is then `unchanged`. part: bytes asked for by one request, 0: all that is left.
     retries: failures until 16 KB of progress let them be forgotten. pause_ms: the first pause; it
     doubles up to a minute, and rand(n) -> n bytes shortens it by up to a half. sleep(ms) is
-    called for at most poll_ms.
+    called for at most poll_ms. wait_ms: what a server may ask to wait, longer is "later"; five
+    times that in all. total_ms: for all of it, 0: no other limit than the following.
     A failure is the last one after two minutes and as long as size takes at the lowest rate;
-    what a server asks to wait does not count. options: further arguments of http.get (tls,
-    headers, limits).
+    what a server asks to wait does not count. Two minutes of waiting for less than that rate are
+    "slow". A server that refuses the Range of a request is asked for the whole file.
+    options: further arguments of http.get (tls, headers, home, limits).
     """
 
     def __init__(
@@ -33,6 +36,8 @@ class Resuming:
         pause_ms: int = 1000,
         tag=None,
         part: int = 0,
+        wait_ms: int = 60000,
+        total_ms: int = 0,
         rand=random_bytes,
         sleep=sleep_ms,
         clock=ticks_ms,
@@ -43,7 +48,9 @@ class Resuming:
         self.total = size
         self.etag = None
         self._tag = tag
-        self.patience = Patience(retries, pause_ms, options.get("rate", Limits.rate), rand, clock)
+        self.patience = Patience(
+            retries, pause_ms, options.get("rate", Limits.rate), rand, clock, wait_ms, total_ms
+        )
         self._sleep = sleep
         self._clock = clock
         self._get = get
@@ -54,7 +61,7 @@ class Resuming:
                 options["kept"] = self._own = Kept()
         self._options = options
         self._poll_ms = options.get("poll_ms", _POLL_MS)
-        self._ranges = True
+        self.ranges = Ranges()
 
     def open(self, offset: int = 0):
         """Generator: a reader from byte offset on; yields None while waiting.
@@ -65,7 +72,8 @@ class Resuming:
         reader = _Reader(self, offset)
         connected = False
         try:
-            yield from reader.connect()
+            while not reader.connected():
+                yield None
             connected = True
             return reader
         finally:
@@ -79,12 +87,15 @@ class Resuming:
         another size than asked for.
         """
         http.secure(self.url, self._options)
-        start = offset if self._ranges else 0
+        start = offset if self.ranges.wanted else 0
         etag = self.etag if start else self._tag
+        options = self._options
+        if not self.ranges.wanted and "size" in options:
+            options = dict(options)
+            options.pop("size")
+        self.ranges.asked = bool(start or "size" in options)
         while True:
-            response = yield from self._get(
-                self.url, start, etag, clock=self._clock, **self._options
-            )
+            response = yield from self._get(self.url, start, etag, clock=self._clock, **options)
             known = False
             try:
                 self._identify(response)
@@ -118,18 +129,14 @@ class Resuming:
             if self.total is None:
                 self.total = response.total
             elif self.total != response.total:
+                same = self.etag is not None and self.etag == response.etag
+                if response.status == 206 and same:
+                    raise TransportError("range", response.total)  # the same file, it says
                 raise TransportError("changed" if self.etag else "length", response.total)
         if response.etag:
             if self.etag and self.etag != response.etag:
                 raise TransportError("changed", response.status)
             self.etag = response.etag
-
-    def without_ranges(self, error) -> bool:
-        """True, once, if a 416 for a range that must exist is to be got around."""
-        if error.args[:2] != ("range", 416) or not self._ranges:
-            return False
-        self._ranges = False
-        return True
 
 
 class _Reader:
@@ -142,7 +149,7 @@ class _Reader:
         self._mark = offset  # where failures were last forgotten
         self._failures = 0
         self._response = None
-        self._work = None
+        self._work = self._connect()
         self._closed = False
 
     @property
@@ -166,21 +173,38 @@ class _Reader:
 
         Raises TransportError as http.get and Response do when trying again does not help or
         was tried often and long enough and nothing ever came; "retries" (args: bytes got, last
-        failure) if something had come.
+        failure) if something had come; "slow"; "later" (args: seconds).
         """
         if self._closed:
             return 0
         try:
-            if self._work:
-                next(self._work)
-            elif self._response:
-                return self._read(buf)
-        except StopIteration:
-            self._work = None
+            if not self.connected():
+                return None
+            patience = self._source.patience
+            patience.asks()
+            n = self._read(buf)
+            if n is None:
+                patience.waits()
+            else:
+                patience.got(n)
+            return n
         except TransportError:
             self.close()
             raise
-        return None
+
+    def connected(self) -> bool:
+        """Go on connecting; False if there is nothing to read from yet. Raises TransportError."""
+        if not self._work:
+            return True
+        patience = self._source.patience
+        patience.asks()
+        try:
+            next(self._work)
+            patience.waits()
+        except StopIteration:
+            self._work = None
+            patience.got(0)
+        return False
 
     def close(self) -> None:
         """Close the connection and stop trying; may be called more than once."""
@@ -191,32 +215,40 @@ class _Reader:
         self._drop()
         self._source.close()
 
-    def connect(self, error=None):
-        """Generator: connect, after a failure if error is one, until it succeeds."""
+    def _connect(self, error=None):
+        # Connect, after a failure if error is one, until it succeeds.
+        patience = self._source.patience
         while True:
             if error:
-                yield from self._source.wait(self._failed(error))
+                ms = self._failed(error)
+                patience.pausing = True
+                yield from self._source.wait(ms)
+                patience.renew()
             try:
-                yield from self._connect()
+                yield from self._ask()
                 return
             except TransportError as e:
                 self._drop()
                 error = e
 
-    def _connect(self):
+    def _ask(self):
         response = yield from self._source.ask(self._at)
         self._response = response
         # A server that ignores Range sends all of it: what is here already is passed over.
         left = self._at - response.offset
         buf = memoryview(bytearray(min(left, _SKIP)))
+        turn = 0
         while left:
             n = response.readinto(buf[: min(left, len(buf))])
-            if n is None:
-                yield None
-            elif not n:
+            if n == 0:
                 raise TransportError("short", self._at - left)
-            else:
+            if n:
+                self._source.patience.got(n)
+                self._source.patience.asks()
                 left -= n
+                turn += 1
+            if not n or turn % _SKIPS == 0:
+                yield None
 
     def _read(self, buf):
         total = self._source.total
@@ -231,13 +263,11 @@ class _Reader:
                 if not self._response.length:
                     raise TransportError("short", self._at)
                 self._drop()
-                self._work = self.connect()
+                self._work = self._connect()
                 return None
         except TransportError as e:
             self._drop()
-            if not passes(e):
-                raise
-            self._work = self.connect(e)
+            self._work = self._connect(e)
             return None
         if n == 0:
             self.close()
@@ -250,17 +280,20 @@ class _Reader:
 
     def _failed(self, e):
         # Count a failure: milliseconds to wait, or the end.
-        if self._source.without_ranges(e):
-            return 0
-        if not passes(e):
-            raise e
+        source, patience = self._source, self._source.patience
         if self._at - self._mark >= _PROGRESS:
             self._failures = 0
             self._mark = self._at
-        self._failures += 1
-        patience = self._source.patience
-        if patience.over(self._failures, e, self._source.total):
-            if self._at == self.offset:
-                raise e
-            raise TransportError("retries", self._at - self.offset, e)
-        return patience.pause(self._failures, e)
+            source.ranges.forget()
+        ms, last = None, True
+        if passes(e):
+            self._failures += 1
+            ms = patience.wish(e)
+            last = patience.over(self._failures, e, source.total or self._at)
+        if source.ranges.refused(e, last):
+            return 0
+        if not last:
+            return patience.pause(self._failures) if ms is None else ms
+        if not passes(e) or self._at == self.offset:
+            raise e
+        raise TransportError("retries", self._at - self.offset, e)

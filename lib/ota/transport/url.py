@@ -2,12 +2,13 @@
 
 Everything that later goes into a request line or a Host field passes through here, so
 nothing that could split a request is let in. No percent-decoding is done.
+User info is refused: a secret belongs into a header field (docs/network.md).
 """
 
 from ..compat import const
 from ..errors import TransportError
 
-_URL_MAX = const(1024)
+URL_MAX = 2048  # signed addresses of file hosts have 700 to 1800
 _HOST_MAX = const(253)
 _HOST = "abcdefghijklmnopqrstuvwxyz0123456789.-_"
 _IPV6 = "0123456789abcdef:."
@@ -16,23 +17,29 @@ _IPV6 = "0123456789abcdef:."
 def parse(url: str) -> tuple:
     """Take an absolute http or https URL apart: (scheme, host, port, path).
 
-    scheme and host are lower case, an IPv6 host is without its brackets, path includes the
-    query, begins with "/" and has no fragment. Raises TransportError "url" for control
-    characters, spaces, anything but ASCII, user info, other schemes, more than 1024 bytes.
+    scheme and host are lower case, an IPv6 host is without its brackets, a name without the dot
+    that may end it, path includes the query, begins with "/" and has no fragment. Raises
+    TransportError "url" for control characters, spaces, anything but ASCII, user info, other
+    schemes, more than 2048 bytes.
     """
     _clean(url)
-    scheme, mark, rest = url.partition("://")
-    scheme = scheme.lower()
-    if not mark or scheme not in ("http", "https"):
+    # Slices of url alone: on a board there is room for few copies of a long one.
+    start = url.find("://")
+    scheme = url[: max(start, 0)].lower()
+    if scheme not in ("http", "https"):
         raise TransportError("url", "scheme")
-    rest = rest.split("#", 1)[0]
-    cut = _first(rest, "/?")
-    authority, path = rest[:cut], rest[cut:]
+    start += 3
+    end = url.find("#", start)
+    if end < 0:
+        end = len(url)
+    cut = min(_first(url, "/?", start), end)
+    place, path = url[start:cut], url[cut:end]
     if not path.startswith("/"):
         path = "/" + path
-    if "@" in authority:
+    if "@" in place:
+        # RFC 9110 4.2.4: an address that hides its server, or a secret that ends in logs.
         raise TransportError("url", "user")
-    host, port = _authority(authority.lower())
+    host, port = _authority(place.lower())
     return scheme, host, port or (443 if scheme == "https" else 80), path
 
 
@@ -41,19 +48,34 @@ def join(base: str, location: str) -> str:
 
     Raises TransportError "url" as parse() does, for location as for the result.
     """
+    scheme, host, port, path = resolve(parse(base), location)
+    return scheme + "://" + authority(scheme, host, port) + path
+
+
+def resolve(target: tuple, location: str) -> tuple:
+    """As parse(), of location as seen from target, which parse() gave."""
     _clean(location)
-    location = location.split("#", 1)[0]
+    end = location.find("#")
+    if end >= 0:
+        location = location[:end]
     colon = location.find(":")
     if 0 <= colon < _first(location, "/?"):
-        parse(location)
-        return location
-    scheme, host, port, path = parse(base)
+        return parse(location)
+    scheme, host, port, path = target
     if location.startswith("//"):
-        url = scheme + ":" + location
-    else:
-        url = scheme + "://" + authority(scheme, host, port) + _resolve(path, location)
-    parse(url)
-    return url
+        return parse(scheme + ":" + location)
+    path = _resolve(path, location)
+    if len(path) > URL_MAX:
+        raise TransportError("url", "length")
+    return scheme, host, port, path
+
+
+def quoted(data) -> str:
+    """The bytes of a Location as ASCII text: spaces and bytes beyond ASCII as %XX, which is what
+    browsers and curl ask for. All else is left to parse()."""
+    if any(c == 0x20 or c > 0x7F for c in data):
+        data = b"".join([b"%%%02X" % c if c == 0x20 or c > 0x7F else bytes([c]) for c in data])
+    return str(data, "utf-8")
 
 
 def authority(scheme: str, host: str, port: int) -> str:
@@ -64,18 +86,18 @@ def authority(scheme: str, host: str, port: int) -> str:
 
 
 def _clean(url: str) -> None:
-    if not url or len(url) > _URL_MAX:
+    if not url or len(url) > URL_MAX:
         raise TransportError("url", "length")
     for c in url:
         if not "!" <= c <= "~" or c == "\\":
             raise TransportError("url", "character")
 
 
-def _first(text: str, marks: str) -> int:
-    # Index of the first of the marks, or the length.
+def _first(text: str, marks: str, start: int = 0) -> int:
+    # Index of the first of the marks from start on, or the length.
     at = len(text)
     for m in marks:
-        i = text.find(m)
+        i = text.find(m, start)
         if 0 <= i < at:
             at = i
     return at
@@ -91,6 +113,8 @@ def _authority(text: str) -> tuple:
     else:
         host, _, port = text.partition(":")
         allowed = _HOST
+        if host.endswith("."):
+            host = host[:-1]  # the whole name; servers and certificates know it without the dot
     if not 0 < len(host) <= _HOST_MAX:
         raise TransportError("url", "host")
     for c in host:

@@ -4,8 +4,10 @@ A stream below it has readinto(buf) -> n, 0 at the end, None for "not yet"; wait
 ms), which returns when it may go on or after ms; write(data) -> n or None; and close().
 """
 
-from ..compat import ticks_diff
+from ..compat import const, ticks_diff
 from ..errors import TransportError
+
+_FILLS = const(8)  # of the line buffer in one step: whoever drives it feeds a watchdog in between
 
 
 class Limits:
@@ -13,8 +15,9 @@ class Limits:
 
     poll_ms: how long one step may wait inside poll; 0 for an event loop.
     rate, rate_ms: fewest bytes per second, judged whenever rate_ms were spent waiting.
-    line, block, fields: bytes of a header line and of all of them, and their number. Some
-    big sites send longer lines than the 1024 bytes allowed here: raise line for those.
+    line: bytes of the buffer for header lines; what is longer and does not matter is passed
+    over. block, fields: bytes of all lines of a head together, and their number. Big sites send
+    some 6 KB in 40 lines, a few of more than 1024 bytes.
     """
 
     connect_ms = 10000
@@ -25,8 +28,8 @@ class Limits:
     poll_ms = 20
     redirects = 5
     line = 1024
-    block = 4096
-    fields = 64
+    block = 32768
+    fields = 256
 
     def __init__(self, **changes):
         for name in changes:
@@ -78,28 +81,61 @@ class Wire:
         self._at = 0
         self._end = 0
         self._body = False
+        self.more = False
+        self.over = 0
+        self._fills = 0
         self._take()
 
     def line(self, limit: int, word: str):
         """The next line as bytes without its end; None if it is not whole yet.
 
-        CR LF and LF end a line. Raises TransportError word if it is longer than limit bytes
-        with its end, "protocol" for NUL or a lone CR in it, "reset" if the stream ends.
+        CR LF and LF end a line. Of one that is longer than limit bytes with its end, or than the
+        buffer, the first bytes come and `more` is true: rest() must read on then. Raises
+        TransportError "protocol" for NUL or a lone CR in it, word, "reset" if the stream ends.
         """
         if not self._buf:
             self._take()
+        limit = min(limit, len(self._buf))
         while True:
             end = self._buf.find(b"\n", self._at, self._end)
-            if (end + 1 if end >= 0 else self._end) - self._at > limit:
-                raise TransportError(word)
-            if end >= 0:
-                line = bytes(self._mv[self._at : end])
-                self._at = end + 1
-                if line.endswith(b"\r"):
+            n = (end + 1 if end >= 0 else self._end) - self._at
+            self.more = n > limit or (end < 0 and n == limit)
+            if self.more or end >= 0:
+                line = bytes(self._mv[self._at : self._at + limit if self.more else end])
+                self._at += limit if self.more else n
+                self.over = 0
+                if not self.more and line.endswith(b"\r"):
                     line = line[:-1]
-                if b"\r" in line or b"\0" in line:
+                if b"\r" in (line[:-1] if self.more else line) or b"\0" in line:
                     raise TransportError("protocol", "line")
                 return line
+            n = self._fill(word)
+            if n is None:
+                return None
+            if not n:
+                raise TransportError("reset")
+
+    def rest(self, word: str, into=None):
+        """What line() left of a line: True when that is over, None if it is not yet.
+
+        into: a memoryview that takes it without the LF; None: it is dropped. `over` counts it.
+        Raises TransportError word if it is more than into holds, or limits.block; "reset".
+        """
+        most = self.limits.block if into is None else len(into)
+        while True:
+            end = self._buf.find(b"\n", self._at, self._end)
+            stop = self._end if end < 0 else end
+            n = self.over + stop - self._at
+            if n > most:
+                raise TransportError(word, n)
+            if into is not None:
+                into[self.over : n] = self._mv[self._at : stop]
+            self.over = n
+            self._at = stop
+            if end >= 0:
+                self._at += 1
+                self.more = False
+                return True
             n = self._fill(word)
             if n is None:
                 return None
@@ -173,6 +209,9 @@ class Wire:
             self._end = len(rest)
         if self._end == len(self._buf):
             raise TransportError(word)
+        self._fills = (self._fills + 1) % _FILLS
+        if not self._fills:
+            return None
         n = self._pull(self._mv[self._end :])
         self._end += n or 0
         return n
