@@ -189,9 +189,6 @@ def _checked(product: Product) -> dict:
     for name, value in (("product", product.name), ("strategy", product.strategy)):
         if config.get(name, value) != value:
             raise ToolError(f"the configuration says {name} {config[name]!r}, not {value!r}")
-    for name in ("channel", "component"):
-        if isinstance(config.get(name), str):
-            values.name(config[name], name)
     wrong = settings.mistakes({**({"url": product.url} if product.url else {}), **config,
                                "strategy": product.strategy})  # fmt: skip
     if wrong:

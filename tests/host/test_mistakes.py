@@ -229,6 +229,13 @@ def test_names_are_no_markup(run, command):
         assert out in said
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(run, command):
+    status, out, err = run(command, "--help")
+    assert (status, err) == (0, "")
+    assert f"otatool {command}" in out
+
+
 def test_an_output_that_is_a_device(run):
     for words in (
         ["image", "app", "/dev/null"],
