@@ -353,6 +353,11 @@ def _header(meta, new, old, payload_values, behind, keys, tables=()):
         fields.append((fmt.REVERSE, struct.pack("<I32s", len(behind), name)))
     body = b"".join(struct.pack("<HH", kind, len(v)) + v for kind, v in fields)
     signatures = sum(10 + k.signature_length for k in keys)
+    if signatures > fmt.SIGNATURES_MAX:
+        raise ToolError(
+            f"the signatures take {signatures} bytes, {fmt.SIGNATURES_MAX} are allowed: give "
+            "fewer or smaller keys"
+        )
     signed = (
         fmt.MAGIC
         + struct.pack("<BBHHH", fmt.FORMAT, 0, fmt.PREFIX + len(body), signatures, 0)

@@ -132,11 +132,14 @@ def write(
     name: path without suffix. passphrase: see SigningKey.secret_file(). Raises ToolError if one
     exists and force is not given.
     """
+    if not Path(name).name or name.endswith(("/", "\\", os.sep)):
+        raise ToolError(f"{name!r} is a folder: give the name of the key, such as {name}lamp")
     private = Path(name + _SUFFIX[key.type])
     public = Path(name + ".pub.json")
     for path in (private, public):
         if path.exists() and not force:
             raise ToolError(f"{path} exists; choose another name, or --force to replace the key")
+        files.check_output(path)
     files.write(private, key.secret_file(passphrase), private=True)
     # The device's half of a shared secret is the secret.
     files.write(public, key.public_file(), private=key.type == "hmac")

@@ -114,7 +114,7 @@ def provision(
     _read_back(product, layout, table)
     private = settings.secrets(layout)
     warnings = _warnings(product, component, key_file, layout, private)
-    _write(folder, product, layout, private, {
+    done = _write(folder, product, layout, private, {
         key_file.name: secret,
         product.name + ".pub.json": key.public_file() if made else b"",
         "ptbl.bin": table,
@@ -123,6 +123,8 @@ def provision(
         at["table"]: table,
         **({at["factory"]: package} if package else {}),
     })  # fmt: skip
+    if not done:
+        warnings.append("no virtual board: it runs on Linux, macOS and WSL only")
     return Provisioned(key_file, folder / "layout.json", folder / "board.flash", spans, warnings)
 
 
@@ -189,9 +191,6 @@ def _checked(product: Product) -> dict:
     for name, value in (("product", product.name), ("strategy", product.strategy)):
         if config.get(name, value) != value:
             raise ToolError(f"the configuration says {name} {config[name]!r}, not {value!r}")
-    for name in ("channel", "component"):
-        if isinstance(config.get(name), str):
-            values.name(config[name], name)
     wrong = settings.mistakes({**({"url": product.url} if product.url else {}), **config,
                                "strategy": product.strategy})  # fmt: skip
     if wrong:
@@ -284,16 +283,10 @@ def _warnings(product, component, key_file, layout, private):
 
 
 def _write(folder, product, layout, private, small, flash_contents):
-    from . import sim  # late: needs what Windows does not have
-
+    """Write all files; False if that is all but the virtual board."""
     # All of it before the first file: what does not fit leaves the folder as it was.
-    rom = sim.firmware.build(layout)
-    _, room = sim.chip.partitions(layout, product.size, product.sector)["firmware"]
-    if len(rom) > room:
-        raise ToolError(
-            f"the virtual board's firmware has {len(rom)} bytes, its partition {room}: give a "
-            "larger --firmware-size"
-        )
+    sim = _simulator()
+    rom = _firmware(sim, product, layout) if sim else b""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -303,6 +296,8 @@ def _write(folder, product, layout, private, small, flash_contents):
             hidden = name.endswith((".pem", ".key")) or (private and name.endswith(".pub.json"))
             files.write(folder / name, data, private=hidden)
     files.write(folder / "layout.json", json.dumps(layout, indent=1) + "\n", private=private)
+    if not sim:
+        return False
     mask = os.umask(0o077) if private else None
     try:
         sim.create(
@@ -312,6 +307,27 @@ def _write(folder, product, layout, private, small, flash_contents):
     finally:
         if mask is not None:
             os.umask(mask)
+    return True
+
+
+def _simulator():
+    """The virtual board's package; None where it cannot run, such as on Windows."""
+    try:
+        from . import sim
+    except ImportError:
+        return None
+    return sim
+
+
+def _firmware(sim, product, layout):
+    rom = sim.firmware.build(layout)
+    _, room = sim.chip.partitions(layout, product.size, product.sector)["firmware"]
+    if len(rom) > room:
+        raise ToolError(
+            f"the virtual board's firmware has {len(rom)} bytes, its partition {room}: give a "
+            "larger --firmware-size"
+        )
+    return rom
 
 
 def _table(product, spans, base):

@@ -104,6 +104,9 @@ def publish(
     here = Folder(folder)
     _check(release, image, keys)
     past = History(history or history_of(folder), release.product, release.channel)
+    if release.slot:
+        past.slots[release.target] = release.slot
+    warnings = _warnings(image, release.target, past.slots.get(release.target, 0))
     older = past.of(release.target)
     floor = release.floor
     if floor is None:
@@ -154,8 +157,6 @@ def publish(
         },
         keys,
     )
-    if release.slot:
-        past.slots[release.target] = release.slot
     new = upload.Content(data, packages)
     done = [upload.put_packages(place, new, dry_run) for place in everywhere]
     for place in places:  # again: the search took its time, and somebody else may publish
@@ -169,10 +170,7 @@ def publish(
     # Packages are all there: from here on devices are told about them.
     for place, d in zip(everywhere, done, strict=True):
         upload.put_manifest(place, new, d, cache, dry_run)
-    return Published(
-        sequence, len(image), _rows(entries, bases), done, reused,
-        _warnings(image, release.target, past.slots.get(release.target, 0)),
-    )  # fmt: skip
+    return Published(sequence, len(image), _rows(entries, bases), done, reused, warnings)
 
 
 def latest(history: Place, target: str = "app") -> bytes:
@@ -332,6 +330,7 @@ def _rows(entries, bases) -> list[tuple[str, str, int, str]]:
 
 
 def _warnings(image: bytes, target: str, slot: int) -> list[str]:
+    """What devices would stumble over. Raises ToolError for a damaged image."""
     out = []
     if slot and len(image) > slot:
         out.append(

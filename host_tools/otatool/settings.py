@@ -71,7 +71,7 @@ def mistakes(config: dict) -> list[str]:
     except OtaError as e:
         # What follows takes the kinds of the values for granted.
         return [f"{e.args[1]}: no such key, or a value of a wrong kind (docs/config.md)"]
-    return [m for check in (_urls, _keys, _tls, _window) for m in check(config)]
+    return [m for check in (_names, _urls, _keys, _tls, _window) for m in check(config)]
 
 
 def trusting(config: dict, data: bytes) -> dict:
@@ -143,6 +143,15 @@ def secrets(config: dict) -> bool:
     return bool(headers) or any(
         isinstance(key, dict) and key.get("type") == "hmac" for key in config.get("keys") or ()
     )
+
+
+def _names(config):
+    for what in ("product", "component", "channel"):
+        if isinstance(config.get(what), str):
+            try:
+                values.name(config[what], what)
+            except ToolError as e:
+                yield str(e)
 
 
 def _urls(config):

@@ -18,6 +18,7 @@ from .errors import ToolError
 WHOLE = 10000  # all of a fleet, in ten-thousandths
 BLOCKS = (256, 512, 1024, 2048, 4096)  # bytes of an output block (docs/format.md)
 U32 = (1 << 32) - 1
+SIZE_MAX = 256 << 20  # bytes
 LAST = 31  # older versions that get patches: a manifest lists at most 32 packages
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,30}[A-Za-z0-9_+-])?")
@@ -60,7 +61,10 @@ def size(text: str) -> int:
     m = _SIZE.fullmatch(text.lower()) if text.isascii() else None
     if not m or re.match("0[0-9]", m[1]):
         raise ToolError(f"{text!r} is no size: bytes, like 2048, 0x800, 2K or 1M")
-    return int(m[1], 0) * _SUFFIX[m[2]]
+    found = int(m[1], 0) * _SUFFIX[m[2]]
+    if found > SIZE_MAX:
+        raise ToolError(f"{text!r}: no board has more than 256M of flash")
+    return found
 
 
 def positive_size(text: str) -> int:
@@ -83,6 +87,8 @@ def share(text: str) -> int:
     """A percentage, with or without %, in ten-thousandths."""
     m = _PERCENT.fullmatch(text.strip())
     found = round(float(m[1]) * WHOLE / 100) if m else WHOLE + 1
+    if m and not found and float(m[1]):
+        raise ToolError(f"{text!r}: the smallest percentage, 0 to 100, beside 0 is 0.01")
     if found > WHOLE:
         raise ToolError(f"{text!r} is no share: a percentage, 0 to 100, such as 5, 2.5 or 5%")
     return found

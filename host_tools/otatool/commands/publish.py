@@ -98,8 +98,10 @@ def _end(text: str | None) -> int:
         return 0
     try:
         day = datetime.datetime.fromisoformat(text) if "-" in text else None
-        end = int(day.replace(tzinfo=datetime.timezone.utc).timestamp() if day else text)
-    except ValueError as e:
+        if day and not day.tzinfo:
+            day = day.replace(tzinfo=datetime.timezone.utc)
+        end = int(day.timestamp() if day else text)
+    except (ValueError, OverflowError) as e:
         raise ToolError(f"--expires {text}: a date such as 2027-06-30, or seconds") from e
     if not time.time() < end < 1 << 32:
         raise ToolError(f"--expires {text}: every device would refuse it; give a time to come")
