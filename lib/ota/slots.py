@@ -101,7 +101,8 @@ def unpack(data, strategy: str = "") -> Record:
     strategy: its name, "" for any. Raises FlashError "corrupt" for another layout, and for
     values that no boot or update of that strategy leaves.
     """
-    _state(data)
+    if not _known(data) or data[1] > state.RESCUE:
+        raise FlashError("corrupt", len(data))
     r = _head(data)
     end = len(data)
     r.image = _image(data, end - 3 * _IMAGE_SIZE)
@@ -132,32 +133,29 @@ def _head(data):
     return r
 
 
-def _mended(data):
+def _mended(data, strategy):
     """A record for a value that makes none: RESCUE, reason "corrupt".
 
     What keeps old images out stays. The image that ran, if it was a confirmed one, is `new`:
     the boot stage runs it if the slot holds it.
     """
     r = Record()
-    try:
-        was = _state(data)
+    if _known(data):
         r = _head(data)
-        if was in (state.IDLE, state.FETCH, state.READY) and r.active < 2:
-            r.new = _image(data, len(data) - 3 * _IMAGE_SIZE)
-    except FlashError:
-        pass
-    if r.active > 1:
-        r.active = 0
+        if not state.possible(strategy, state.IDLE, r.active, NONE):
+            r.active = 0
+        if r.state in (state.IDLE, state.FETCH, state.READY):
+            try:
+                r.new = _image(data, len(data) - 3 * _IMAGE_SIZE)
+            except FlashError:
+                pass
     r.state, r.previous, r.tries, r.reason = state.RESCUE, NONE, 0, code("corrupt")
     return r
 
 
-def _state(data) -> int:
-    """The state in a KV value. Raises FlashError "corrupt" for one of another layout."""
-    size = SIZE if data[:1] == b"\2" else _FIRST_SIZE
-    if len(data) != size or not 1 <= data[0] <= _VERSION or data[1] > state.RESCUE:
-        raise FlashError("corrupt", len(data))
-    return data[1]
+def _known(data) -> bool:
+    """True for a KV value of a layout that this library reads."""
+    return data[:1] in (b"\1", b"\2") and len(data) == (_FIRST_SIZE if data[0] == 1 else SIZE)
 
 
 class Slots:
@@ -181,7 +179,7 @@ class Slots:
         try:
             return unpack(data, self._strategy)
         except FlashError:
-            return _mended(data)
+            return _mended(data, self._strategy)
 
     def prepare(self, count: int) -> None:
         """Have room for `count` saves, see kvstore.Store.prepare(). Raises FlashError."""
