@@ -1,6 +1,9 @@
 """The same update as an asyncio task beside an application that keeps running."""
 
-import asyncio
+try:
+    import asyncio
+except ImportError:  # the firmware's, for which the application has another time, or select
+    asyncio = None  # type: ignore[assignment]
 
 from . import steps
 from .apart import firmware, load
@@ -9,7 +12,7 @@ device, clock, schedule = load("device"), load("clock"), load("schedule")
 const, random_bytes = load("compat").const, load("compat").random_bytes
 OtaError = load("errors").OtaError
 if not hasattr(asyncio, "sleep"):
-    # The loop is the application's, so is asyncio; a file of it that is called so is not.
+    # The loop is the application's, so is asyncio; but not what is only called so.
     asyncio = firmware("asyncio")
 
 _LONGEST_S = const(3600)  # of one sleep: the ticks of MicroPython go round in days
