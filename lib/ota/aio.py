@@ -1,6 +1,9 @@
 """The same update as an asyncio task beside an application that keeps running."""
 
-import asyncio
+try:
+    import asyncio
+except ImportError:  # the firmware's, for which the application has another time, or select
+    asyncio = None  # type: ignore[assignment]
 
 from . import steps
 from .apart import firmware, load
@@ -10,7 +13,7 @@ const, random_bytes = load("compat").const, load("compat").random_bytes
 errors = load("errors")
 OtaError, StateError = errors.OtaError, errors.StateError
 if not hasattr(asyncio, "sleep"):
-    # The loop is the application's, so is asyncio; a file of it that is called so is not.
+    # The loop is the application's, so is asyncio; but not what is only called so.
     asyncio = firmware("asyncio")
 
 _PAUSE_MS = const(5)

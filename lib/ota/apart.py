@@ -10,10 +10,10 @@ could stand in for.
 import sys
 from gc import collect
 
-# All that the library imports of the firmware, and what frozen modules among it import.
-# asyncio is missing: aio.py runs in the loop of the application. A text takes no heap.
+# All that the library imports of the firmware, and what frozen modules among it import. A text
+# takes no heap.
 _NAMES = (
-    " array binascii collections cryptolib deflate errno esp32 gc hashlib io json machine"
+    " array asyncio binascii collections cryptolib deflate errno esp32 gc hashlib io json machine"
     " micropython network ntptime os pyb random re rp2 select socket ssl struct time tls"
     " uctypes vfs zlib "
 )
