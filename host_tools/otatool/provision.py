@@ -87,6 +87,7 @@ def provision(folder: str | Path, product: Product, key_type: str = "rsa") -> Pr
             if n in ("firmware", "fs", "factory")
         },
         "keys": [key.public],
+        "channel": "stable",
         **({"url": product.url} if product.url else {}),
         **product.config,
     }

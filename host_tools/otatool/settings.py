@@ -56,7 +56,7 @@ def mistakes(config: dict) -> list[str]:
     except OtaError as e:
         # What follows takes the kinds of the values for granted.
         return [f"{e.args[1]}: no such key, or a value of a wrong kind (docs/config.md)"]
-    return [m for check in (_urls, _keys, _tls, _window) for m in check(config)]
+    return [m for check in (_channel, _urls, _keys, _tls, _window) for m in check(config)]
 
 
 def trusting(config: dict, pem: bytes) -> dict:
@@ -68,6 +68,11 @@ def trusting(config: dict, pem: bytes) -> dict:
         raise ToolError("--ca: http and http.tls of the configuration are objects")
     tls = {**http.get("tls", {}), "ca": pem.decode("latin-1")}
     return {**config, "http": {**http, "tls": tls}}
+
+
+def _channel(config):
+    if not re.fullmatch(r"[!-~]{0,32}", config.get("channel") or ""):
+        yield "channel: 1 to 32 printable characters without spaces, as publish --channel has it"
 
 
 def _urls(config):
