@@ -97,6 +97,7 @@ def provision(
         "strategy": product.strategy,
         "table": {"flash": flash_name, "offset": at["table"]},
         "keys": [key.public],
+        "channel": "stable",
         **({"url": product.url} if product.url else {}),
         **({} if _kind(product.image) else {"image_size": len(product.image)}),
     }

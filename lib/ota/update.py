@@ -198,7 +198,7 @@ def _guarded(device, steps):
         for name in ("accepted", "manifest", "config"):
             unload(name)
         collect()
-        device.unload_kv()
+        _release(device)
         _note(device, error)
     except (MemoryError, OtaError):
         pass  # no room even for that: it is told all the same

@@ -4,11 +4,35 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+from images import image as lines
 from otatool import image, keys, provision, publish, serve, sim
 from otatool.cli import main
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+# A server that is away is given up at once, so that nobody waits for the test.
+QUICK = {"http": {"retries": 0, "connect_ms": 2000, "idle_ms": 2000}}
 SHORT = ("image", "provision", "publish")  # the other commands run until they are stopped
+
+
+def _portal(manifest, packages):
+    manifest.write_bytes(b"<html>Please log in</html>" * 200)
+
+
+def _unsigned(manifest, packages):
+    data = manifest.read_bytes()
+    end = data.index(b"\nsig ") + 1
+    manifest.write_bytes(data[:end] + b" " * (6000 - end) + b"\nsig 0011223344556677 AAAA\n")
+
+
+def _broken(manifest, packages):
+    for path in packages:
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+
+
+LIES = (_portal, _unsigned, _broken)
 
 
 def _blocks(language):
@@ -35,27 +59,54 @@ def test_every_command_shown_runs(tmp_path, monkeypatch):
     assert (tmp_path / "lamp" / "board.flash").exists()
 
 
-def test_the_device_code_updates_a_board(tmp_path):
+@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+def test_the_device_code_is_a_main_that_keeps_a_good_image(strategy, tmp_path):
+    """Word for word, with the heap that a board has: the server is away, lies, is up."""
     code = next(b for b in _blocks("python") if "check_and_update" in b)
     images = []
     for version in ("0.1", "0.2"):
         app = tmp_path / version
         app.mkdir()
-        # The README's last line stands for "it works"; here it must come first, as the code
-        # before it resets.
-        (app / "main.py").write_text(f"import ota\nota.confirm()\nV = {version!r}\n" + code)
+        (app / "main.py").write_text(code)
+        (app / "data.txt").write_bytes(lines(int(version[2:]), 30_000))
         images.append(image.build(app))
     www = tmp_path / "www"
     www.mkdir()
     with serve.start(www, port=0) as server:
-        url = server.url.rstrip("/") + "/manifest.ota"
+        url, port = server.url.rstrip("/") + "/manifest.ota", server.port
         done = provision.provision(
-            tmp_path / "board", provision.Product("lamp", "ab", images[0], url=url)
+            tmp_path / "board",
+            provision.Product("lamp", strategy, images[0], url=url, config=QUICK),
         )
-        for version, data in zip(("0.1", "0.2"), images, strict=True):
-            release = publish.Release("lamp", version)
-            publish.publish(www, data, release, [keys.load(done.key)])
-        with sim.Board(done.flash, heap="256K") as board:
-            board.wait("0.1", 20)
-            board.wait("0.2", 20)
-            board.wait(">>>", 10)
+        release = publish.Release("lamp", "0.1", quick=True)
+        publish.publish(www, images[0], release, [keys.load(done.key)])
+    release = publish.Release("lamp", "0.2", quick=True)
+    publish.publish(www, images[1], release, [keys.load(done.key)])
+    good = {p: p.read_bytes() for p in www.rglob("*") if p.is_file()}
+    manifest = www / publish.MANIFEST
+    with sim.Board(done.flash) as board:
+        board.wait("0.1\nlater\n", 20)
+        for lie in LIES:
+            for path, data in good.items():
+                path.write_bytes(data)
+            lie(manifest, sorted(p for p in good if p.suffix == ".ota" and p != manifest))
+            with serve.start(www, port):
+                seen = len(board.console)
+                board.power_cycle()
+                board.wait(lambda seen=seen: b"refused: " in board.console[seen:], 20)
+                board.wait(lambda seen=seen: b">>> " in board.console[seen:], 20)
+                assert b"0.1\n" in board.console[seen:]
+        for path, data in good.items():
+            path.write_bytes(data)
+        with serve.start(www, port):
+            board.power_cycle()
+            board.wait("0.2\n", 20)
+            board.wait("none\n", 20)
+        # And once more with the server away: the new image is confirmed, so it stays.
+        seen = len(board.console)
+        board.power_cycle()
+        board.wait(lambda: b"0.2\nlater\n" in board.console[seen:], 20)
+        board.wait(lambda: b">>> " in board.console[seen:], 10)
+        board.send("import ota; ota.status()['state']\r")
+        board.wait("'IDLE'", 10)
+        assert b"Traceback" not in board.console

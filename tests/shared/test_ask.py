@@ -1,10 +1,13 @@
 """What an update leaves behind when it asks again, fails or is refused."""
 
 import unittest
+from io import BytesIO
 
+import fakenet  # noqa: F401  (before the client: a build without sockets gets some)
+import ota
 from images import vector
 from ota import state, update
-from ota.errors import OtaError, TransportError, code
+from ota.errors import OtaError, StateError, TransportError, code
 from ota.transport.memory import Memory
 from rig import Rig
 
@@ -17,6 +20,7 @@ class Way:
         self.fail = fail
         self.offsets = []
         self.opened = 0
+        self.error = None
 
     def open(self, offset):
         yield None
@@ -34,7 +38,7 @@ class Reader(Memory):
 
     def readinto(self, buf):
         if self.way.fail is not None and self.at >= self.way.fail:
-            raise TransportError("short", self.at)
+            raise self.way.error or TransportError("short", self.at)
         n = super().readinto(buf)
         self.at += n
         return n
@@ -125,6 +129,95 @@ class Ask(unittest.TestCase):
         self.assertEqual(rig.device.slots.load().state, state.FETCH)
         way.fail = None
         self.assertEqual(install(rig, way)["result"], "ready")
+
+    def test_memory_that_runs_out_is_an_error_with_a_code(self):
+        # Wherever it does: nothing is lost, nothing stays open, the buffers are given back.
+        class Short(Asks):
+            closed = 0
+
+            def check(self):
+                yield None
+                raise MemoryError
+
+            def close(self):
+                self.closed += 1
+
+        rig = Rig("ab", 130 * 1024)
+        rig.boot()
+        source = Short()
+        for n in range(2):
+            ops = rig.nor.ops
+            with self.assertRaises(StateError) as cm:
+                update.drive(update.run(rig.device, source))
+            self.assertEqual((cm.exception.reason, cm.exception.code), ("memory", 111))
+            self.assertEqual(rig.device.slots.load().reason, 111)
+            self.assertEqual(rig.nor.ops > ops, n == 0)  # noted once
+            self.assertEqual((source.closed, rig.device._block), (n + 1, None))
+        # Half of a package stays, too.
+        data = vector("full-130k-4096.ota")
+        way = Way(data, len(data) // 2)
+        way.error = MemoryError()
+        with self.assertRaises(StateError):
+            install(rig, way)
+        self.assertEqual((way.opened, rig.device._block), (0, None))
+        self.assertEqual(rig.device.slots.load().state, state.FETCH)
+        # Nor does it hide why an image was given up, or an update was refused.
+        record = rig.device.slots.load()
+        record.reason = code("tries")
+        rig.device.slots.save(record)
+        with self.assertRaises(StateError):
+            update.drive(update.run(rig.device, source))
+        self.assertEqual(rig.device.slots.load().reason, code("tries"))
+        way.fail = None
+        self.assertEqual(install(rig, way)["result"], "ready")
+
+    def test_memory_that_is_too_short_even_to_note_it(self):
+        rig = Rig("ab")
+        rig.boot()
+
+        def short(*args):
+            raise MemoryError
+
+        rig.device.slots.load = short
+        with self.assertRaises(StateError) as cm:
+            update.drive(update.run(rig.device, Asks()))
+        self.assertEqual(cm.exception.reason, "memory")
+
+    def test_the_face_knows_no_memory_error(self):
+        rig = Rig("ab")
+        rig.boot()
+        rig.config["url"] = rig.config["package_url"] = "http://h/m"
+
+        def short(device):
+            raise MemoryError
+
+        before, update.options = update.options, short
+        try:
+            for call in (ota.check_and_update, ota.steps, ota.install_url):
+                with self.assertRaises(StateError) as cm:
+                    call()
+                self.assertEqual(cm.exception.reason, "memory")
+        finally:
+            update.options = before
+
+    def test_what_only_takes_time_is_a_result(self):
+        rig = Rig("ab")
+        rig.boot()
+        data = vector("full-24k-4096.ota")
+        got = ota.install(BytesIO(data[:5000]))
+        self.assertEqual((got["result"], got["version"], got["reason"]), ("later", "0.1", "short"))
+        self.assertTrue(isinstance(got["error"], TransportError))
+        self.assertEqual(ota.install(BytesIO(data))["result"], "ready")
+        rig.boot()
+        want = {"result": "trial", "version": "0.2"}
+        self.assertEqual(ota.install(BytesIO(data)), want)
+        self.assertEqual(update.drive(update.run(rig.device, Asks())), want)
+        rig.config["url"] = "http://127.0.0.1:1/m"
+        self.assertEqual(ota.check_and_update(reset=True), want)  # nobody was asked
+        ota.confirm()
+        with self.assertRaises(OtaError) as cm:
+            ota.install(BytesIO(b"<html>" * 9))
+        self.assertEqual(cm.exception.reason, "header")
 
 
 if __name__ == "__main__":

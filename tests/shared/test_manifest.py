@@ -107,6 +107,30 @@ class TestParse(unittest.TestCase):
             with self.subTest(data=data):
                 _refused(self, ManifestError, "manifest", data)
 
+    def test_changed_on_the_way(self):
+        # As git, an editor or FTP change a text: it says what was done to the file.
+        good = signed(_small())
+        sig = good.find(b"\nsig ") + 1
+        for how, data in (
+            ("byte order mark", b"\xef\xbb\xbf" + good), ("byte order mark", b"\xff\xfe{\0"),
+            ("byte order mark", b"\xfe\xff\0{"), ("line ends", good.replace(b"\n", b"\r\n")),
+            ("line ends", good[:-1] + b"\r\n"),
+            ("line ends", good[: sig - 1] + b"\r\n" + good[sig:]),
+        ):  # fmt: skip
+            with self.subTest(data=data[:4]):
+                e = _refused(self, ManifestError, "manifest", data)
+                self.assertEqual(e.args[1], how)
+        # Not what has such line ends only in what nobody signed, or where they were signed.
+        manifest.parse(good + b"sig 00 00\r\n", _KEYS)
+        manifest.parse(signed(json.dumps(_small()).encode() + b"\r\n"), _KEYS)
+        self.assertEqual(_refused(self, SignatureError, "key", good, Keys([])).args, ("key",))
+
+    def test_nothing_stands_before_the_object(self):
+        body = json.dumps(_small()).encode()
+        manifest.parse(signed(body), _KEYS)
+        for before in (b" ", b"\n", b"\t", b"["):
+            _refused(self, ManifestError, "manifest", signed(before + body))
+
     def test_signed_but_no_json_object(self):
         for text in (
             b"{", b"{]", b'{"format":1', b'{"format":1}}', b'{"format":1} x', b"{\xff}", b"{\0}",
@@ -192,6 +216,33 @@ class TestParse(unittest.TestCase):
                     self.assertIn(cm.exception.reason, ("field", "format"))
                     count += 1
         self.assertGreaterEqual(count, 200)
+
+    def test_lists_have_32_entries_at_most(self):
+        one = release("1.1", _NEW, [])
+        image = one["images"][0]
+        package = entry("a", _FULL)
+        for n in (32, 33):
+            for m in (
+                content([], critical=["format"] * n), content([one] * n),
+                content([dict(one, images=[image] * n)]),
+                content([dict(one, images=[dict(image, packages=[package] * n)])]),
+            ):  # fmt: skip
+                m = json.dumps(m).encode()
+                if len(signed(m)) > manifest.MANIFEST_MAX:
+                    # So long that its size is refused first: what read() makes of it.
+                    def parse(m=m):
+                        return manifest.read(m, len(m))
+                else:
+
+                    def parse(m=m):
+                        return manifest.parse(signed(m), _KEYS)
+
+                if n == 32:
+                    parse()
+                    continue
+                with self.assertRaises(ManifestError) as cm:
+                    parse()
+                self.assertEqual(cm.exception.reason, "field")
 
     def test_huge_numbers(self):
         body = json.dumps(_small())

@@ -20,7 +20,7 @@ def add(sub) -> None:
         "that is named at the start.",
     )
     p.add_argument("flash", metavar="FLASH", help="as otatool provision or --create made it")
-    p.add_argument("--heap", default="96K", help="of the board's Python (96K)")
+    p.add_argument("--heap", default="192K", help="of the board's Python (192K)")
     p.add_argument(
         "--cut",
         type=int,

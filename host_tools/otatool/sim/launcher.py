@@ -38,7 +38,7 @@ class Board:
 
     Args:
         path: FLASH, as chip.create() made it.
-        heap: size of the Python heap, as for micropython -X heapsize: "96K", "2M".
+        heap: size of the Python heap, as for micropython -X heapsize: "192K", "2M".
         cut: power goes at this flash operation, counted from start(); or several such
             counts, each from the cut before it.
         cut_effect: what of that operation happens: "before" nothing, "middle" half, "after" all.
@@ -63,7 +63,7 @@ class Board:
     def __init__(
         self,
         path: str | os.PathLike,
-        heap: str = "96K",
+        heap: str = "192K",
         cut: int | Sequence[int] | None = None,
         cut_effect: str = "middle",
         once: bool = False,
@@ -75,7 +75,7 @@ class Board:
         output: Callable[[bytes], None] | None = None,
     ):
         if not re.fullmatch(r"\d+w?[kKmM]?", heap):
-            raise ToolError(f'heap "{heap}": give a size such as 96K or 2M')
+            raise ToolError(f'heap "{heap}": give a size such as 192K or 2M')
         self._cuts = [cut] if isinstance(cut, int) else list(cut or ())
         if any(n < 1 for n in self._cuts):
             raise ToolError("flash operations are counted from 1")
