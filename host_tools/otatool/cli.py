@@ -28,11 +28,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status: 0 done, 1 refused, 2 wrong arguments."""
     args = parser().parse_args(argv)
     console.lenient(sys.stdout)
+    console.lenient(sys.stderr)
     try:
         return args.run(args) or 0
     except (ToolError, OtaError, OSError) as e:
         # What a board or a file says may be a part of it.
-        console.lenient(sys.stderr)
         print(console.plain(f"otatool {args.command}: {describe(e)}", "\n"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
