@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     only = words[0] if words and words[0] in COMMANDS else ""
     console.lenient(sys.stdout)
+    console.lenient(sys.stderr)
     try:
         args = parser(only).parse_args(words)
         return args.run(args) or 0
@@ -76,7 +77,6 @@ def describe(e: BaseException) -> str:
 def _refuse(command: str, text: str) -> int:
     text = f"otatool {command}: {text}" if command else f"otatool: {text}"
     # What a board or a file says may be a part of it.
-    console.lenient(sys.stderr)
     print(console.plain(text, "\n"), file=sys.stderr)
     return 1
 

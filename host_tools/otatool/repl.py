@@ -154,7 +154,7 @@ class Repl:
             except TransportError:
                 # A program that was interrupted late still printed into the first exchange.
                 time.sleep(_SETTLE_S)
-                self._transport.enter_raw_repl(soft_reset=False)
+                self._ask(_FIRST_S)
                 self._transport.mount_local(str(folder))
 
     def run(self, code: str, line: Callable[[str], None], timeout: float = 60) -> None:

@@ -103,6 +103,54 @@ def test_what_is_no_package(tmp_path):
             push.push("/dev/null", tmp_path / "p.ota")
 
 
+class _Repl:
+    """A board on which something prints in the middle of the first exchange."""
+
+    asked: list[bool] = []
+    broken: tuple[str, ...] = ()
+
+    def __init__(self, port, fresh, line):
+        self.asked.append(fresh)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def share(self, folder):
+        if len(self.asked) <= len(self.broken):
+            raise ToolError(self.broken[len(self.asked) - 1])
+
+    def run(self, code, line):
+        assert "'downgrade': True" in code
+        line("ota-push: stream 1 2")
+        line("ota-push: unknown")
+        line("ota-push: ready 0.2 100")
+
+    def reset(self):
+        pass
+
+
+def test_once_more_after_a_soft_reset(tmp_path, monkeypatch):
+    data = build.full(b"x" * 100, build.Meta("a", "1"), [keys.generate("hmac")]).data
+    (tmp_path / "p.ota").write_bytes(data)
+    path = tmp_path / "p.ota"
+    board = type("Board", (_Repl,), {"asked": [], "broken": ("the connection broke",)})
+    monkeypatch.setattr(push, "Repl", board)
+    said = []
+    assert push.push("tty", path, line=said.append, downgrade=True) == "0.2"
+    assert board.asked == [False, True]
+    # Its library is older than the option.
+    assert len(said) == 1
+    assert "does not know --downgrade" in said[0]
+    for broken, times in ((("broke",) * 2, 2), (("no module named 'ota'",), 1)):
+        board.asked, board.broken = [], broken
+        with pytest.raises(ToolError):
+            push.push("tty", path, downgrade=True)
+        assert len(board.asked) == times
+
+
 def test_no_board_there(tmp_path):
     key = keys.generate("hmac")
     (tmp_path / "p.ota").write_bytes(build.full(b"x" * 100, build.Meta("a", "1"), [key]).data)

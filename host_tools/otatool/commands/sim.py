@@ -5,7 +5,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from .. import files, settings
+from .. import diff, files, settings
 from ..errors import ToolError
 from ..sim import Board, chip, console, firmware, launcher
 
@@ -65,8 +65,10 @@ def add(sub) -> None:
 
 
 def _bytes(text: str) -> int:
-    scale = {"k": 1024, "m": 1 << 20}.get(text[-1:].lower())
-    return int(text[:-1], 0) * scale if scale else int(text, 0)
+    try:
+        return diff.parse_size(text)
+    except ToolError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
 
 
 def run(args: argparse.Namespace) -> None:
