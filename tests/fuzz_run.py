@@ -225,7 +225,7 @@ def allowed(strategy, stage):
 def play(case):
     """(outcome, board) of a package: what an installer and the next boots make of it.
 
-    Outcome: "install WORD" or "boot WORD" of a refusal; "lost digest" where one slot was
+    Outcome: "install WORD" or "boot WORD" of a refusal, "install none" for the image that runs; "lost digest" where one slot was
     rewritten by a package whose image is not the one that its signed header names; else "trial",
     the first 8 bytes of the image's digest, then "confirmed", "back", "stays WORD" where there is
     no way back, or "rescue WORD".
@@ -234,8 +234,7 @@ def play(case):
     rig.start()
     rig.watch()
     try:
-        rig.install(case["data"])
-        said = ""
+        said = "" if rig.install(case["data"])["result"] == "ready" else "install none"
     except OtaError as e:
         said = "install " + _word(e)
     _within(rig, "install")

@@ -32,7 +32,7 @@ def test_mip_installs_the_library_and_it_updates_the_board(tmp_path):
         url = server.url.rstrip("/") + "/manifest.ota"
         # littlefs takes a block for each of the library's files.
         product = provision.Product(
-            "mip", "inplace", images[0], url=url, size=2 << 20, fs=640 << 10
+            "mip", "inplace", images[0], url=url, size=2 << 20, fs=768 << 10
         )
         done = provision.provision(tmp_path / "board", product)
         key = keys.load(done.key)

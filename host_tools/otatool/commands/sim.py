@@ -5,9 +5,11 @@ import contextlib
 import sys
 from pathlib import Path
 
-from .. import diff, files, settings
+from .. import files, settings, values
 from ..errors import ToolError
 from ..sim import Board, chip, console, firmware, launcher
+
+_SIZE = values.type_of(values.size)
 
 
 def add(sub) -> None:
@@ -48,9 +50,9 @@ def add(sub) -> None:
     )
     new = p.add_argument_group("make a board instead of running one")
     new.add_argument("--create", metavar="LAYOUT", help="layout.json of the new board FLASH")
-    new.add_argument("--size", type=_bytes, default=1 << 20, help="flash, bytes (1M)")
-    new.add_argument("--sector", type=_bytes, default=4096, help="bytes (4K)")
-    new.add_argument("--program", type=_bytes, default=8, help="program unit, bytes (8)")
+    new.add_argument("--size", type=_SIZE, default=1 << 20, help="flash, bytes (1M)")
+    new.add_argument("--sector", type=_SIZE, default=4096, help="bytes (4K)")
+    new.add_argument("--program", type=_SIZE, default=8, help="program unit, bytes (8)")
     new.add_argument(
         "--image",
         action="append",
@@ -62,13 +64,6 @@ def add(sub) -> None:
     new.add_argument("--main", metavar="FILE", help="main.py of the firmware")
     new.add_argument("--no-lib", action="store_true", help="no ota in the firmware")
     p.set_defaults(run=run)
-
-
-def _bytes(text: str) -> int:
-    try:
-        return diff.parse_size(text)
-    except ToolError as e:
-        raise argparse.ArgumentTypeError(str(e)) from e
 
 
 def run(args: argparse.Namespace) -> None:
