@@ -38,7 +38,7 @@ class KV(Mount):
 
         A store of ours is never formatted because of damage. Raises FlashError "corrupt" if
         nothing of it can be read, "magic" for a newer layout, "config" for a geometry that
-        does not fit, "io", "verify".
+        does not fit, "erased" for flash that does not erase to 0xFF, "io", "verify".
         """
         self._ready = self._fresh = False
         for attempt in range(self.tries):

@@ -13,6 +13,7 @@ from .errors import FlashError
 VERSION = const(1)
 BIRTH = b"OKB\x01"
 OPEN = b"OKV\x01"
+UNFIT = b"NOE\x01"  # header of a flash that does not erase to 0xFF
 
 # Kinds of records. COPY marks a record that compaction moved: nobody's news.
 SET = const(1)

@@ -20,11 +20,13 @@ from .kvlog import (
     IN_BATCH,
     OPEN,
     SET,
+    UNFIT,
 )
 
 FREE = const(2)  # birth header valid, all else erased
 BORN = const(1)  # birth header valid
 _HEAD = const(8)
+_LOOK = const(256)
 
 
 class Ring(Index):
@@ -36,6 +38,7 @@ class Ring(Index):
         self.newest = self.end = 0
         self.next_seq = 1
         self.doubt = -1  # a sector that refused its header
+        self.odd = False  # an erase left more than it took
         self.begun = False  # a record's program has not come back: its place is spent
         self.ram = b""  # the record that may be unstable, as it was read once
         self.ram_at = -1
@@ -161,12 +164,34 @@ class Ring(Index):
                 self.recycle(s)
 
     def create(self) -> None:
-        """Make an empty store out of anything."""
+        """Make an empty store out of anything. Raises FlashError "erased"."""
         for s in range(self.sectors):
-            self.recycle(s, True)
+            try:
+                self.recycle(s, True)
+            except FlashError as e:
+                if e.reason == "verify":
+                    self._fit(s * self.sector)
+                raise
         self.newest = self.sectors - 1
         self.open(self.fresh())
         self.mark(self.end, ACTIVE, self.seq[self.newest], self.sectors, 0)
+
+    def _fit(self, at: int) -> None:
+        """An erase left something. Raises FlashError "erased" if that is this flash's way.
+
+        Encrypted flash then reads as noise, some chips as zeros, and both take a program. A
+        header says so to the next boots, which would erase once more for nothing.
+        """
+        piece = self._view[:_LOOK]
+        self.region.read(at, piece)
+        if 2 * bytes(piece).count(b"\xff") > _LOOK:
+            return  # a bit or some that stick
+        if not self.odd:
+            self.odd = True  # or an erase that did nothing: seen twice it is none
+            return
+        # If power goes here, the next boot finds out again.
+        self.write_header(at, UNFIT, 0, 0)
+        raise FlashError("erased", at)
 
     def _copy(self, old: int) -> None:
         end = (self.newest + 1) * self.sector

@@ -4,7 +4,7 @@ from struct import unpack
 
 from .compat import const
 from .errors import FlashError
-from .kvlog import ACTIVE, BATCH, BIRTH, COPY, ERASING, IN_BATCH, OPEN, SYNC, VOID
+from .kvlog import ACTIVE, BATCH, BIRTH, COPY, ERASING, IN_BATCH, OPEN, SYNC, UNFIT, VOID
 from .kvring import BORN, FREE, Ring
 
 _READS = const(3)  # before flash is believed to be erased
@@ -33,6 +33,8 @@ class Scan(Ring):
         """Read all headers; True if this is a store of ours."""
         self.readable = False
         units = []
+        if self.read_header(0, UNFIT):
+            raise FlashError("erased", 0)
         for s in range(self.sectors):
             birth = self.read_header(s * self.sector, BIRTH)
             if birth:

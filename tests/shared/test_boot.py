@@ -1,14 +1,17 @@
 import ota
-from nor import PowerCut
+from nor import Nor, PowerCut
+from ota import adopt, errors, slots, state, trial, verdict
 from ota import package as fmt
-from ota import slots, state, trial
 from ota.errors import (
     FlashError,
+    ManifestError,
     OtaError,
     PolicyError,
     StateError,
     VerifyError,
 )
+from ota.flash import Region
+from ota.strategy import staging
 from packer import Package
 from scenes import (
     ONE,
@@ -208,6 +211,68 @@ class TestByHand(Case):
         rig.boot()
         self.assertEqual(ota.status()["state"], "IDLE")
         self.assertTrue(rig.runs(TWO))
+
+    def test_way_back_that_is_not_for_this_board_is_none(self):
+        """Signed with the package before it, and wrong all the same."""
+        for what, back, there in (
+            ("order", Package(ONE, TWO, "0.1"), False),
+            ("full", Package(ONE, None, "0.1"), False),
+            ("product", Package(ONE, TWO, "0.1", ordered=True, product="toaster"), False),
+            ("component", Package(ONE, TWO, "0.1", ordered=True, target="fonts"), False),
+            ("right", Package(ONE, TWO, "0.1", ordered=True), True),
+        ):
+            back = back.data()
+            ahead = Package(TWO, ONE, "0.2", ordered=True, behind=back).data()
+            length = len(ahead) - len(back)
+            rig = fresh("inplace")
+            rig.write("ota", ahead[:length] + b"\xff" * (-length % 4096) + back)
+            with self.subTest(what=what):
+                r = rig.boot()
+                self.assertEqual(r.state, state.TRIAL)
+                self.assertEqual(r.previous, 2 if there else slots.NONE)
+                # Neither is one that came to lie there meanwhile begun with.
+                r.previous = 2
+                rig.device.slots.save(r)
+                verdict.go_back(rig.device, r, "request")
+                wear = rig.nor.wear[:8]
+                r = rig.boot()
+                self.assertEqual(r.state, state.IDLE if there else state.RESCUE)
+                if not there:
+                    self.assertEqual(rig.nor.wear[:8], wear)
+
+    def test_head_or_package_that_does_not_fit_the_partition(self):
+        data = Package(TWO, None).data()
+        for strategy in STRATEGIES:
+            for size, word in ((4096, "fit"), (8192, "fit")):
+                rig = fresh(strategy)
+                rig.write("ota", data)
+                rig.config["partitions"]["ota"]["size"] = size
+                with self.subTest(strategy=strategy, size=size):
+                    r = rig.boot()
+                    self.assertEqual((r.state, errors.word(r.reason)), (state.IDLE, word))
+                    self.assertTrue(rig.runs(ONE))
+        # The head alone is longer than what is there, or its first bytes are.
+        for at, word in ((0, "size"), (120, "header")):
+            region = Region(Nor(1024, 256, 8), 0, 128)
+            region.program(0, data[:128])
+            with self.assertRaises(ManifestError) as cm:
+                staging.find(region, at)
+            self.assertEqual(cm.exception.reason, word)
+
+    def test_package_by_hand_does_not_end_a_download(self):
+        for strategy in STRATEGIES:
+            rig = fresh(strategy)
+            rig.write("ota", Package(THREE, None, "0.9").data())
+            r = rig.device.slots.load()
+            r.state = state.FETCH
+            r.package = b"another!"
+            r.new = slots.Image("0.5", 0, 5, bytes(32))
+            rig.device.slots.save(r)
+            ops = rig.nor.ops
+            adopt.by_hand(rig.device, r)
+            with self.subTest(strategy=strategy):
+                self.assertEqual(rig.nor.ops, ops)
+                self.assertEqual(rig.device.slots.load().state, state.FETCH)
 
 
 class TestBootStage(Case):

@@ -53,6 +53,23 @@ class TestRsa(unittest.TestCase):
             self.assertFalse(key.verify(msg, sig), i)
             msg[i // 8] ^= 1 << i % 8
 
+    def test_signature_of_another_length_is_refused(self):
+        # The same number, written with a byte more or less.
+        tried = 0
+        for group in _rsa_groups():
+            n = group["publicKey"]["modulus"]
+            key = Rsa(n[2:] if n[:2] == "00" else n, int(group["publicKey"]["publicExponent"], 16))
+            for one in group["tests"]:
+                if one["result"] == "valid":
+                    msg, sig = unhexlify(one["msg"]), unhexlify(one["sig"])
+                    self.assertTrue(key.verify(msg, sig))
+                    self.assertFalse(key.verify(msg, b"\0" + sig))
+                    self.assertFalse(key.verify(msg, bytes(128) + sig))
+                    self.assertFalse(key.verify(msg, sig + b"\0"))
+                    self.assertFalse(key.verify(msg, sig[:-1]))
+                    tried += 1
+        self.assertEqual(tried, 8)
+
     def test_signature_not_below_the_modulus_is_refused(self):
         group = _rsa_groups()[0]
         n = unhexlify(group["publicKey"]["modulus"])[-384:]

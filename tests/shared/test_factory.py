@@ -4,7 +4,7 @@ import sys
 
 import ota
 from ota import boot, device, errors, factory, state, trial, verdict
-from ota.errors import FlashError, OtaError, StateError
+from ota.errors import FlashError, OtaError, PolicyError, StateError
 from packer import OTHER_KEY, Package
 from rig import Rig
 from scenes import ONE, SIZE, STRATEGIES, THREE, TWO, Case, digest, made, outside, usual
@@ -122,6 +122,18 @@ class TestRefused(Case):
                         ota.restore(False, False)
                     self.assertEqual(cm.exception.reason, word)
                     self.assertEqual(rig.nor.ops, ops)
+
+    def test_one_that_fits_one_slot_alone(self):
+        # With ab it may have to go into either.
+        rig = rig_with("ab")
+        for name in ("active", "backup"):
+            size = rig.config["partitions"][name]["size"]
+            rig.config["partitions"][name]["size"] = 24 * 1024
+            device.current = rig.device = device.Device(rig.config)
+            ops = rig.nor.ops
+            self.refused(PolicyError, "fit", ota.restore, False, False)
+            self.assertEqual(rig.nor.ops, ops)
+            rig.config["partitions"][name]["size"] = size
 
     def test_one_that_went_bad_meanwhile_leaves_rescue_with_the_reason(self):
         for strategy in STRATEGIES:

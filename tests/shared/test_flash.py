@@ -56,6 +56,21 @@ class RamBlockDev:
         return 0
 
 
+class _Calls:
+    """A file that notes what is done with it."""
+
+    def __init__(self, file):
+        self._file = file
+        self.calls = []
+
+    def __getattr__(self, name):
+        def call(*args):
+            self.calls.append(name)
+            return getattr(self._file, name)(*args)
+
+        return call
+
+
 class TestContract(unittest.TestCase):
     def test_mock(self):
         for program_size in (1, 8, 32, 256):
@@ -114,6 +129,36 @@ class TestFile(unittest.TestCase):
     def test_contract(self):
         flash = FileFlash(_PATH, 16384, 4096, 8)
         contract_flash.check(flash)
+        flash.close()
+
+    def test_nothing_is_read_once_writing_began(self):
+        # On littlefs a read behind a write is a flush, and that rewrites the rest of the file.
+        flash = FileFlash(_PATH, 16384, 4096)
+        flash._file = file = _Calls(flash._file)
+        for offset, n in ((0, 4096), (4096, 1), (5000, 700), (8192, 8192)):
+            file.calls = []
+            flash.program(offset, bytes(n))
+            kinds = [c for c in file.calls if c != "seek"]
+            self.assertEqual(kinds[-2:], ["write", "flush"])
+            self.assertEqual(set(kinds[:-2]), {"readinto"})
+            self.assertEqual(len(kinds), 2 + (n + 255) // 256)
+        # Also where it is not erased, which the library never does.
+        file.calls = []
+        flash.program(0, b"\xff" * 600)
+        kinds = [c for c in file.calls if c != "seek"]
+        self.assertEqual(kinds.count("write"), 1)
+        self.assertEqual(kinds[-2:], ["write", "flush"])
+        flash.close()
+
+    def test_program_only_clears_bits(self):
+        flash = FileFlash(_PATH, 4096)
+        flash.program(10, b"\xf0\x0f")
+        flash.program(10, b"\x3c\xff")
+        self.assertEqual(contract_flash.read(flash, 9, 4), b"\xff\x30\x0f\xff")
+        flash.program(300, bytes(range(256)) * 3)
+        flash.program(299, b"\x7f" * 700)
+        wanted = bytes([0x7F]) + bytes(b & 0x7F for b in bytes(range(256)) * 3)[:699]
+        self.assertEqual(contract_flash.read(flash, 299, 700), wanted)
         flash.close()
 
     def test_contents_stay_and_a_short_file_grows(self):

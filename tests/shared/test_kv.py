@@ -25,6 +25,32 @@ class _Random:
         return bytes([self.below(256) for _ in range(n)])
 
 
+class _Odd(RamFlash):
+    """Flash whose erased bytes do not read as 0xFF: encrypted, so as noise, or as zeros."""
+
+    def __init__(self, encrypted):
+        RamFlash.__init__(self, 4096, 1024, 16)
+        self.pad = _Random(9).bytes(self.size) if encrypted else b"\xff" * self.size
+        self.ops = 0
+
+    def _turn(self, offset, data):
+        pad = memoryview(self.pad)[offset : offset + len(data)]
+        n = int.from_bytes(bytes(data), "little") ^ int.from_bytes(bytes(pad), "little")
+        return n.to_bytes(len(data), "little")
+
+    def read(self, offset, buf):
+        RamFlash.read(self, offset, buf)
+        buf[:] = self._turn(offset, buf)
+
+    def program(self, offset, data):
+        self.ops += 1
+        RamFlash.program(self, offset, self._turn(offset, data))
+
+    def erase(self, offset, length):
+        self.ops += 1
+        RamFlash.erase(self, offset, length)
+
+
 def _store(sectors=4, sector_size=1024, unit=8, **kwargs):
     nor = Nor(sectors * sector_size, sector_size, unit)
     kv = KV(Region(nor, 0, nor.size), **kwargs)
@@ -515,3 +541,55 @@ class TestDamage(_Case):
         self.refused("verify", kv.set, "a", b"2")
         nor.dead = False
         self.assertEqual(_again(kv).get("a"), b"1")
+
+
+class TestErased(unittest.TestCase):
+    def _refused(self, flash, word):
+        with self.assertRaises(FlashError) as cm:
+            Store(Region(flash, 0, flash.size)).mount()
+        self.assertEqual(cm.exception.reason, word)
+
+    def test_flash_that_does_not_erase_to_ff(self):
+        for encrypted in (True, False):
+            for content in (b"", bytes(4096), b"\xa5" * 4096):
+                flash = _Odd(encrypted)
+                if content:
+                    flash.data[:] = content
+                self._refused(flash, "erased")
+                self.assertTrue(flash.ops <= 3, flash.ops)
+                # It is known now: a board that starts again and again wears nothing.
+                flash.ops = 0
+                for _ in range(5):
+                    self._refused(flash, "erased")
+                self.assertEqual(flash.ops, 0)
+                # By a driver that is right it is flash like any other.
+                plain = RamFlash(4096, 1024, 16)
+                plain.data[:] = flash.data
+                store = Store(Region(plain, 0, 4096))
+                store.mount()
+                store.set("a", b"1")
+                self.assertEqual(Store(Region(plain, 0, 4096)).get("a"), b"1")
+
+    def test_erase_that_did_nothing_is_another_fault(self):
+        class Stuck(RamFlash):
+            def erase(self, offset, length):
+                pass
+
+        # Once: nothing is programmed on what is not erased, which is a Misuse here.
+        nor = Nor(4096, 1024, 8)
+        nor.program(0, b"\x12\x34" * 2048)
+        nor.cut_at(1, "stuck")
+        store = Store(Region(nor, 0, 4096))
+        store.mount()
+        self.assertEqual(store.keys(), [])
+        flash = Stuck(4096, 1024, 8)
+        flash.data[:] = b"\x12\x34" * 2048
+        self._refused(flash, "verify")
+
+    def test_bit_that_sticks_is_another_fault(self):
+        class Worn(RamFlash):
+            def erase(self, offset, length):
+                RamFlash.erase(self, offset, length)
+                self.data[offset + 99] &= 0xFE
+
+        self._refused(Worn(4096, 1024, 8), "verify")

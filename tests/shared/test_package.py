@@ -457,6 +457,12 @@ def _shift(p, by):
         c.first += by
 
 
+def _beyond(p):
+    """A chunk in the midst says that it goes on behind the payload; there is room for it."""
+    p.chunk_max = 4000
+    p.chunks[1].length = 3000
+
+
 # What is wrong in a package whose chain and signature are right, and the word it gets.
 _WILD = (
     ("stored length 0", "chunk", lambda p: setattr(p.chunks[0], "stored", b"")),
@@ -464,6 +470,7 @@ _WILD = (
     ("stored length 65535", "chunk", lambda p: setattr(p.chunks[0], "length", 0xFFFF)),
     ("stored length too short", "chain", lambda p: setattr(p.chunks[0], "length", 100)),
     ("longer than the longest chunk", "chunk", lambda p: setattr(p, "chunk_max", 100)),
+    ("longer than what is left", "chunk", _beyond),
     ("unknown flag", "chunk", lambda p: setattr(p.chunks[1], "flags", 2)),
     ("all flags", "chunk", lambda p: setattr(p.chunks[0], "flags", 255)),
     ("no blocks", "chunk", lambda p: setattr(p.chunks[1], "blocks", 0)),

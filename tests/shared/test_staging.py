@@ -9,6 +9,7 @@ from images import KEY, PRODUCT, image, vector
 from nor import Nor
 from ota import boot, device, errors, settle, state, trial
 from ota.journal import Journal
+from ota.strategy import holds
 from ota.strategy.staging import journal_region
 from packer import Package
 from rig import KB, Rig
@@ -601,3 +602,20 @@ class TestMemory(Case):
         self.assertEqual((r.state, errors.word(r.reason)), (state.RESCUE, "memory"))
         self.assertEqual(board.boot().state, state.IDLE)
         self.assertEqual(board.slot(0, len(_NEW)), _NEW)
+
+
+class TestHolds(Case):
+    def test_image_that_is_longer_than_the_slot(self):
+        rig = fresh("ab")
+        slot = rig.device.slot(0)
+        image = rig.device.slots.load().image
+        self.assertTrue(holds(slot, image))
+        for size in (0, slot.size + 1, 0xFFFFFFFF):
+            image.size = size
+            self.assertFalse(holds(slot, image))
+        # Also out of the boot stage.
+        r = rig.device.slots.load()
+        r.image.size = slot.size + 1
+        r.state, r.previous, r.old, r.active = state.BACK, 1, r.image, 0
+        rig.device.slots.save(r)
+        self.assertEqual(rig.boot().state, state.RESCUE)

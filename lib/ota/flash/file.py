@@ -33,16 +33,26 @@ class FileFlash:
             raise OSError(5)
 
     def program(self, offset: int, data) -> None:
-        """Program data at offset: the AND of what is there and data. Raises OSError."""
+        """Program data at offset: the AND of what is there and data. Raises OSError.
+
+        All is read before anything is written: on a file system such as littlefs each read
+        behind a write rewrites what follows in the file.
+        """
         data = memoryview(data)
-        old = bytearray(min(_PIECE, len(data)))
+        old = memoryview(bytearray(min(_PIECE, len(data))))
+        blank = True
         for at in range(0, len(data), _PIECE):
-            new = data[at : at + _PIECE]
-            place = memoryview(old)[: len(new)]
+            place = old[: min(_PIECE, len(data) - at)]
             self.read(offset + at, place)
-            both = int.from_bytes(bytes(place), "little") & int.from_bytes(bytes(new), "little")
-            self._file.seek(offset + at)
-            self._file.write(both.to_bytes(len(new), "little"))
+            blank = blank and not bytes(place).rstrip(b"\xff")
+        if not blank:
+            # What the library programs is erased; this is for those who do not.
+            place = bytearray(len(data))
+            self.read(offset, place)
+            both = int.from_bytes(place, "little") & int.from_bytes(bytes(data), "little")
+            data = both.to_bytes(len(data), "little")
+        self._file.seek(offset)
+        self._file.write(data)
         self._file.flush()
 
     def erase(self, offset: int, length: int) -> None:
