@@ -24,7 +24,7 @@ SLOW = {"rate": 2000, "rate_ms": 200}
 RETRIES = 3  # of tests/net/update.py
 ASKED = 3  # times for a manifest that does not come
 
-HEAD_MAX = 4096 + 1024  # bytes of a head that are read before it is refused
+HEAD_MAX = 32768 + 1024  # bytes of a head that are read before it is refused
 ANY = -1
 STEPS = 60  # of an update, and more
 SPARE = 64 * 1024  # bytes of heap that are enough for an update, and not for much beside it
@@ -138,8 +138,10 @@ def once(row, name, words, script, begun=False, **more):
     begun: bytes of the body come before it."""
     always = ("retries",) if begun else words
     each = more.pop("waits", 0)
-    yield Fault(row, name + ", manifest", always, manifest=[script(MANIFEST)], asks=ASKED,
-                waits=3 * each, **more)  # fmt: skip
+    # What broke off goes on with a Range; the last try of all is without.
+    tries = ASKED + begun
+    yield Fault(row, name + ", manifest", always, manifest=[script(MANIFEST)], asks=tries,
+                waits=tries * each, extra=SIZE * begun, **more)  # fmt: skip
     page = [script(MANIFEST), script(MANIFEST), *served(MANIFEST)]
     yield Fault(row, name + ", manifest, twice", manifest=page, asks=3, waits=2 * each, **more)
     page = [script(PACKAGE), *served(PACKAGE, TAG)]
@@ -149,7 +151,7 @@ def once(row, name, words, script, begun=False, **more):
 def faults():
     """All cases, with fresh pages; row 0: what others are compared with."""
     page = [[head("200 OK", TAG, length=SIZE) + PACKAGE[:3000]], [("reset",)]]
-    yield Fault(0, "3000 bytes", ("retries",), package=page, written=BEGUN, asked=RETRIES + 1,
+    yield Fault(0, "3000 bytes", ("retries",), package=page, written=BEGUN, asked=RETRIES + 2,
                 strategies=STRATEGIES)  # fmt: skip
     for part in (_connecting, _bodies, _lengths, _ranges, _statuses, _heads, _trust, _others):
         yield from part()
@@ -255,12 +257,13 @@ def _bodies():
     page = file(PACKAGE, drop=700, times=7)
     yield Fault(9, "every 700 bytes", package=page, asked=8, retries=8)
     page = [[head(length=SIZE) + PACKAGE[:2000], ("reset",)], [("reset",)]]
-    yield Fault(9, "no progress", ("retries",), package=page, written=SOME, asked=RETRIES + 1)
+    yield Fault(9, "no progress", ("retries",), package=page, written=SOME, asked=RETRIES + 2)
     for n in (0, 9, len(MANIFEST) - 1):
         for row, how in ((9, [("reset",)]), (10, [])):
             script = [head("200 OK", TAG, length=len(MANIFEST)) + MANIFEST[:n], *how]
             words = "retries" if n else ("short", "reset")
-            yield Fault(row, f"manifest at {n}", (words,), manifest=[script], asks=ASKED)
+            yield Fault(row, f"manifest at {n}", (words,), manifest=[script],
+                        asks=ASKED + bool(n), extra=SIZE)  # fmt: skip
             page = [script, script, *served(MANIFEST, TAG)]
             yield Fault(row, f"manifest at {n}, twice", manifest=page, asks=3, extra=2 * n)
     # A reset may overtake bytes that were sent before it, a close does not.
@@ -304,8 +307,11 @@ def _lengths():
     page = [[head() + PACKAGE[:3000], ("repeat", PACKAGE)]]
     yield Fault(19, "in the package", (("chain", "chunk"),), package=page, written=SOME,
                 spare=SPARE)  # fmt: skip
-    for value in ("", "-1", "+5", "5x", "9223372036854775808"):
+    for value in ("+", "-1", "5, 6", "5x", "9223372036854775808"):
         yield from both(20, repr(value), ("protocol",), lambda d, v=value: [[head(length=v) + d]])
+    for value in ("", "+{}", "{0}, {0}", "00000000{}"):
+        yield from both(21, repr(value), (), lambda d, v=value: [
+            [head(length=v.format(len(d))) + d]])  # fmt: skip
     yield from both(21, "different", ("protocol",), lambda d: [[
         head("200 OK", f"Content-Length: {len(d) - 1}", length=len(d)) + d]])  # fmt: skip
     yield from both(21, "equal", (), lambda d: [[
@@ -324,10 +330,19 @@ def _lengths():
     endless = [[coding + b"0\r\n", ("repeat", b"X: a\r\n" * 99)]]
     yield Fault(24, "endless trailers, manifest", ("headers",), manifest=endless, extra=HEAD_MAX,
                 spare=SPARE)  # fmt: skip
-    for bad in (b"\r\n", b"x\r\n", b"-5\r\n", b"80000000\r\n", b"5" * 40, b"2\r\n{}XX\r\n"):
+    for bad in (
+        b"\r\n",
+        b"x\r\n",
+        b"-5\r\n",
+        b"80000000\r\n",
+        b"5" * 40 + b"\r\n",
+        b"2\r\n{}XX\r\n",
+    ):
         yield from both(25, str(bad), ("protocol",), lambda d, b=bad: [[coding + b + b"hello"]])
     chunks = coding + chunked(MANIFEST, 99)
-    yield Fault(26, "manifest", ("retries",), manifest=[[chunks]], asks=ASKED, extra=SIZE)
+    yield Fault(26, "manifest", ("retries",), manifest=[[chunks]], asks=ASKED + 1, extra=SIZE)
+    yield from both(26, "what ends the last chunk", (), lambda d: [
+        [coding + chunked(d, 999) + b"0\r\n"]], extra=SIZE)  # fmt: skip
     whole = head("416 R", f"Content-Range: bytes */{len(MANIFEST)}", length=0)
     ranges = ("manifest", None, f"bytes={len(MANIFEST)}-")
     yield Fault(34, "manifest", manifest=[[chunks], [whole]], asks=2, ranges=ranges)
@@ -339,6 +354,9 @@ def _lengths():
     yield Fault(26, "package", package=page, asked=2)
     yield from both(27, "gzip", ("protocol",), lambda d: [[
         head("200 OK", "Transfer-Encoding: gzip") + d]])  # fmt: skip
+    for label in ("identity", "", "none", "binary", "utf-8", "aws-chunked"):
+        yield from both(28, repr(label), (), lambda d, e=label: [[
+            head("200 OK", "Content-Encoding: " + e, length=len(d)) + d]])  # fmt: skip
     yield from both(28, "gzip", ("encoding",), lambda d: [[
         head("200 OK", "Content-Encoding: gzip", length=len(d)) + d]])  # fmt: skip
 
@@ -365,13 +383,16 @@ def _ranges():
         ("", "range"),
     ):
         page = then(head("206 P", "Content-Range: " + span) + rest)
-        yield Fault(30, span or "empty", (word,), package=page, written=BEGUN, asked=2)
+        yield Fault(30, span or "empty", (word,), package=page, written=BEGUN, asked=3)
+        page = [*page, *served(PACKAGE, TAG)]
+        yield Fault(30, (span or "empty") + ", then all", package=page, asked=3, extra=2 * SIZE,
+                    ranges=("package", None, "bytes=3000-", None))  # fmt: skip
     right = f"Content-Range: bytes 3000-{SIZE - 1}/{SIZE}"
     page = then(head("206 P", right, length=len(rest) - 1) + rest)
-    yield Fault(30, "another length", ("range",), package=page, written=BEGUN, asked=2)
+    yield Fault(30, "another length", ("range",), package=page, written=BEGUN, asked=3)
     for fields in ((), ("Content-Type: multipart/byteranges; boundary=x",)):
         page = then(head("206 P", *fields) + rest)
-        yield Fault(30, f"no range{fields}", ("range",), package=page, written=BEGUN, asked=2)
+        yield Fault(30, f"no range{fields}", ("range",), package=page, written=BEGUN, asked=3)
     for name, data in (("manifest", MANIFEST), ("package", PACKAGE)):
         span = f"Content-Range: bytes 0-{len(data) - 1}/{len(data)}"
         page = {name: [[head("206 P", span, length=len(data)) + data]]}
@@ -443,15 +464,30 @@ def _statuses():
         page = [[head("302 F", "Location: " + place)]]
         words = (("redirect", "url"),)
         yield from both(42, repr(place), words, lambda d, p=page: p)
+    for place in ("gone away", "gone\u00fc"):
+        more = {place.replace(" ", "%20").replace("\u00fc", "%C3%BC"): served(MANIFEST)}
+        page = [[head("302 F").replace(b"\r\n\r\n", b"\r\nLocation: %s\r\n\r\n" % place.encode())]]
+        yield Fault(37, repr(place), manifest=page, more=more)
+    policy = "Content-Security-Policy: " + "default-src 'none'; " * 180
+    for n in (700, 1900):
+        page = [[head("302 F", policy, "Location: there?sig=" + "s" * n, length=0)]]
+        there = "there?sig=" + "s" * n
+        yield Fault(37, f"signed, {n}, manifest", manifest=page, more={there: served(MANIFEST)},
+                    extra=6000)  # fmt: skip
+        yield Fault(37, f"signed, {n}, package", package=page, asked=2, extra=12000, more={
+            there: file(PACKAGE, drop=3000, how=("wait", 0))},
+            ranges=(there, None, "bytes=3000-"))  # fmt: skip
     yield from both(42, "none", ("redirect",), lambda d: [[head("302 F")]])
     for place in ("there\rX: y", "there\0"):
         page = [[head("302 F", "Location: " + place)]]
         yield from both(42, repr(place), ("protocol",), lambda d, p=page: p)
-    for code in (401, 403, 404, 410):
-        yield from both(43, f"{code}", ("status", code), lambda d, c=code: [[head(f"{c} X") + d]],
-                        written=NONE)  # fmt: skip
-    yield Fault(43, "package is asked for once", ("status", 404), asked=1, package=[
-        [head("404 X", length=0)]])  # fmt: skip
+    for code, n in ((401, 1), (403, 2), (404, 2), (410, 1)):
+        page = [[head(f"{code} X") + b"gone"]]
+        yield Fault(43, f"{code}, manifest", ("status", code), manifest=page, asks=n)
+        yield Fault(43, f"{code}, package", ("status", code), package=page, asked=n)
+    for code in (403, 404):
+        yield from both(43, f"{code}, once", (), lambda d, c=code: [
+            [head(f"{c} X", length=0)], *served(d)], asks=ANY, asked=ANY)  # fmt: skip
     now, then = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"
     for code, waits, *fields in (
         (408, 0, "Retry-After: 0"), (408, 0, "Retry-After: soon"), (408, 1000, "Retry-After: 1"),
@@ -462,10 +498,11 @@ def _statuses():
         yield Fault(44, f"{code} {fields[-1]}", package=page, asked=2, waits=waits)
     page = [[head("503 X", "Retry-After: 1", length=0)], *served(MANIFEST)]
     yield Fault(44, "manifest", manifest=page, asks=2, waits=1000)
-    # An absurd one is cut to an hour, and the update may be given up meanwhile.
-    page = [[head("429 X", "Retry-After: 99999999999", length=0)]]
-    yield Fault(44, "absurd", package=page, result="", stop=40, written=NONE)
-    for code in (500, 502, 503, 504):
+    # Longer than it is waited for: an hour, or what is cut to it.
+    for value in (61, 3600, 99999999999):
+        yield from both(44, f"{value} s", ("later",), lambda d, v=value: [
+            [head("429 X", f"Retry-After: {v}", length=0)]])  # fmt: skip
+    for code in (500, 502, 503, 504, 520, 425):
         page = [[head(f"{code} X", length=0)], *served(PACKAGE)]
         yield Fault(45, f"{code}, once", package=page, asked=2)
         yield Fault(45, f"{code}, always", ("status", code), asked=RETRIES + 1, package=page[:1])
@@ -484,21 +521,25 @@ def _statuses():
 
 def _heads():
     for line, good in (
-        ("HTTP/1.1 200", True), ("HTTP/1.0 200 OK", True), ("http/1.1 200 OK", False),
+        ("HTTP/1.1 200", True), ("HTTP/1.0 200 OK", True), ("http/1.1 200 OK", True),
+        ("\r\nHTTP/1.2 200 OK", True),
         ("HTTP/2.0 200 OK", False), ("HTTP/1.1 2000 OK", False), ("garbage", False),
     ):  # fmt: skip
         yield from both(48, line, () if good else ("protocol",), lambda d, s=line: [
             [s.encode() + b"\r\nContent-Length: %d\r\n\r\n" % len(d) + d]])  # fmt: skip
     yield from once(48, "no line end", ("reset",), lambda d: [b"HTTP/1.1 200 OK"])
     yield from both(49, "bare LF", (), lambda d: [[head(length=len(d)).replace(b"\r", b"") + d]])
-    for line in ("X : a", " folded", "X: a\0b", "X: a\rb"):
+    for line in ("X : a", " folded", "X: a\r\n folded", "no colon", "X: " + "a" * 1500):
+        yield from both(49, repr(line)[:20], (), lambda d, s=line: [
+            [head("200 OK", s, length=len(d)) + d]], extra=2000)  # fmt: skip
+    for line in ("Content-Length : 5", "Transfer-Encoding: chunked\r\n x", "X: a\0b", "X: a\rb"):
         yield from both(49, repr(line), ("protocol",), lambda d, s=line: [
             [head("200 OK", s, length=len(d)) + d]])  # fmt: skip
     start = head()[:-2]
     for name, script in (
-        ("line", [start + b"X: " + b"a" * 1100 + b"\r\n\r\n"]),
-        ("block", [start + (b"X: " + b"a" * 900 + b"\r\n") * 5 + b"\r\n"]),
-        ("number", [start + b"X: a\r\n" * 65 + b"\r\n"]),
+        ("line", [start + b"Content-Range: " + b"a" * 1100 + b"\r\n\r\n"]),
+        ("block", [start + (b"X: " + b"a" * 9000 + b"\r\n") * 4 + b"\r\n"]),
+        ("number", [start + b"X: a\r\n" * 257 + b"\r\n"]),
         ("endless line", [start + b"X: ", ("repeat", b"a" * 999)]),
         ("endless", [start, ("repeat", b"X: aaaa\r\n" * 99)]),
     ):
@@ -584,9 +625,10 @@ def _trust():
     ):
         yield Fault(64, name, words, manifest=served(made))
     later = served(signed(sequence=9))
-    broken = [[head(length=SIZE) + PACKAGE[:3000]], [head("404 X", length=0)], *served(PACKAGE)]
+    gone = [head("410 X", length=0)]
+    broken = [[head(length=SIZE) + PACKAGE[:3000]], gone, gone, *served(PACKAGE)]
     yield Fault(65, "older manifest", ("sequence",), first=later, package=broken, sequence=9,
-                asks=1, asked=2)  # fmt: skip
+                asks=1, asked=3)  # fmt: skip
     yield Fault(66, "same version", result="none", manifest=served(signed(version="0.1")))
     old = served(signed(expires=1000000000))
     yield Fault(67, "expired", ("expired",), manifest=old, now=1800000000)

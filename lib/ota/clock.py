@@ -15,36 +15,59 @@ _MONTH_S = const(2592000)  # 30 days: no calendar is needed
 _MONTHS = const(255)  # that a byte can tell
 _AHEAD = const(12)  # months
 _JUMP_S = const(60)
+_AHEAD_S = const(631152000)  # 20 years: no board is as much older than its newest manifest
+_ASK_MS = const(3600000)
+_NEVER_S = const(2085978496)  # 2036-02-07: a time server that says 0, it does not know itself
 
 _guess = None  # seconds, ticks when seen last: of a clock that goes on from a lower bound
+_asked = None  # ticks of the last good answer of a time server
+_most = 0  # later than this it cannot be, seconds; 0: nobody said yet
 
 
 def now(sure: bool = False) -> int:
-    """Seconds since 1970, 0 on a board whose clock was not set: it says 2000 or 1970.
+    """Seconds since 1970, 0 on a board whose clock was not set: it says 2000 or 1970, or more than
+    it can be by what ensure() was told.
 
     sure: 0, too, while the clock goes on from a lower bound, see ensure(): it may be years
     behind, so nothing has ended wrongly by it, but its time of day means nothing.
     """
     seconds = _seconds()
-    return 0 if seconds <= _SET or (sure and _guessed(seconds)) else seconds
+    if seconds <= _SET or 0 < _most < seconds:
+        return 0
+    return 0 if sure and _guessed(seconds) else seconds
 
 
 def ensure(bound: int = 0, ntp=None) -> bool:
-    """See to it that the clock does not say less than bound, so that dates can be checked.
+    """See to it that the clock says no less than bound and no absurd time, so that dates can be
+    checked.
 
-    bound: seconds since 1970 that have surely passed, 0: not known. ntp: a time server, asked
-    where the clock is not set or says less; an answer below bound is no answer. Without one the
-    clock is set to bound, if this port can. A clock that stays wrong makes certificates fail,
-    as it must. Returns True if the clock says no less.
+    bound: seconds since 1970 that have surely passed, 0: not known; more than 20 years later is
+    absurd. ntp: a time server, asked where the clock says less or more than that, after each
+    start, and again when its last answer is an hour old, so that a wrong answer, which nobody
+    signed, does not last; an answer outside the bounds is none. Without one the clock is set to
+    bound where it is wrong, if this port can. A clock that stays wrong makes certificates fail,
+    as it must. Returns True if the clock is within the bounds.
     """
-    global _guess
+    global _most
     known = bound > _SET
     bound = max(bound, _SET)
+    _most = bound + _AHEAD_S
     seconds = _seconds()
-    if seconds >= bound and not (ntp and _guessed(seconds)):
-        return True
+    right = bound <= seconds <= _most
     if not ntp:
-        return known and _go_on_from(bound)
+        return right or (known and _go_on_from(bound))
+    doubtful = not right or _guessed(seconds)
+    if doubtful or _asked is None or not 0 <= ticks_diff(ticks_ms(), _asked) < _ASK_MS:
+        answered = _ask(ntp, bound)
+        if doubtful:
+            return answered
+    return True
+
+
+def _ask(ntp, bound):
+    # True if the clock was set by a time server and is within the bounds.
+    global _guess, _asked
+    before, ticks = _seconds(), ticks_ms()
     try:
         # Of micropython-lib, frozen on most ports with a network.
         ntptime = firmware("ntptime")
@@ -52,8 +75,15 @@ def ensure(bound: int = 0, ntp=None) -> bool:
         ntptime.settime()
     except (ImportError, OSError, OverflowError, ValueError):
         return False  # no such module, no answer, none that is a time
-    _guess = None
-    return _seconds() >= bound
+    seconds = _seconds()
+    if bound <= seconds <= _most and not 0 <= seconds - _NEVER_S < _JUMP_S:
+        _guess = None
+        _asked = ticks_ms()
+        return True
+    # The module has set the clock to it: back to what it said, so that it is not taken for set.
+    if before <= _most:
+        _set(before + ticks_diff(ticks_ms(), ticks) // 1000)
+    return False
 
 
 def since(month: int) -> int:
@@ -78,16 +108,23 @@ def _months(seconds):
 
 
 def _go_on_from(bound):
-    # Sets the clock, as ntptime does; False where that is not possible.
+    # Sets the clock to a bound; False where that is not possible.
     global _guess
+    if not _set(bound):
+        return False
+    _guess = bound, ticks_ms()
+    return _seconds() >= bound
+
+
+def _set(seconds):
+    # As ntptime does; False where that is not possible.
     try:
         machine = firmware("machine")
-        t = time.gmtime(bound - _EPOCH_2000 if _from_2000() else bound)
+        t = time.gmtime(seconds - _EPOCH_2000 if _from_2000() else seconds)
         machine.RTC().datetime((t[0], t[1], t[2], t[6] + 1, t[3], t[4], t[5], 0))
     except (ImportError, AttributeError, TypeError, ValueError, OverflowError, OSError):
         return False  # no clock that can be set, or none that goes so far
-    _guess = bound, ticks_ms()
-    return _seconds() >= bound
+    return True
 
 
 def _guessed(seconds):

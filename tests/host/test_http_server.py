@@ -152,7 +152,7 @@ def test_redirects(cases, tmp_path):
             ("file:///etc/passwd", "url"),
             ("ftp://localhost/", "url"),
             ("http://user@localhost/", "url"),
-            ("/a b", "url"),
+            ("http://a b/", "url"),
             ("", "redirect"),
         ):
             cases.error(location, [[head("302 F", "Location: " + location)]], word)
@@ -170,7 +170,6 @@ def test_bad_answers(cases, tmp_path):
     error = cases.error
     rest = b"\r\nContent-Length: 5\r\n\r\nhello"
     for line in (
-        b"http/1.1 200 OK",
         b"HTTP/2.0 200 OK",
         b"HTTP/1.1 2000 OK",
         b"HTTP/1.1 -20 OK",
@@ -179,9 +178,9 @@ def test_bad_answers(cases, tmp_path):
     ):
         error(f"status line {line}", [[line + rest]], "protocol")
     error("no line end", [[b"HTTP/1.1 200 OK"]], "reset")
-    for line in ("X : a", " folded", "X: a\0b", "no colon", "X: a\rb"):
+    for line in ("Content-Length : 5", "Content-Range: a\r\n b", "X: a\0b", "X: a\rb"):
         error(f"field {line!r}", [[head("200 OK", line) + DATA]], "protocol")
-    for value in ("", "-1", "+5", "5x", "9223372036854775808", "5, 5"):
+    for value in ("+", "-1", "5x", "9223372036854775808", "5, 6"):
         error(f"length {value!r}", [[head(length=value) + DATA]], "protocol")
     twice = head("200 OK", "Content-Length: 5", length=6)
     error("two lengths", [[twice + DATA]], "protocol")
@@ -194,7 +193,7 @@ def test_bad_answers(cases, tmp_path):
         b"x\r\n",
         b"-5\r\n",
         b"80000000\r\n",
-        b"5" * 40,
+        b"5" * 40 + b"\r\n",
         b"2\r\nheXX\r\n",
     ):
         error(f"chunk {chunk}", [[coding + chunk + b"hello\r\n0\r\n\r\n"]], "protocol")
@@ -213,9 +212,9 @@ def test_bad_answers(cases, tmp_path):
     error("busy", [[head("429 Busy", "Retry-After: 99999")]], "status", 429, 3600)
     error("interim for ever", [[head("100 Continue"), ("repeat", head("100 C"))]], "protocol")
     start = head()[:-2]
-    error("long line", [[start + b"X: " + b"a" * 1100 + b"\r\n\r\n"]], "headers")
+    error("long line", [[start + b"Content-Range: " + b"a" * 1100 + b"\r\n\r\n"]], "headers")
     error("endless line", [[start + b"X: ", ("repeat", b"a" * 999)]], "headers")
-    error("many fields", [[start + b"X: a\r\n" * 65 + b"\r\n"]], "headers")
+    error("many fields", [[start + b"X: a\r\n" * 257 + b"\r\n"]], "headers")
     error("endless fields", [[start, ("repeat", b"X: aaaa\r\n" * 99)]], "headers")
     error("endless trailers", [[coding + b"0\r\n", ("repeat", b"X: a\r\n" * 99)]], "headers")
     check(cases.run(tmp_path))

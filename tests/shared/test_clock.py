@@ -76,16 +76,21 @@ class Case(unittest.TestCase):
         self.before = clock.time, clock.ticks_ms, [sys.modules.get(n) for n in self.NAMES]
         self.ticks = 0
         clock.ticks_ms = lambda: self.ticks
-        clock._guess = None
+        self.forget()
 
     def tearDown(self):
-        clock._guess = None
+        self.forget()
         clock.time, clock.ticks_ms, modules = self.before
         for name, module in zip(self.NAMES, modules):
             if module:
                 sys.modules[name] = module
             else:
                 sys.modules.pop(name, None)
+
+    def forget(self):
+        """As after a restart."""
+        clock._guess = clock._asked = None
+        clock._most = 0
 
     def board(self, *args):
         board = Board(*args)
@@ -112,16 +117,68 @@ class TestClock(Case):
                 self.board(says, epoch)
                 self.assertEqual(clock.now(), want)
 
-    def test_a_clock_that_is_set_asks_nobody(self):
-        board = self.board(NEW_YEAR_2026)
+    def test_a_clock_that_is_set_asks_once_and_again_after_an_hour(self):
+        board = self.board(NEW_YEAR_2026, FROM_1970, NEW_YEAR_2026 + 7)
+        for _ in range(3):
+            self.assertTrue(clock.ensure(NEW_YEAR_2026 - 5, "pool"))
+            self.assertEqual(board.asked, ["pool"])
+            self.sleep(board, 1200)
+        board.answer = NEW_YEAR_2026 + 3600
         self.assertTrue(clock.ensure(NEW_YEAR_2026 - 5, "pool"))
-        self.assertEqual(board.asked, [])
+        self.assertEqual((len(board.asked), board.says), (2, NEW_YEAR_2026 + 3600))
+
+    def test_a_clock_that_is_set_needs_no_answer(self):
+        for answer in (OSError(110), 0, NEW_YEAR_2026 - 99, NEW_YEAR_2026 + 21 * 366 * 86400):
+            with self.subTest(answer=answer):
+                self.forget()
+                board = self.board(NEW_YEAR_2026, FROM_1970, answer)
+                for n in range(3):
+                    self.assertTrue(clock.ensure(NEW_YEAR_2026 - 5, "pool"))
+                    self.assertEqual((board.says, len(board.asked)), (NEW_YEAR_2026, n + 1))
+
+    def test_a_wrong_answer_heals(self):
+        # Forged, or of a server that does not know the time itself and says 0: in 2036.
+        for answer in (4070908800, 2085978496, 2085978499, NEW_YEAR_2026 - 9, 5):
+            for epoch, shift in ((FROM_1970, 0), (FROM_2000, BETWEEN)):
+                with self.subTest(answer=answer, epoch=epoch):
+                    self.forget()
+                    board = self.board(1000, epoch, answer - shift)
+                    self.assertFalse(clock.ensure(NEW_YEAR_2026, "pool"))
+                    self.assertEqual((board.says, clock.now()), (1000, 0))
+                    board.answer = NEW_YEAR_2026 + 50 - shift
+                    self.assertTrue(clock.ensure(NEW_YEAR_2026, "pool"))
+                    self.assertEqual((len(board.asked), clock.now()), (2, NEW_YEAR_2026 + 50))
+        # One that could be true is believed, for an hour.
+        self.forget()
+        board = self.board(1000, FROM_1970, NEW_YEAR_2026 + 9 * 366 * 86400)
+        self.assertTrue(clock.ensure(NEW_YEAR_2026, "pool"))
+        self.sleep(board, 3600)
+        board.answer = NEW_YEAR_2026 + 50
+        self.assertTrue(clock.ensure(NEW_YEAR_2026, "pool"))
+        self.assertEqual(clock.now(), NEW_YEAR_2026 + 50)
+
+    def test_a_clock_that_cannot_be_set_back_is_not_believed(self):
+        board = self.board(1000, FROM_1970, 4070908800)
+        board.rtc = OSError(5)
+        self.assertFalse(clock.ensure(NEW_YEAR_2026, "pool"))
+        self.assertEqual((board.says, clock.now(), clock.now(True)), (4070908800, 0, 0))
+        board.answer = NEW_YEAR_2026 + 50
+        self.assertTrue(clock.ensure(NEW_YEAR_2026, "pool"))
+        self.assertEqual(clock.now(), NEW_YEAR_2026 + 50)
+
+    def test_an_absurd_clock_heals_without_a_server(self):
+        for answer, bound, says in ((None, NEW_YEAR_2026, NEW_YEAR_2026), (None, 0, 4070908800)):
+            self.forget()
+            board = self.board(4070908800)
+            self.assertEqual(clock.ensure(bound), bound > 0)
+            self.assertEqual((board.says, clock.now()), (says, bound))
 
     def test_one_that_is_not_asks(self):
         for says in (0, BETWEEN, NEW_YEAR_2026 - 100):
             for epoch, shift in ((FROM_1970, 0), (FROM_2000, BETWEEN)):
                 with self.subTest(says=says, epoch=epoch):
                     board = self.board(says - shift, epoch, NEW_YEAR_2026 + 9 - shift)
+                    self.forget()
                     self.assertTrue(clock.ensure(NEW_YEAR_2026, "pool.example"))
                     self.assertEqual(board.asked, ["pool.example"])
 
@@ -196,7 +253,7 @@ class TestBound(Case):
         for answer in (NEW_YEAR_2026 - 1, OSError(110)):
             board = self.board(0, FROM_1970, answer)
             self.assertFalse(clock.ensure(self.BOUND, "pool"))
-            self.assertEqual(board.set, [])
+            self.assertEqual((board.says, clock.now()), (0, 0))
 
     def test_sure_is_only_what_somebody_set(self):
         board = self.board(0)

@@ -29,6 +29,11 @@ def passes(error) -> bool:
     return error.reason in _AGAIN
 
 
+def plain(error) -> bool:
+    """True for a refusal that says it all, however often it was tried."""
+    return not passes(error) or (error.reason == "status" and error.args[1] in _ONCE_STATUS)
+
+
 class Patience:
     """With one file: how long to wait after a failure, and which failure is the last one.
 

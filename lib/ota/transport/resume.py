@@ -4,7 +4,7 @@ from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
 from .kept import Kept
-from .patience import Patience, Ranges, passes
+from .patience import Patience, Ranges, passes, plain
 from .wire import Limits
 
 _PROGRESS = const(16384)  # bytes after which earlier failures are forgotten
@@ -294,6 +294,6 @@ class _Reader:
             return 0
         if not last:
             return patience.pause(self._failures) if ms is None else ms
-        if not passes(e) or self._at == self.offset:
+        if plain(e) or self._at == self.offset:
             raise e
         raise TransportError("retries", self._at - self.offset, e)

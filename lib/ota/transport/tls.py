@@ -25,6 +25,7 @@ except ImportError:
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _END = b"-----END CERTIFICATE-----"
+_TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----"
 
 
 def context(config=None):
@@ -64,10 +65,10 @@ def context(config=None):
         # Without a time server the dates are checked against whatever the clock says.
         if not clock.ensure(config.get("built", 0), ntp) and ntp:
             raise TransportError("tls", "clock")
-        certificates = _certificates(ca)
-        if not certificates:
+        found = certificates(ca)
+        if not found:
             raise TransportError("tls", "ca")
-        for der in certificates:
+        for der in found:
             if _CPYTHON:
                 c.load_verify_locations(cadata=der)
             else:
@@ -78,25 +79,41 @@ def context(config=None):
         raise TransportError("tls", e)
 
 
-def _certificates(ca) -> list:
+def certificates(ca) -> list:
+    """The certificates in ca, as context() takes it, as a list of bytes in DER; empty without ca.
+
+    PEM is found wherever it stands in a text or a file: what tools write before, between and
+    behind certificates (comments, CR LF, a byte order mark) is passed over.
+    Raises TransportError "tls", "ca": a file that cannot be read (and the cause), or that holds
+    neither PEM nor DER (and "TRUSTED CERTIFICATE" if that is what it is: openssl x509 writes
+    CERTIFICATE without -trustout).
+    """
     # DER works in every build; PEM is unpacked here because some builds cannot.
     if not ca:
         return []
-    if isinstance(ca, str) and ca.startswith("-----BEGIN"):
+    if isinstance(ca, str) and "-----BEGIN" in ca:
         ca = ca.encode()
     if isinstance(ca, str):
         try:
             with open(ca, "rb") as f:
                 ca = f.read()
-        except OSError as e:
+        except (OSError, ValueError) as e:
             raise TransportError("tls", "ca", e)
     if _BEGIN not in ca:
+        if _TRUSTED in ca:
+            raise TransportError("tls", "ca", "TRUSTED CERTIFICATE")
+        if ca[:1] != b"\x30":  # what every certificate in DER begins with
+            raise TransportError("tls", "ca")
         return [ca]
     out: list = []
+    end = 0
     while True:
-        start = ca.find(_BEGIN)
+        # Where they stand, not what is left: a bundle may have many KB.
+        start = ca.find(_BEGIN, end)
         end = ca.find(_END, start)
         if start < 0 or end < 0:
             return out
-        out.append(binascii.a2b_base64(ca[start + len(_BEGIN) : end]))
-        ca = ca[end + len(_END) :]
+        try:
+            out.append(binascii.a2b_base64(ca[start + len(_BEGIN) : end]))
+        except ValueError as e:
+            raise TransportError("tls", "ca", e)
