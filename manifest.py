@@ -67,6 +67,7 @@ GROUPS = {
         ("core",),
         (
             "adopt.py",
+            "attempt.py",
             "boot.py",
             "deadline.py",
             "failed.py",
@@ -74,6 +75,7 @@ GROUPS = {
             "settle.py",
             "trial.py",
             "verdict.py",
+            "why.py",
         ),
     ),
     "update": (

@@ -102,7 +102,7 @@ def status():
     """
     device, errors, state = _load("device"), _load("errors"), _load("state")
     d = device.get()
-    d.poll()
+    d.feed()
     r = d.slots.load()
     return {
         "state": state.name(r.state),
@@ -113,8 +113,8 @@ def status():
         "tries": r.tries,
         "reason": errors.word(r.reason),
         "code": r.reason,
-        "detail": d.detail(r.reason),
-        "boot": repr(device.error) if device.error else "",
+        "detail": _load("why").detail(d, r.reason) if r.reason else "",
+        "boot": repr(device.error[0]) if device.error else "",
         "floor": r.floor,
         "sequence": r.sequence,
         "month": r.month,
