@@ -68,6 +68,7 @@ GROUPS = {
         ("core",),
         (
             "adopt.py",
+            "attempt.py",
             "boot.py",
             "deadline.py",
             "failed.py",
@@ -75,6 +76,7 @@ GROUPS = {
             "settle.py",
             "trial.py",
             "verdict.py",
+            "why.py",
         ),
     ),
     "update": (

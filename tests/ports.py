@@ -8,7 +8,7 @@ image says. Both interpreters: real file systems play in test_boot_board.py.
 import struct
 import sys
 
-from ota import apart, boot, device, trial
+from ota import apart, attempt, boot, device, trial
 from rig import KB, Rig
 
 SIZE = 12 * KB
@@ -209,17 +209,17 @@ class Board:
         self.told = []
         if not mapped:
             rig.nor.buffer = lambda at, n: None
-        self.kept = boot.vfs, trial.machine, list(sys.path), trial._report
-        trial._report = self.told.append  # hundreds of tracebacks
-        trial.__import__ = self.imported
+        self.kept = boot.vfs, trial.machine, list(sys.path), attempt.report
+        attempt.report = self.told.append  # hundreds of tracebacks
+        trial.__import__ = attempt.__import__ = self.imported
         rig.config["mount"] = "/app"
 
     def off(self):
         """Nothing in RAM survives."""
         sys.path[:] = self.kept[2]
-        apart._known, apart._own, apart._roots = None, {}, ()
+        apart._slot[:] = None, {}, ()
         device.current = device.error = None
-        trial._running = False
+        trial._starts.clear()
         self.timers = Timers()
         kind = PORTS[self.port]
 
@@ -237,8 +237,8 @@ class Board:
     def close(self):
         """The modules are as before."""
         self.off()
-        boot.vfs, trial.machine, _, trial._report = self.kept
-        del trial.__import__
+        boot.vfs, trial.machine, _, attempt.report = self.kept
+        del trial.__import__, attempt.__import__
 
     def on(self, most=9):
         """Power on, as often as it restarts; returns what ran last. What ends at the prompt with

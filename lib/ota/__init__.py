@@ -137,7 +137,7 @@ def status():
     """
     device, errors, state = _load("device"), _load("errors"), _load("state")
     d = device.get()
-    d.poll()
+    d.feed()
     r = d.slots.load()
     known = r is not None
     r = r or _load("slots").Record()
@@ -152,8 +152,8 @@ def status():
         "tries": r.tries,
         "reason": errors.word(r.reason),
         "code": r.reason,
-        "detail": d.detail(r.reason),
-        "boot": repr(device.error) if device.error else "",
+        "detail": _load("why").detail(d, r.reason) if r.reason else "",
+        "boot": repr(device.error[0]) if device.error else "",
         "floor": r.floor,
         "sequence": sequence,
         "month": r.month,

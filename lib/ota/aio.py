@@ -82,7 +82,7 @@ async def watch(progress=None, url=None, failed=None):
 async def _sleep(seconds):
     while seconds > 0:
         if device.current:
-            device.current.poll()
+            device.current.feed()
         part = min(seconds, _LONGEST_S)
         await asyncio.sleep(part)
         seconds -= part

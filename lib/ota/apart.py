@@ -17,10 +17,9 @@ _NAMES = (
     " micropython network ntptime os pyb random re rp2 select socket ssl struct time tls"
     " uctypes vfs zlib "
 )
-_MP = sys.implementation.name == "micropython"
-_known: "list[str] | None" = None  # modules that are not the application's; None: no slot yet
-_own: dict = {}  # ours of those that the application has, too, by name
-_roots: "tuple[str, ...]" = ()  # where the slot is mounted
+# Names of modules that are not the application's, None before a slot is mounted; ours of those
+# that the application has, too; where the slot is mounted. In one list: names take heap.
+_slot: list = [None, {}, ()]
 
 
 def load(name: str):
@@ -38,9 +37,14 @@ def load(name: str):
 def firmware(name: str):
     """Import name, never from the slot; returns what __import__ does. Raises ImportError."""
     path = sys.path[:]
-    hidden = _hide()
+    known, own, _ = _slot
+    hidden = {n: sys.modules[n] for n in _shared()}
+    for n in hidden:  # mostly none
+        del sys.modules[n]
+        if n in own:
+            sys.modules[n] = own[n]
     try:
-        if not _MP:
+        if sys.implementation.name != "micropython":
             sys.path[:] = [p for p in path if not _inside(p)]
             return __import__(name)
         # Our own are found by the path of their package, what is built in without one.
@@ -53,70 +57,48 @@ def firmware(name: str):
             return __import__(name)
     finally:
         sys.path[:] = path
-        _show(hidden)
+        for n in _shared():
+            if n in hidden:
+                own[n] = sys.modules[n]
+            else:
+                known.append(n)
+        sys.modules.update(hidden)
 
 
 def mounted(roots, folders) -> None:
     """The slot is mounted at roots, and these folders of it come on sys.path, in front: what
     others import from now on is the application's."""
-    global _known, _roots
-    if _known is None:
-        _known = [name for name in sys.modules if name != "ota" and name[:4] != "ota."]
-    _roots = roots
+    if _slot[0] is None:
+        _slot[0] = [n for n in sys.modules if n != "ota" and n[:4] != "ota."]
+    _slot[2] = roots
     sys.path[:0] = folders
 
 
-def leave() -> "tuple[str, ...]":
-    """Take the slot off sys.path and forget what was imported since it came on it, but ours.
-
-    Returns where it is mounted.
-    """
-    global _roots
-    roots = _roots
+def leave() -> None:
+    """Take the slot off sys.path and forget what was imported since it came on it, but ours."""
     # An application may stand in its folder, too, and have "" on the path.
     sys.path[:] = [p for p in sys.path if p[:1] in ("/", ".") and not _inside(p)]
-    _roots = ()
-    for name in list(sys.modules):
-        if _known is not None and name not in _known and name != "ota" and name[:4] != "ota.":
-            del sys.modules[name]
+    _slot[2] = ()
+    for n in list(sys.modules):
+        if _slot[0] is not None and n not in _slot[0] and n != "ota" and n[:4] != "ota.":
+            del sys.modules[n]
     collect()
-    return roots
+
+
+def _shared():
+    # Modules that the application imported, and that have a name of ours.
+    known = _slot[0]
+    if known is None:
+        return ()
+    # The first look makes no garbage.
+    return [
+        n for n in sys.modules
+        if n not in known and _NAMES.find(n) > 0 and " %s " % n in _NAMES
+    ]  # fmt: skip
 
 
 def _inside(path):
-    for root in _roots:
+    for root in _slot[2]:
         if path == root or path[: len(root) + 1] == root + "/":
             return True
     return False
-
-
-def _hide():
-    # The application's modules that have a name of ours go out of the way; mostly none.
-    if _known is None:
-        return None
-    hidden = {}
-    for name in sys.modules:
-        if name not in _known and _ours(name):
-            hidden[name] = sys.modules[name]
-    for name in hidden:
-        del sys.modules[name]
-        if name in _own:
-            sys.modules[name] = _own[name]
-    return hidden
-
-
-def _show(hidden):
-    if hidden is None:
-        return
-    for name in sys.modules:
-        if name not in _known and _ours(name):
-            if name in hidden:
-                _own[name] = sys.modules[name]
-            else:
-                _known.append(name)
-    sys.modules.update(hidden)
-
-
-def _ours(name):
-    # A word of the text; the first look makes no garbage.
-    return _NAMES.find(name) > 0 and " %s " % name in _NAMES

@@ -30,11 +30,18 @@ def run(config, watchdog=None):
     """
     collect()  # what stays then lies together, whatever the imports left
     _device.current = _device.error = None
-    _device.rescue = config.get("rescue") if isinstance(config, dict) else ""
     try:
-        device, record = _start(config, watchdog)
+        device = _device.Device(config, watchdog)
+        _device.current = device
+        if "restore_pin" in device.config:
+            load("factory").pressed(device)
+            unload("factory")
+        try:
+            record = settle(device)
+        except Exception as e:
+            record = load("failed").settling(device, e)
     except Exception as e:
-        _device.error = e
+        _device.error = e, config
         raise
     collect()
     if runs(device, record):
@@ -43,19 +50,6 @@ def run(config, watchdog=None):
         except Exception as e:
             load("failed").mounting(device, record, e, mount, runs)
     return device
-
-
-def _start(config, watchdog):
-    device = _device.Device(config, watchdog)
-    _device.current = device
-    _device.rescue = device.config.get("rescue")
-    if "restore_pin" in device.config:
-        load("factory").pressed(device)
-        unload("factory")
-    try:
-        return device, settle(device)
-    except Exception as e:
-        return device, load("failed").settling(device, e)
 
 
 def settle(device):
@@ -97,28 +91,24 @@ def mount(device, region) -> None:
     where = device.config.get("mount", "/app")
     if vfs is None or not where:
         return
-    kind = image.kind(region)
-    if kind == "romfs":
-        view = region.buffer(image.size(region))
-        if view is None:
-            raise StateError("mount", "flash is not mapped")
-        _mount("VfsRom", where, view)
-    elif kind == "lfs2":
-        block = image.block(region)
-        count = image.size(region) // block
-        _mount("VfsLfs2", where, load("flash.mount").RegionBlockDev(region, block, count))
-
-
-def _mount(name, where, source):
-    try:
-        filesystem = getattr(vfs, name)
-    except AttributeError:
+    kind, source = image.kind(region), None
+    name = "VfsRom" if kind == "romfs" else "VfsLfs2"
+    if not kind:
+        return
+    if not hasattr(vfs, name):
         raise StateError("mount", "no vfs." + name)
-    filesystem = filesystem(source)
-    vfs.mount(filesystem, where, readonly=True)
+    size = image.size(region)
+    if kind == "romfs":
+        source = region.buffer(size)
+        if source is None:
+            raise StateError("mount", "flash is not mapped")
+    else:
+        source = load("flash.mount").RegionBlockDev(region, size)
+    source = getattr(vfs, name)(source)
+    vfs.mount(source, where, readonly=True)
     # mip installs into the first folder "lib" of sys.path, but not into "/rom...".
     again = "/rom" + where.replace("/", "_")
-    vfs.mount(filesystem, again, readonly=True)
+    vfs.mount(source, again, readonly=True)
     apart.mounted((where, again), (where, again + "/lib"))
 
 

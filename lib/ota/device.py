@@ -14,7 +14,6 @@ from .errors import FlashError
 _BLOCK = const(4096)
 _STRATEGIES = const("ab pingpong inplace")
 _SAVES = const(4)  # of the state, in one update or one boot
-WHY = const(".why")  # behind the state's key: the detail of a failure
 
 
 class Device:
@@ -161,20 +160,8 @@ class Device:
         """Feed the watchdog, if there is one; restart if the deadline of a trial has passed."""
         if self._watchdog:
             self._watchdog.feed()
-        self.poll()
-
-    def poll(self) -> None:
-        """Restart if the deadline of a trial has passed: a timer may be lost to another user."""
         if self.deadline:
-            self.deadline()
-
-    def detail(self, number: int) -> str:
-        """What was kept of the failure with this code, "" for none: failed.keep()."""
-        data = self.kv.get(self.slots.key + WHY) or b"\0\0"
-        try:
-            return data[2:].rstrip(b"\0").decode() if data[0] | data[1] << 8 == number else ""
-        except ValueError:
-            return ""  # cut in a character
+            self.deadline()  # a timer may be lost to another user
 
 
 def unload(name):
@@ -195,13 +182,14 @@ def unload(name):
 
 
 current = None  # the Device of this board, set by the boot stage or ota.configure()
-error = None  # what the last boot met: why there is no Device, or why its image is not mounted
-rescue = ""  # the module that may run where there is no Device
+error: "tuple | None" = (
+    None  # (what the last boot met: why there is no Device, or no mount; configuration)
+)
 
 
 def get() -> Device:
     """The Device of this board. Raises what the boot stage raised if it made none, FlashError
     "config" before it ran."""
     if current is None:
-        raise error or FlashError("config")
+        raise error[0] if error else FlashError("config")
     return current

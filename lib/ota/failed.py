@@ -11,19 +11,19 @@ An image that is whole is never recorded as lost: another firmware may be able t
 from . import apart, state
 from . import device as _device
 from .compat import collect, const
-from .device import WHY, load
+from .device import load
 from .errors import OtaError, StateError, code
 from .slots import NONE, Image
 from .strategy import holds
+from .why import keep
 
 _LINKS = const(4)  # image, the one before it, factory image
-_DETAIL = const(48)  # bytes kept of what was raised
 
 
 def settling(device, error):
     """Settling raised what it should not, such as MemoryError: go on with what is recorded, if
     that is an image that is there. Returns the record; raises error if there is none."""
-    _device.error = error
+    _device.error = error, device.config
     device.free()
     collect()
     record = device.slots.load()
@@ -54,7 +54,7 @@ def mounting(device, record, error, mount, runs):
         except Exception as e:
             error = e
         unmount(device)
-        _device.error = error
+        _device.error = error, device.config
         word = _word(error, "mount")
         try:
             if not _give_up(device, record, word, error):
@@ -62,7 +62,7 @@ def mounting(device, record, error, mount, runs):
                 return record
             record = load("settle").settle(device, record)
         except Exception as e:  # of the KV, most likely: this start has no image
-            _device.error = e
+            _device.error = e, device.config
             device.failed = code(word)
             return record
         if not runs(device, record):
@@ -81,25 +81,10 @@ def tried(device, error, name) -> None:
 
 def started(device, error, name) -> bool:
     """A confirmed image ended with error. True if the next boot runs another one."""
-    _device.error = error
+    _device.error = error, device.config
     if not _missing(device, name, error):
         return False
     return _give_up(device, device.slots.load(), "main", error)
-
-
-def keep(device, number: int, error) -> None:
-    """Keep what was raised beside the reason with this code, for ota.status().
-
-    If power goes here, the text before it is there, which names another code or, at worst, an
-    earlier failure of the same. Nothing of it may stop the way back.
-    """
-    try:
-        text = repr(error)[:_DETAIL].encode()[:_DETAIL]
-        value = bytes((number & 0xFF, number >> 8)) + text + bytes(_DETAIL - len(text))
-        device.kv.set(device.slots.key + WHY, value)
-        device.unload_kv()
-    except Exception:
-        pass
 
 
 def unmount(device) -> None:

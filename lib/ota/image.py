@@ -29,16 +29,9 @@ def size(region) -> int:
     return _parse(region)[1]
 
 
-def block(region) -> int:
-    """Bytes of a block of the littlefs2 at the start of region, 0 if there is none. Raises
-    FlashError "io"."""
-    return _parse(region)[2]
-
-
 def _parse(region):
     head = bytearray(min(_HEAD, region.size))
     region.read(0, head)
-    block = 0
     if head[:3] == _ROMFS:
         name, length = "romfs", _romfs(head)
     elif head[8:16] == _LITTLEFS and len(head) == _HEAD:
@@ -46,8 +39,8 @@ def _parse(region):
         # littlefs allows any size from 128 bytes; every flash has a power of two.
         name, length = "lfs2", 0 if block < 128 or block & (block - 1) else block * count
     else:
-        return "", 0, 0
-    return (name, length, block) if 0 < length <= region.size else ("", 0, 0)
+        return "", 0
+    return (name, length) if 0 < length <= region.size else ("", 0)
 
 
 def _romfs(head):

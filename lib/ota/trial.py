@@ -1,17 +1,16 @@
 """Starting the application, and what it or a person says of it: confirm, rollback.
 
 Frozen main.py calls start(). The try is counted here and not in the boot stage, because a
-soft reset from mpremote runs boot.py and must not use up tries. What is done with an
-application that fails is in failed.py, the deadline in deadline.py.
+soft reset from mpremote runs boot.py and must not use up tries. A start on trial is in
+attempt.py, the deadline in deadline.py, what is done with an application that fails in
+failed.py: a settled board needs none of them.
 """
 
-import sys
-
-from . import apart, state
 from . import device as _device
+from . import state
 from .compat import const
 from .device import firmware, load
-from .errors import StateError, word
+from .errors import StateError
 from .slots import NONE, Image
 
 try:
@@ -19,11 +18,9 @@ try:
 except ImportError:
     machine = None
 
-# Reasons that a try leaves; a start that ended otherwise leaves none.
-_REASONS = const(" exception deadline memory main ")
-_running = False  # the application is being started
-_again = False  # and its module called start(), being the one that is running already
-_restarts = False  # reset() was called: what is raised from now on is not the application's
+_SELF = const("the slot has none: this one calls ota.trial.start()")
+_starts: list = []  # main modules that are being started: more than one is the wrong one
+restarts = False  # reset() was called: what is raised from now on is not the application's
 
 
 def start():
@@ -38,101 +35,45 @@ def start():
     stage raised, or whatever the application raised. Raises StateError "main" if the
     module it would import is the one that called it.
     """
-    global _running, _again, _restarts
-    if _running:
-        _again = True
-        raise StateError("main", "the slot has none: this one calls ota.trial.start()")
-    _running, _again, _restarts = True, False, False
+    global restarts
+    if _starts:
+        _starts.append(2)
+        raise StateError("main", _SELF)
+    restarts = False
+    _starts.append(1)
     try:
-        _started()
+        device = record = error = None
+        try:
+            device = _device.get()
+            record = device.slots.load()
+            if device.failed:
+                error = _device.error[0]
+            elif record.state in (state.APPLY, state.BACK, state.RESCUE) or (
+                record.image.floor < record.floor
+            ):
+                error = StateError("rescue", record.reason)
+        except Exception as e:  # of the boot stage, which had no console yet on some ports
+            error = e
+        if error is not None:
+            load("attempt").rescue(device, error)
+            return
+        name = device.config.get("main", "main")
+        if record.state == state.TRIAL:
+            load("attempt").attempt(device, record, name)
+            return
+        try:
+            imported(name)
+        except Exception as e:
+            load("attempt").ended(device, e, name)
     finally:
-        _running = False
+        _starts.clear()
 
 
-def _started():
-    device = None
-    try:
-        device = _device.get()
-        record = device.slots.load()
-    except Exception as e:  # of the boot stage, which had no console yet on some ports
-        _rescue(device, e)
-        return
-    if device.failed:
-        _rescue(device, _device.error)
-        return
-    if record.state in (state.APPLY, state.BACK, state.RESCUE) or (
-        record.image.floor < record.floor
-    ):
-        _rescue(device, StateError("rescue", record.reason))
-        return
-    name = device.config.get("main", "main")
-    if record.state == state.TRIAL:
-        _try(device, record, name)
-        return
-    try:
-        _import(name)
-    except Exception as e:
-        if load("failed").started(device, e, name):
-            _report(e)
-            reset()
-        _rescue(device, e)
-
-
-def _try(device, record, name):
-    try:
-        if not record.tries:
-            # Why the last start failed, if it left a reason.
-            last = " %s " % word(record.reason)
-            load("verdict").go_back(device, record, last.strip() if last in _REASONS else "tries")
-            reset()
-        # If power goes after this record, the start counts although it never happened: an
-        # image that cuts the power itself must not run for ever.
-        record.tries -= 1
-        device.slots.save(record)
-        load("deadline").arm(device, machine, reset)
-        _import(name)
-    except KeyboardInterrupt:
-        _disarm(device)  # somebody is at the console
-        raise
-    except BaseException as e:
-        if _restarts:
-            raise
-        if _failed(device, e, name):
-            reset()
-        if not isinstance(e, Exception):
-            raise
-        _rescue(device, e)
-
-
-def _failed(device, error, name) -> bool:
-    """False if the application that raised error had been confirmed; else keep why."""
-    try:
-        now = device.slots.load().state
-        if now == state.TRIAL:
-            _report(error)
-            apart.leave()  # its modules may be all that fills the memory
-            load("failed").tried(device, error, name)
-        return now in (state.TRIAL, state.BACK, state.RESCUE)
-    except Exception as e:
-        _report(e)
-        return True  # the try is counted
-
-
-def _import(name):
+def imported(name: str) -> None:
+    """Import the application. Raises StateError "main" if that was what called start()."""
     __import__(name)
-    if _again:
-        # It caught what start() raised.
-        raise StateError("main", "the slot has none: this one calls ota.trial.start()")
-
-
-def _rescue(device, error):
-    """Run the module of config "rescue", without the slot; raises error if there is none."""
-    name = device.config.get("rescue") if device else _device.rescue
-    if not name:
-        raise error
-    _report(error)
-    apart.leave()
-    __import__(name)
+    if len(_starts) > 1:
+        raise StateError("main", _SELF)  # which it caught
 
 
 def confirm() -> bool:
@@ -143,8 +84,9 @@ def confirm() -> bool:
     device = _device.get()
     record = device.slots.load()
     if record.state == state.TRIAL:
-        device.poll()  # too late is too late, whatever became of the timer
-    _disarm(device)
+        device.feed()  # too late is too late, whatever became of the timer
+    if device.deadline:
+        load("deadline").disarm()
     if record.state != state.TRIAL:
         return False
     record.state = state.IDLE
@@ -178,20 +120,8 @@ def rollback(restart: bool = True) -> None:
 
 def reset() -> None:
     """Restart the board. Where there is none (CPython), raises StateError "request"."""
-    global _restarts
-    _restarts = True
+    global restarts
+    restarts = True
     if machine is None or not hasattr(machine, "reset"):
         raise StateError("request")
     machine.reset()
-
-
-def _disarm(device):
-    if device.deadline:
-        load("deadline").disarm()
-
-
-def _report(e):
-    if hasattr(sys, "print_exception"):
-        sys.print_exception(e)
-    else:
-        print(repr(e))

@@ -21,13 +21,14 @@ LAYERS = (
     ("face", ("",)),
     ("when to ask", ("schedule",)),
     ("the way from several servers", ("mirrors",)),
+    ("starting on trial", ("attempt",)),
     ("the way", ("update", "trial")),
     ("boot stage", ("boot",)),
     ("what failed at the start", ("failed",)),
     ("settling", ("settle",)),
     ("what settling needs at times", ("adopt", "factory")),
     ("verdicts", ("verdict", "outcome")),
-    ("deadline", ("deadline",)),
+    ("what they need", ("deadline", "why")),
     ("board", ("device",)),
     ("strategies", ("strategy.*",)),
     ("receiving a package", ("strategy.receive",)),
@@ -105,6 +106,7 @@ DYNAMIC = {
     "partition.layout": "a flash driver, as the configuration names it",
     "config": "the same driver, to see whether it is there",
     "trial": "the application",
+    "attempt": "the rescue module",
 }
 
 # Modules of the system that both interpreters have, or that a try guards for one of them.

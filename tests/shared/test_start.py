@@ -323,7 +323,7 @@ class TestTable(Case):
 
     def test_plug_pulled_on_trial_is_no_deadline(self):
         def pulled(board):
-            trial._restarts = True  # nothing is done behind it
+            trial.restarts = True  # nothing is done behind it
             raise PowerCut
 
         board = self.made("ab", "romfs", "pulled")
@@ -426,7 +426,7 @@ class TestBoot(Case):
                 board = self.made(strategy, "romfs", "import")
 
                 def worn(key, value, kept=None):
-                    if key.endswith(device.WHY):
+                    if key.endswith(".why"):
                         raise FlashError("full")
                     return kept(key, value)
 
@@ -537,7 +537,7 @@ class TestTimers(Case):
                     trial.confirm,
                     ota.status,
                     lambda: device.get().feed(),
-                    lambda: device.get().poll(),
+                    lambda: device.current.feed(),
                 )
             ):
                 with self.subTest(call=i):

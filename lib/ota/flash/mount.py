@@ -3,6 +3,7 @@
 from ..compat import const
 from ..errors import FlashError
 
+_BLOCK_SIZE = const(24)  # where a superblock has it, see image.py
 _EIO = const(5)
 _EROFS = const(30)
 
@@ -10,16 +11,20 @@ _EROFS = const(30)
 class RegionBlockDev:
     """Block device over a region for vfs.VfsLfs2: `vfs.mount(VfsLfs2(dev), "/app")`.
 
-    block, count: bytes of a block and how many there are, both those of the image: littlefs
-    refuses a device that is not exactly as long, and its blocks need not be the sectors.
-    By default all sectors of the region. Reads of what lies outside, or that the flash
-    refuses, raise OSError 5, all writes OSError 30.
+    size: bytes of a littlefs2 image at the start of the region. Length and blocks are those of
+    the image: littlefs refuses a device that is longer, and blocks need not be sectors.
+    By default the device is all of the region, by sectors. Reads of what lies outside, or that
+    the flash refuses, raise OSError 5, all writes OSError 30.
     """
 
-    def __init__(self, region, block: int = 0, count: int = 0):
+    def __init__(self, region, size: int = 0):
         self._region = region
-        self._block = block or region.sector_size
-        self._count = count or region.size // self._block
+        self._block = region.sector_size
+        if size:
+            head = bytearray(4)
+            region.read(_BLOCK_SIZE, head)
+            self._block = int.from_bytes(head, "little")
+        self._count = (size or region.size) // self._block
 
     def readblocks(self, n: int, buf, offset: int = 0) -> None:
         """Fill buf from block n, byte offset."""
