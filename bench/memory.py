@@ -35,7 +35,7 @@ UPDATE = """
 import ota
 try:
     print('BENCH', 'done', ota.check_and_update()['result'])
-except MemoryError:
+except ota.errors.StateError:
     print('BENCH', 'memory')
 """
 # TLS of the virtual board has memory of its own. What mbedTLS takes of the heap of an rp2 while

@@ -225,10 +225,10 @@ def allowed(strategy, stage):
 def play(case):
     """(outcome, board) of a package: what an installer and the next boots make of it.
 
-    Outcome: "install WORD" or "boot WORD" of a refusal, "install none" for the image that runs; "lost digest" where one slot was
-    rewritten by a package whose image is not the one that its signed header names; else "trial",
-    the first 8 bytes of the image's digest, then "confirmed", "back", "stays WORD" where there is
-    no way back, or "rescue WORD".
+    Outcome: "install WORD" or "boot WORD" of a refusal, "install none" for the image that runs;
+    "lost digest" where one slot was rewritten by a package whose image is not the one that its
+    signed header names; else "trial", the first 8 bytes of the image's digest, then "confirmed",
+    "back", "stays WORD" where there is no way back, or "rescue WORD".
     """
     rig = board(case["board"], case["strategy"])
     rig.start()

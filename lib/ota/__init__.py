@@ -130,7 +130,7 @@ def status():
     """What runs and why, as a dict: state, version, previous, tries, reason, code, ...
 
     state: "" before the first boot. checked: time.time() when the last manifest was verified
-    and accepted, None if none was since the start. sequence: the lowest that a manifest may have.
+    and accepted, None if none was since the start. sequence: of the manifest accepted last.
 
     detail: text of what was raised, of the same failure as reason. boot: text of what this
     start met and went around, "" if nothing.
@@ -141,8 +141,8 @@ def status():
     r = d.slots.load()
     known = r is not None
     r = r or _load("slots").Record()
-    sequence = _load("accepted").bound(d, r)
-    device.unload("accepted")
+    # ota.accepted, whose code takes memory: of its channels, the last one comes first.
+    kept = d.kv.get(d.slots.key + ".seq")
     return {
         "state": state.name(r.state) if known else "",
         "version": r.image.version,
@@ -155,7 +155,7 @@ def status():
         "detail": _load("why").detail(d, r.reason) if r.reason else "",
         "boot": repr(device.error[0]) if device.error else "",
         "floor": r.floor,
-        "sequence": sequence,
+        "sequence": int.from_bytes(kept[9:13], "little") if kept and kept[0] == 1 else r.sequence,
         "month": r.month,
         "checked": d.checked,
         "product": d.product,

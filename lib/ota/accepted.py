@@ -19,6 +19,14 @@ _UNCONFIRMED = const(2)  # times more at once, for what only was not confirmed i
 _MOST = const(5)  # times more in all
 
 
+def prepare(device) -> None:
+    """Make room for the sequences, so that an update later writes them without the KV's code.
+
+    If power goes here, they find their room when the first one is kept. Raises FlashError.
+    """
+    _save(device, SEQUENCES, bytes(1 + _CHANNELS * struct.calcsize(_CHANNEL)))
+
+
 def bound(device, record) -> int:
     """Lowest sequence a manifest of the device's channel may have. Raises FlashError.
 

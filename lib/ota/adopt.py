@@ -4,7 +4,7 @@ Loaded by settle.py when there is no record yet, or something lies in the OTA pa
 """
 
 from . import image, state
-from .device import load
+from .device import load, unload
 from .errors import FlashError, ManifestError, OtaError, StateError, code
 from .package import version
 from .slots import AT, PROGRESS, Image, Record
@@ -29,6 +29,8 @@ def first(device):
         record.state = state.RESCUE
         record.reason = code("empty")
     device.slots.save(record)
+    load("accepted").prepare(device)
+    unload("accepted")
     if device.strategy == "ab":
         # Made here, so that a stream later replaces it without the KV's code.
         device.kv.set(device.slots.key + AT, bytes(PROGRESS))
