@@ -8,8 +8,7 @@ from dataclasses import replace
 from ota import slots
 from ota.crypto import Keys
 
-from .. import console, files
-from ..errors import ToolError
+from .. import console, files, verify
 from ..fleet import table
 from ..fleet.link import PROFILES
 from ..fleet.simulate import Settings, simulate
@@ -204,9 +203,4 @@ def _running(args: argparse.Namespace) -> slots.Image | None:
 
 
 def _keys(names: list[str] | None) -> Keys | None:
-    if not names:
-        return None
-    try:
-        return Keys([json.loads(files.read(name)) for name in names])
-    except ValueError as e:
-        raise ToolError(f"{', '.join(names)}: {e}; give NAME.pub.json of otatool keygen") from e
+    return verify.trusted(names) if names else None
