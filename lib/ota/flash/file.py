@@ -47,10 +47,10 @@ class FileFlash:
             blank = blank and not bytes(place).rstrip(b"\xff")
         if not blank:
             # What the library programs is erased; this is for those who do not.
-            whole = bytearray(len(data))
-            self.read(offset, whole)
-            both = int.from_bytes(whole, "little") & int.from_bytes(bytes(data), "little")
-            data = both.to_bytes(len(data), "little")
+            there = bytearray(len(data))
+            self.read(offset, there)
+            both = int.from_bytes(there, "little") & int.from_bytes(bytes(data), "little")
+            data = memoryview(both.to_bytes(len(data), "little"))
         self._file.seek(offset)
         self._file.write(data)
         self._file.flush()
