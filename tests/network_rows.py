@@ -107,7 +107,8 @@ ROWS = {
         _B, _HEAD + "only_chunked_is_a_coding")),
     23: Row("chunks of one byte, across reads, any case", "accepted", "", (
         _G, _BODY + "chunks_are_joined", _ANSWERS)),
-    24: Row("chunk extensions, trailers", "passed over, within limits, whatever their length", "headers", (
+    24: Row("chunk extensions, trailers",
+            "passed over, within limits, whatever their length", "headers", (
         _G, _B, _BODY + "chunks_are_joined", _BODY + "endless_trailers_are_refused")),
     25: Row("malformed chunks", "refused", "protocol", (
         _B, _BODY + "bad_chunks_are_refused")),
@@ -148,10 +149,11 @@ ROWS = {
     36: Row("204, 205, 304", "refused", "status", (
         _B, _HTTP + "other_statuses_are_errors", _ANSWERS)),
     37: Row("301, 302, 303, 307, 308",
-            "followed up to five times, the Range too, to addresses of 2 KB; spaces and bytes beyond"
-            " ASCII are quoted", "", (
+            "followed up to five times, the Range too, to addresses of 2 KB; spaces and bytes"
+            " beyond ASCII are quoted", "", (
         _R, _HTTP + "redirects_to_signed_addresses_are_followed",
-        _HTTP + "a_location_as_people_write_them", _HEAD + "a_location_may_have_2_kb", _HTTP + "redirects_are_followed_with_their_range", _ANSWERS)),
+        _HTTP + "a_location_as_people_write_them", _HEAD + "a_location_may_have_2_kb",
+        _HTTP + "redirects_are_followed_with_their_range", _ANSWERS)),
     38: Row("redirects in a circle, or six", "given up", "redirect", (
         _R, _HTTP + "redirects_have_an_end", _ANSWERS)),
     39: Row("https leads to http", "refused", "downgrade", (
@@ -160,7 +162,8 @@ ROWS = {
     41: Row("redirect to another server, or another address than that of url",
             "followed; no field of the caller goes there that was not meant for it", "", (
         _R, _HTTP + "a_redirect_may_leave_the_host_but_secrets_do_not",
-        _HTTP + "another_port_is_another_place", _HTTP + "fields_belong_to_their_home", _NGINX + "a_token_stays_with_its_server",
+        _HTTP + "another_port_is_another_place", _HTTP + "fields_belong_to_their_home",
+        _NGINX + "a_token_stays_with_its_server",
         "test_headers_home.test_the_server_of_url_alone_gets_them",
         "test_headers_home.test_a_server_that_is_named_with_them")),
     42: Row("redirect to nowhere, to a bad or strange URL", "refused", "redirect url protocol", (
@@ -194,8 +197,8 @@ ROWS = {
         _HEAD + "malformed_fields_that_do_not_matter_are_passed_over",
         _HEAD + "fields_are_read_whatever_their_case_ends_and_pieces")),
     50: Row("head too large or without end",
-            "long lines that do not matter are passed over; beyond 32 KB or 256 lines refused, in one"
-            " buffer of fixed size", "headers", (
+            "long lines that do not matter are passed over; beyond 32 KB or 256 lines refused,"
+            " in one buffer of fixed size", "headers", (
         _B, _HEAD + "too_much_is_refused", _HEAD + "endless_headers_end",
         _HEAD + "just_enough_is_taken",
         _HEAD + "long_lines_that_do_not_matter_are_passed_over")),
