@@ -24,7 +24,7 @@ SLOW = {"rate": 2000, "rate_ms": 200}
 RETRIES = 3  # of tests/net/update.py
 ASKED = 3  # times for a manifest that does not come
 
-HEAD_MAX = 32768 + 1024  # bytes of a head that are read before it is refused
+HEAD_MAX = 32768 + 4096  # bytes of a head that are read before it is refused
 ANY = -1
 STEPS = 60  # of an update, and more
 SPARE = 64 * 1024  # bytes of heap that are enough for an update, and not for much beside it

@@ -98,30 +98,38 @@ ROWS = {
         _G, _BODY + "without_a_length_the_close_ends_it")),
     19: Row("no length and no end", "not read beyond the manifest's size", "length chain chunk", (
         _D, _RES + "another_size_than_expected_is_refused")),
-    20: Row("length that is no plain number below 2^31", "refused", "protocol", (
+    20: Row("length that is no number below 2^31", "refused", "protocol", (
         _B, _HEAD + "lengths_are_plain_numbers")),
-    21: Row("two lengths", "equal ones are one; others are refused", "protocol", (
+    21: Row("two lengths, empty, with plus or zeros",
+            "equal ones are one, an empty one is none; others are refused", "protocol", (
         _G, _B, _HEAD + "a_field_may_come_twice_only_with_the_same_value")),
     22: Row("chunks and a length", "refused", "protocol", (
         _B, _HEAD + "only_chunked_is_a_coding")),
     23: Row("chunks of one byte, across reads, any case", "accepted", "", (
         _G, _BODY + "chunks_are_joined", _ANSWERS)),
-    24: Row("chunk extensions, trailers", "passed over, within limits", "headers", (
+    24: Row("chunk extensions, trailers",
+            "passed over, within limits, whatever their length", "headers", (
         _G, _B, _BODY + "chunks_are_joined", _BODY + "endless_trailers_are_refused")),
     25: Row("malformed chunks", "refused", "protocol", (
         _B, _BODY + "bad_chunks_are_refused")),
-    26: Row("no last chunk", "as a short body", "short retries", (
-        _C, _D, _BODY + "a_missing_last_chunk_is_short")),
+    26: Row("no last chunk, or nothing behind it",
+            "as a short body; an end behind the last chunk is one", "short retries", (
+        _C, _D, _BODY + "chunks_are_joined", _BODY + "a_missing_last_chunk_is_short")),
     27: Row("unknown transfer coding", "refused", "protocol", (
         _B, _HEAD + "only_chunked_is_a_coding")),
-    28: Row("content encoding that was not asked for", "refused", "encoding", (
+    28: Row("content encoding that was not asked for",
+            "refused; labels that change no byte (identity, none, binary, utf-8, aws-chunked ...)"
+            " are passed over", "encoding", (
         _B, _HTTP + "an_encoded_body_is_refused")),
     29: Row("200 to a Range request", "reads over what is there; the chain compares", "", (
         _D, _G, _RES + "a_server_without_ranges_is_read_over",
         _RES + "a_drop_while_reading_over_is_survived", _CHANGE)),
-    30: Row("206 of another range, malformed or multipart", "refused, none of it is written",
+    30: Row("206 of another range, malformed or multipart; 200 with a range",
+            "none of it is written; the whole file is asked for, once",
             "range changed", (
-        _B, _HEAD + "content_range", _HTTP + "a_part_that_was_not_asked_for_is_refused")),
+        _B, _HEAD + "content_range", _HTTP + "a_part_that_was_not_asked_for_is_refused",
+        _HTTP + "a_part_with_another_status_is_told_by_its_field",
+        _RES + "a_server_that_bends_a_range_gives_the_file")),
     31: Row("206 that ends early", "taken, goes on behind it", "", (
         _D, _RES + "parts_are_put_together_without_pause",
         _NGINX + "one_connection_brings_manifest_and_package")),
@@ -129,9 +137,10 @@ ROWS = {
             "manifest and package are asked for once more; then given up", "changed", (
         _B, _D, _RES + "another_file_is_noticed", _HTTP + "a_part_of_another_file_is_refused",
         _CHANGE)),
-    33: Row("weak entity tag", "not sent back; the chain decides", "chain chunk", (
+    33: Row("weak entity tag, or two", "not sent back; the chain decides", "chain chunk", (
         _G, _RES + "without_a_strong_tag_the_range_goes_without",
-        _HEAD + "only_strong_and_harmless_entity_tags_count", _RANGES)),
+        _HEAD + "only_strong_and_harmless_entity_tags_count",
+        _HEAD + "malformed_fields_that_do_not_matter_are_passed_over", _RANGES)),
     34: Row("416 when all is there", "the end; what is there is verified", "", (
         _G, _HTTP + "416_with_everything_there_is_an_empty_rest",
         _RES + "416_at_the_end_is_the_end")),
@@ -139,43 +148,60 @@ ROWS = {
         _B, _RES + "416_is_got_around_once", _HTTP + "416_otherwise_is_an_error", _RANGES)),
     36: Row("204, 205, 304", "refused", "status", (
         _B, _HTTP + "other_statuses_are_errors", _ANSWERS)),
-    37: Row("301, 302, 303, 307, 308", "followed up to five times, the Range too", "", (
-        _R, _HTTP + "redirects_are_followed_with_their_range", _ANSWERS)),
+    37: Row("301, 302, 303, 307, 308",
+            "followed up to five times, the Range too, to addresses of 2 KB; spaces and bytes"
+            " beyond ASCII are quoted", "", (
+        _R, _HTTP + "redirects_to_signed_addresses_are_followed",
+        _HTTP + "a_location_as_people_write_them", _HEAD + "a_location_may_have_2_kb",
+        _HTTP + "redirects_are_followed_with_their_range", _ANSWERS)),
     38: Row("redirects in a circle, or six", "given up", "redirect", (
         _R, _HTTP + "redirects_have_an_end", _ANSWERS)),
     39: Row("https leads to http", "refused", "downgrade", (
         _T, _HTTP + "https_does_not_become_http", _ANSWERS)),
     40: Row("http leads to https", "followed", "", (_T, _ANSWERS)),
-    41: Row("redirect to another server", "followed; no field of the caller goes there", "", (
+    41: Row("redirect to another server, or another address than that of url",
+            "followed; no field of the caller goes there that was not meant for it", "", (
         _R, _HTTP + "a_redirect_may_leave_the_host_but_secrets_do_not",
-        _HTTP + "another_port_is_another_place", _NGINX + "a_token_stays_with_its_server")),
+        _HTTP + "another_port_is_another_place", _HTTP + "fields_belong_to_their_home",
+        _NGINX + "a_token_stays_with_its_server",
+        "test_headers_home.test_the_server_of_url_alone_gets_them",
+        "test_headers_home.test_a_server_that_is_named_with_them")),
     42: Row("redirect to nowhere, to a bad or strange URL", "refused", "redirect url protocol", (
         _R, _HTTP + "bad_redirects_are_refused", _URL + "parse_refuses_everything_else",
         _ANSWERS)),
-    43: Row("401, 403, 404, 410", "given up at once", "status", (
-        _B, _D, _HTTP + "other_statuses_are_errors", _ANSWERS)),
+    43: Row("401, 403, 404, 410", "given up at once; 403 and 404 are tried once more", "status", (
+        _B, _D, _RES + "some_refusals_pass", _HTTP + "other_statuses_are_errors", _ANSWERS)),
     44: Row("408, 429, 503 with Retry-After",
-            "waits so long, seconds or a date, at most an hour; then tries again", "", (
+            "waits so long, seconds or a date, up to a minute (wait_ms), then tries again; beyond"
+            " that, or five minutes in all, it says when", "later", (
+        _RES + "what_a_server_may_ask_to_wait",
+        "test_aio.TestTask.test_watch_comes_back_when_a_server_wants_it",
         _B, _D, _RES + "a_server_that_asks_for_patience_gets_it",
         _HEAD + "retry_after_is_seconds_and_at_most_an_hour",
         _HEAD + "retry_after_may_be_a_date_of_the_server_s_clock", _ANSWERS)),
-    45: Row("500, 502, 503, 504", "tries again, pauses grow", "status", (
-        _B, _D, _RES + "a_server_that_asks_for_patience_gets_it")),
+    45: Row("421, 425, 500, 502, 503, 504, 520 to 530", "tries again, pauses grow", "status", (
+        _B, _D, _RES + "some_refusals_pass", _RES + "a_server_that_asks_for_patience_gets_it")),
     46: Row("1xx before the answer", "up to eight are passed over", "protocol", (
         _G, _B, _HEAD + "interim_responses_are_skipped_up_to_eight")),
     47: Row("101", "refused", "status", (
         _B, _HEAD + "switching_protocols_is_refused")),
-    48: Row("strange status lines", "HTTP/1.0 and 1.1, reason or not; others are refused",
+    48: Row("strange status lines",
+            "HTTP/1.x in any case, reason or not, blank lines before, 203; others are refused",
             "protocol reset", (
         _G, _B, _HEAD + "status_lines_of_http_1_are_taken",
         _HEAD + "other_status_lines_are_refused")),
-    49: Row("bare LF, folded fields, space before the colon, NUL",
-            "LF is accepted, the others are refused", "protocol", (
+    49: Row("bare LF, folded fields, no colon, space before the colon, NUL",
+            "LF is accepted, and what does not matter is passed over; refused in a field that says"
+            " which bytes the body is, NUL and a lone CR everywhere", "protocol", (
         _G, _B, _HEAD + "bad_fields_are_refused",
+        _HEAD + "malformed_fields_that_do_not_matter_are_passed_over",
         _HEAD + "fields_are_read_whatever_their_case_ends_and_pieces")),
-    50: Row("head too large or without end", "refused, in one buffer of fixed size", "headers", (
+    50: Row("head too large or without end",
+            "long lines that do not matter are passed over; beyond 32 KB or 256 lines refused,"
+            " in one buffer of fixed size", "headers", (
         _B, _HEAD + "too_much_is_refused", _HEAD + "endless_headers_end",
-        _HEAD + "just_enough_is_taken")),
+        _HEAD + "just_enough_is_taken",
+        _HEAD + "long_lines_that_do_not_matter_are_passed_over")),
     51: Row("CR or LF in URL, field or entity tag", "refused before anything is sent",
             "url headers", (
         _HTTP + "nothing_can_be_smuggled_into_a_request",)),
@@ -192,12 +218,15 @@ ROWS = {
             "refused, nothing is sent; no fallback to plain text", "tls timeout reset connect", (
         _T, "test_http_server.test_bad_certificates", "test_http_server.test_bad_handshakes",
         "test_http_server.test_pins", "test_pins.TestPins.test_who_may_pass", _ANSWERS)),
-    56: Row("clock not set", "a time server is asked, if there is one; else the clock goes on from"
+    56: Row("clock not set, or absurd", "a time server is asked, if there is one, and its answer"
+            " is bounded from both sides; else the clock goes on from"
             " the build of the firmware or the newest manifest; certificates that are not valid"
             " then are refused", "tls", (
         "test_http_server.test_bad_certificates",
         "test_clock_bound.test_the_next_request_goes_by_the_month_of_the_last_manifest",
         "test_clock.TestClock.test_one_that_is_not_asks",
+        "test_clock.TestClock.test_a_wrong_answer_heals",
+        "test_clock.TestClock.test_an_absurd_clock_heals_without_a_server",
         "test_clock.TestClock.test_answers_that_are_none",
         "test_clock.TestBound.test_the_clock_is_set_to_it",
         "test_clock.TestBound.test_ports_whose_clock_cannot_be_set")),
@@ -273,13 +302,26 @@ ROWS = {
             "connect status manifest key signature chain chunk length retries", (
         "test_mirrors.TestRun.test_a_mirror_that_is_away_lies_or_is_behind",
         "test_mirrors.TestRun.test_what_lies_in_flash_is_not_fetched_again", _WRONG)),
-    81: Row("IPv6, literal addresses, port, user info in a URL",
+    81: Row("IPv6, literal addresses, port, dot behind the name, user info in a URL",
             "used as they are; user info is refused", "url", (
         "test_http_server.test_ipv6_address", _URL + "parse_takes_good_addresses_apart",
         _URL + "parse_refuses_everything_else", _ANSWERS)),
     82: Row("answer to another request",
             "not read behind the one asked for; of another size: asked again on a new connection",
-            "length short", (_KEPT + "more_than_was_asked_for_ends_it",)),
+    "length short", (_KEPT + "more_than_was_asked_for_ends_it",)),
+    83: Row("Range refused: 304, 400, 403, 405, 412, 416, 501, 502 ..., a connection that breaks",
+            "the whole file is asked for: at once, in turns where it may be an outage, and at the"
+            " latest before it is given up", "status retries", (
+        _RES + "a_server_that_refuses_a_range_gives_the_file",
+        _RES + "at_a_later_start_a_refused_range_is_got_around_too",
+        _RES + "an_outage_does_not_end_ranges", _RES + "parts_that_a_server_refuses")),
+    84: Row("few bytes with much around them: one to each request, interim answers, long heads,"
+            " chunks of one byte", "two minutes of waiting for less than the lowest rate, over all"
+            " connections, are slow", "slow", (
+        _RES + "a_drip_over_many_requests_is_slow", _RES + "much_around_few_bytes_is_slow")),
+    85: Row("signed address that ends", "the first address is asked again, and leads to a new one",
+            "status", (
+        _RES + "a_signed_address_that_ends_is_asked_for_anew",)),
 }  # fmt: skip
 
 _BOTH = "CPython, MicroPython"
@@ -297,6 +339,7 @@ PLACES = {
     ),
     "test_prove": (_BOTH, "image, erases, next boots"),
     "test_memory": ("MicroPython", "heap"),
+    "test_headers_home": ("CPython", "who got the fields"),
     "shared": (_BOTH + ", 32-bit MicroPython", "what the test's name says"),
 }
 # Tests that run on one interpreter only, and why.

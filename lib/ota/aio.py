@@ -53,14 +53,14 @@ async def watch(progress=None, url=None, failed=None):
 
     Returns what check_and_update() does then; the application restarts when it suits it.
     failed(error): called with every OtaError or MemoryError; the next try comes after a growing
-    pause. While the running image is on trial nobody is asked. Raises FlashError "config" at
-    once if "poll" is wrong.
+    pause, and not before a server that said "later" wants it. While the running image is on trial
+    nobody is asked. Raises FlashError "config" at once if "poll" is wrong.
     """
     poll = device.get().config.get("poll", {})
     device.load("config").check_poll(poll)
     device.unload("config")
     schedule.closed_s(poll, 0, random_bytes)  # a window that is none is told now, not at night
-    failures = 0
+    failures = wish = 0
     await _sleep(schedule.first_s(poll, random_bytes))
     while True:
         closed = schedule.closed_s(poll, clock.now(True), random_bytes)
@@ -72,11 +72,13 @@ async def watch(progress=None, url=None, failed=None):
             if done["result"] == "ready":
                 return done
             failures = 1 if done["result"] == "trial" else 0  # soon again, once it is confirmed
+            wish = 0
         except (OtaError, MemoryError) as e:  # beside an application memory may be short now
             failures += 1
+            wish = e.args[1] if e.args[:1] == ("later",) else 0
             if failed:
                 failed(e)
-        await _sleep(schedule.next_s(poll, random_bytes, failures))
+        await _sleep(max(schedule.next_s(poll, random_bytes, failures), wish))
 
 
 async def _sleep(seconds):

@@ -151,6 +151,14 @@ class TestTask(unittest.TestCase):
         self.assertEqual([type(e) for e in failed], [TransportError, MemoryError])
         self.assertEqual([a[0] for a in steps.asked], ["u"] * 5)
 
+    def test_watch_comes_back_when_a_server_wants_it(self):
+        self.board(
+            [TransportError("later", 900)], [TransportError("later", 30)], [NONE], [READY],
+            every_s=1000, jitter=0, retry_s=60, spread_s=0,
+        )  # fmt: skip
+        asyncio.run(aio.watch())
+        self.assertEqual(self.slept, [0, 900, 120, 1000])
+
     def test_watch_tells_at_once_what_poll_cannot_be(self):
         for poll in ({"every": 5}, {"every_s": "5"}, {"window": ["1", "2"]}):
             steps = self.board([READY], **poll)

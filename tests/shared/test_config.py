@@ -83,6 +83,10 @@ class TestConfig(unittest.TestCase):
             ("http.idle_ms", "5", None), ("http.idle_ms", -1, None), ("http.part", 1.5, None),
             ("http.retries", None, None), ("http.rate", True, None), ("http.get", len, None),
             ("http.headers", "a: b", None), ("http.headers", {"A": 5}, "http.headers"),
+            ("http.headers", {"A": {"B": "c"}}, "http.headers"),
+            ("http.headers", {"http://h": "c"}, "http.headers"),
+            ("http.headers", {"http://h": {"A": 5}}, "http.headers"),
+            ("http.wait_ms", "1", None), ("http.total_ms", -1, None),
             ("http.tls", "ca.pem", None), ("http.tls.cafile", "x", None),
             ("http.tls.ca", 5, None), ("http.tls.pins", "ab", None), ("http.tls.built", "x", None),
             ("http.tls.verify", 0, None), ("http.tls.verify", "no", None),
@@ -100,6 +104,8 @@ class TestConfig(unittest.TestCase):
             ("url", ["http://a/m", "http://b/m"]), ("device_id", None), ("poll.every_s", 5),
             ("http.tls", None), ("http.tls", object()), ("http.headers", None), ("mine", object()),
             ("http.tls.ca", b"DER"), ("http.tls.verify", False), ("http.part", 3072),
+            ("http.wait_ms", 5000), ("http.total_ms", 0),
+            ("http.headers", {"A": "b", "http://h": {"A": "c"}}),
             ("http.headers.Authorization", "Bearer abc"), ("keys", ()), ("spread_mirrors", 1),
         ):  # fmt: skip
             with self.subTest(path=path, value=value):
