@@ -217,9 +217,9 @@ class Board:
     def off(self):
         """Nothing in RAM survives."""
         sys.path[:] = self.kept[2]
-        apart._slot[:] = None, {}, ()
+        apart.slot[:] = None, {}, ()
         device.current = device.error = None
-        trial._starts.clear()
+        trial.starts.clear()
         self.timers = Timers()
         kind = PORTS[self.port]
 

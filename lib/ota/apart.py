@@ -19,7 +19,7 @@ _NAMES = (
 )
 # Names of modules that are not the application's, None before a slot is mounted; ours of those
 # that the application has, too; where the slot is mounted. In one list: names take heap.
-_slot: list = [None, {}, ()]
+slot: list = [None, {}, ()]
 
 
 def load(name: str):
@@ -37,24 +37,27 @@ def load(name: str):
 def firmware(name: str):
     """Import name, never from the slot; returns what __import__ does. Raises ImportError."""
     path = sys.path[:]
-    known, own, _ = _slot
+    known, own, _ = slot
     hidden = {n: sys.modules[n] for n in _shared()}
     for n in hidden:  # mostly none
         del sys.modules[n]
         if n in own:
             sys.modules[n] = own[n]
     try:
-        if sys.implementation.name != "micropython":
-            sys.path[:] = [p for p in path if not _inside(p)]
-            return __import__(name)
-        # Our own are found by the path of their package, what is built in without one.
-        sys.path[:] = [p for p in path if p == ".frozen" or p[:4] == "/rom" and not _inside(p)]
-        try:
-            return __import__(name)
-        except ImportError:
-            # Neither built in nor frozen: from a file system then, but not from the slot.
-            sys.path[:] = [p for p in path if p[:1] == "/" and not _inside(p)]
-            return __import__(name)
+        # Our own are found by the path of their package, what is built in without one. What is
+        # neither that nor frozen is in a file system, but never in the slot.
+        board = sys.implementation.name == "micropython"
+        for strict in (True, False) if board else (False,):
+            sys.path[:] = [
+                p for p in path
+                if (p == ".frozen" or p[:4] == "/rom" if strict else p[:1] == "/" or not board)
+                and not inside(p)
+            ]  # fmt: skip
+            try:
+                return __import__(name)
+            except ImportError:
+                if not strict:
+                    raise
     finally:
         sys.path[:] = path
         for n in _shared():
@@ -65,29 +68,18 @@ def firmware(name: str):
         sys.modules.update(hidden)
 
 
-def mounted(roots, folders) -> None:
-    """The slot is mounted at roots, and these folders of it come on sys.path, in front: what
-    others import from now on is the application's."""
-    if _slot[0] is None:
-        _slot[0] = [n for n in sys.modules if n != "ota" and n[:4] != "ota."]
-    _slot[2] = roots
-    sys.path[:0] = folders
-
-
-def leave() -> None:
-    """Take the slot off sys.path and forget what was imported since it came on it, but ours."""
-    # An application may stand in its folder, too, and have "" on the path.
-    sys.path[:] = [p for p in sys.path if p[:1] in ("/", ".") and not _inside(p)]
-    _slot[2] = ()
-    for n in list(sys.modules):
-        if _slot[0] is not None and n not in _slot[0] and n != "ota" and n[:4] != "ota.":
-            del sys.modules[n]
-    collect()
+def mounted(where) -> None:
+    """The slot is mounted at both these places and comes on sys.path, in front, its "lib" by the
+    second: what others import from now on is the application's."""
+    if slot[0] is None:
+        slot[0] = [n for n in sys.modules if n != "ota" and n[:4] != "ota."]
+    slot[2] = where
+    sys.path[:0] = [where[0], where[1] + "/lib"]
 
 
 def _shared():
     # Modules that the application imported, and that have a name of ours.
-    known = _slot[0]
+    known = slot[0]
     if known is None:
         return ()
     # The first look makes no garbage.
@@ -97,8 +89,9 @@ def _shared():
     ]  # fmt: skip
 
 
-def _inside(path):
-    for root in _slot[2]:
+def inside(path) -> bool:
+    """True for a folder of the slot."""
+    for root in slot[2]:
         if path == root or path[: len(root) + 1] == root + "/":
             return True
     return False

@@ -4,12 +4,13 @@ module that runs where no image may. Loaded by trial.py only then.
 
 import sys
 
-from . import apart, state, trial
 from . import device as _device
+from . import state, trial
 from .compat import const
 from .device import load
-from .errors import word
+from .errors import StateError, word
 
+_SELF = const("the slot has none: this one calls ota.trial.start()")
 # Reasons that a try leaves; a start that ended otherwise leaves none.
 _REASONS = const(" exception deadline memory main ")
 
@@ -27,13 +28,15 @@ def attempt(device, record, name) -> None:
         record.tries -= 1
         device.slots.save(record)
         load("deadline").arm(device, trial.machine, trial.reset)
-        trial.imported(name)
+        __import__(name)
+        if len(trial.starts) > 1:
+            raise StateError("main", _SELF)  # which it caught
     except KeyboardInterrupt:
         if device.deadline:
             load("deadline").disarm()  # somebody is at the console
         raise
     except BaseException as e:
-        if trial.restarts:
+        if 0 in trial.starts:
             raise
         if _failed(device, e, name):
             trial.reset()
@@ -48,7 +51,7 @@ def _failed(device, error, name) -> bool:
         now = device.slots.load().state
         if now == state.TRIAL:
             report(error)
-            apart.leave()  # its modules may be all that fills the memory
+            load("failed").leave()  # its modules may be all that fills the memory
             load("failed").tried(device, error, name)
         return now in (state.TRIAL, state.BACK, state.RESCUE)
     except Exception as e:
@@ -74,7 +77,7 @@ def rescue(device, error) -> None:
     if not name:
         raise error
     report(error)
-    apart.leave()
+    load("failed").leave()
     __import__(name)
 
 

@@ -44,11 +44,17 @@ def run(config, watchdog=None):
         _device.error = e, config
         raise
     collect()
-    if runs(device, record):
+    # Not half of an image, and none below the floor, whose modules would stand before those of
+    # the rescue module.
+    if (
+        not device.failed
+        and record.state not in (state.APPLY, state.BACK, state.RESCUE)
+        and record.image.floor >= record.floor
+    ):
         try:
             mount(device, device.slot(record.active))
         except Exception as e:
-            load("failed").mounting(device, record, e, mount, runs)
+            load("failed").mounting(device, record, e, mount)
     return device
 
 
@@ -69,16 +75,6 @@ def settle(device):
     except (AttributeError, TypeError, ValueError):
         load("config").check_start(device.config)
         raise  # it is not the configuration
-
-
-def runs(device, record) -> bool:
-    """True if the active image may be mounted: not half of one, and none below the floor, whose
-    modules would stand before those of the rescue module."""
-    return (
-        not device.failed
-        and record.state not in (state.APPLY, state.BACK, state.RESCUE)
-        and record.image.floor >= record.floor
-    )
 
 
 def mount(device, region) -> None:
@@ -109,7 +105,7 @@ def mount(device, region) -> None:
     # mip installs into the first folder "lib" of sys.path, but not into "/rom...".
     again = "/rom" + where.replace("/", "_")
     vfs.mount(source, again, readonly=True)
-    apart.mounted((where, again), (where, again + "/lib"))
+    apart.mounted((where, again))
 
 
 def _staged(device, record) -> bool:

@@ -8,6 +8,8 @@ Each link of this chain is one state record that the boot stage carries out; non
 An image that is whole is never recorded as lost: another firmware may be able to mount it.
 """
 
+import sys
+
 from . import apart, state
 from . import device as _device
 from .compat import collect, const
@@ -39,10 +41,10 @@ def settling(device, error):
     return record
 
 
-def mounting(device, record, error, mount, runs):
+def mounting(device, record, error, mount):
     """The image cannot be mounted: another one, by the chain above. Returns the record.
 
-    error: why. mount, runs: of the boot stage.
+    error: why. mount: of the boot stage.
     """
     for _ in range(_LINKS):
         # One look more: a single read may have been wrong, and garbage in the way.
@@ -65,7 +67,7 @@ def mounting(device, record, error, mount, runs):
             _device.error = e, device.config
             device.failed = code(word)
             return record
-        if not runs(device, record):
+        if record.state == state.RESCUE or record.image.floor < record.floor:
             break
     return record
 
@@ -87,9 +89,21 @@ def started(device, error, name) -> bool:
     return _give_up(device, device.slots.load(), "main", error)
 
 
+def leave() -> None:
+    """Take the slot off sys.path and forget what was imported since it came on it, but ours."""
+    # An application may stand in its folder, too, and have "" on the path.
+    sys.path[:] = [p for p in sys.path if p[:1] in ("/", ".") and not apart.inside(p)]
+    known = apart.slot[0]
+    apart.slot[2] = ()
+    for n in list(sys.modules):
+        if known is not None and n not in known and n != "ota" and n[:4] != "ota.":
+            del sys.modules[n]
+    collect()
+
+
 def unmount(device) -> None:
     """Take what is mounted of the slot off again, and off sys.path."""
-    apart.leave()
+    leave()
     where = device.config.get("mount", "/app")
     for root in (where, "/rom" + where.replace("/", "_")):
         try:

@@ -19,8 +19,9 @@ except ImportError:
     machine = None
 
 _SELF = const("the slot has none: this one calls ota.trial.start()")
-_starts: list = []  # main modules that are being started: more than one is the wrong one
-restarts = False  # reset() was called: what is raised from now on is not the application's
+# Main modules that are being started, 1: a second one is that which called; 0: restarts, and
+# what is raised from then on is not the application's.
+starts: list = []
 
 
 def start():
@@ -35,12 +36,10 @@ def start():
     stage raised, or whatever the application raised. Raises StateError "main" if the
     module it would import is the one that called it.
     """
-    global restarts
-    if _starts:
-        _starts.append(2)
+    if starts:
+        starts.append(1)
         raise StateError("main", _SELF)
-    restarts = False
-    _starts.append(1)
+    starts.append(1)
     try:
         device = record = error = None
         try:
@@ -62,18 +61,13 @@ def start():
             load("attempt").attempt(device, record, name)
             return
         try:
-            imported(name)
+            __import__(name)
+            if len(starts) > 1:
+                raise StateError("main", _SELF)  # which it caught
         except Exception as e:
             load("attempt").ended(device, e, name)
     finally:
-        _starts.clear()
-
-
-def imported(name: str) -> None:
-    """Import the application. Raises StateError "main" if that was what called start()."""
-    __import__(name)
-    if len(_starts) > 1:
-        raise StateError("main", _SELF)  # which it caught
+        starts.clear()
 
 
 def confirm() -> bool:
@@ -120,8 +114,8 @@ def rollback(restart: bool = True) -> None:
 
 def reset() -> None:
     """Restart the board. Where there is none (CPython), raises StateError "request"."""
-    global restarts
-    restarts = True
+    if starts:
+        starts.append(0)
     if machine is None or not hasattr(machine, "reset"):
         raise StateError("request")
     machine.reset()

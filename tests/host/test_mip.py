@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from otatool import image, keys, provision, publish, serve, sim
 from otatool.sim import firmware
 
@@ -57,3 +58,34 @@ def test_mip_installs_the_library_and_it_updates_the_board(tmp_path):
             board.wait("APP 0.1 /lib/ota", 30)
             board.wait("APP 0.2 /lib/ota", 60)
             board.wait("SETTLED IDLE", 20)
+
+
+@pytest.mark.parametrize("format", image.FORMATS)
+def test_mip_finds_a_writable_place_on_a_board_with_a_slot(tmp_path, format):
+    app = tmp_path / "app"
+    (app / "lib").mkdir(parents=True)
+    (app / "main.py").write_text("import helper\n")
+    (app / "lib" / "helper.py").write_text("print('HELPER of the image')\n")
+    product = provision.Product("mip", "ab", image.build(app, format))
+    done = provision.provision(tmp_path / "board", product, "hmac")
+    (tmp_path / "thing.py").write_text("print('THING')\n")
+    (tmp_path / "package.json").write_text(
+        json.dumps({"version": "1", "urls": [["thing.py", "thing.py"]]})
+    )
+    with sim.Board(done.flash) as board:
+        board.wait("HELPER of the image", 10)
+        board.wait(">>> ", 10)
+        install = subprocess.run(
+            [MPREMOTE, "connect", board.pty, "resume", "mip", "install", "package.json"],
+            capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        )  # fmt: skip
+        assert install.returncode == 0, install.stdout + install.stderr
+        assert "Installing: /lib/thing.py" in install.stdout
+        # What mip on the device looks for, in micropython-lib since 1.25.
+        board.send(
+            "import sys; print([p for p in sys.path"
+            " if not p.startswith('/rom') and p.endswith('/lib')][0], 'FIRST')\r"
+        )
+        board.wait("\n/lib FIRST", 10)
+        board.send("import thing\r")
+        board.wait("\nTHING", 10)

@@ -55,7 +55,7 @@ FIRST, AWAY = {first!r}, {away!r}
 sys.path[:] = [LIB] + [p for p in sys.path if p]
 import ota
 from ota import boot, device, apart
-apart.mounted((SLOT,), (SLOT, SLOT + "/lib"))
+apart.mounted((SLOT, SLOT))
 if AWAY:
     sys.path.insert(0, "")
 def app():
