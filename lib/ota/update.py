@@ -24,27 +24,28 @@ def run(device, source, now: int = 0):
     "delta": ...}: then the next boot acts; {"result": "trial"}: nobody was asked. now: seconds
     since 1970, 0 if not known. Raises OtaError; why stays readable in the state record.
     """
-    return (yield from _guarded(device, _run(device, source, now)))
-
-
-def _run(device, source, now):
-    try:
-        _may_start(device)
-    except StateError as e:
-        return load("outcome").answer(device, e)
-    before = threshold()
     try:
         try:
+            _may_start(device)
+        except StateError as e:
+            return load("outcome").answer(device, e)
+        before = threshold()
+        try:
+            try:
+                return (yield from _ask(device, source, now))
+            except TransportError as e:
+                if e.reason != "changed":
+                    raise
+            # The package was replaced while it came; there is a new manifest, too. Asked for
+            # once.
             return (yield from _ask(device, source, now))
-        except TransportError as e:
-            if e.reason != "changed":
-                raise
-        # The package was replaced while it came; there is a new manifest, too. Asked for once.
-        return (yield from _ask(device, source, now))
-    finally:
-        source.close()
-        device.free()
-        threshold(before)
+        finally:
+            source.close()
+            device.free()
+            threshold(before)
+    except MemoryError:
+        pass
+    raise _short(device)
 
 
 def _ask(device, source, now):
@@ -58,8 +59,8 @@ def _ask(device, source, now):
             return {"result": "none", "version": device.slots.load().image.version}
         choice, expires, sequence, refusal = _decide(device, data, now)
         data = None  # a whole stream comes next, and maybe the KV's code
+        accepted = load("accepted")  # collects what the manifest left
         record = device.slots.load()
-        accepted = load("accepted")
         # Accepted, it is the oldest from now on, also where it offers nothing: what it takes
         # back must not come again by an older one.
         accepted.keep(device, record, sequence)
@@ -78,12 +79,13 @@ def _ask(device, source, now):
     # keeps why it was.
     if given_up and not accepted.again(device, record, choice):
         raise PolicyError("seen")
-    accepted = None
+    accepted = record = None
     unload("accepted")
     _release(device)
     yield "decide", 0, choice.size
-    steps = install(device, source.open(choice.url, choice.size), choice)
-    record = choice = None
+    collect()  # what comes stays, and lies where that was
+    steps = _install(device, source.open(choice.url, choice.size), choice, False)
+    choice = None
     done = yield from steps
     if given_up:
         load("accepted").armed(device)
@@ -133,7 +135,8 @@ def install(device, open_at, choice=None, downgrade: bool = False):
     newer than what runs it is a PolicyError "older". downgrade: then a full package is taken all
     the same. Returns as run() does, "none" for the image that runs. Raises OtaError.
     """
-    return (yield from _guarded(device, _install(device, open_at, choice, downgrade)))
+    # No generator itself: its frame would hold the choice as long as the stream takes.
+    return _guarded(device, _install(device, open_at, choice, downgrade))
 
 
 def _install(device, open_at, choice, downgrade):
@@ -190,7 +193,11 @@ def _guarded(device, steps):
         return (yield from steps)
     except MemoryError:
         pass
-    # Not above: what the error holds is free here.
+    raise _short(device)
+
+
+def _short(device):
+    """StateError "memory", noted; not while the MemoryError is there, which holds things."""
     error = StateError("memory")
     try:
         device.free()
@@ -202,7 +209,7 @@ def _guarded(device, steps):
         _note(device, error)
     except (MemoryError, OtaError):
         pass  # no room even for that: it is told all the same
-    raise error
+    return error
 
 
 def _note(device, error):
