@@ -70,7 +70,7 @@ def disarm() -> None:
     _ms = 0
     if _device is not None:
         _device.deadline = None
-    if _timer is not None and _private:
+    if _private:
         try:
             # If it says anything else by now, somebody else has set it.
             if repr(_timer) == _private:
