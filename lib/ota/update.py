@@ -31,14 +31,18 @@ def run(device, source, now: int = 0):
             return load("outcome").answer(device, e)
         before = threshold()
         try:
-            try:
-                return (yield from _ask(device, source, now))
-            except TransportError as e:
-                if e.reason != "changed":
-                    raise
-            # The package was replaced while it came; there is a new manifest, too. Asked for
-            # once.
-            return (yield from _ask(device, source, now))
+            for again in (True, False):
+                try:
+                    steps, given_up = yield from _ask(device, source, now)
+                    if given_up is not None:
+                        steps = yield from steps
+                    if given_up:
+                        load("accepted").armed(device)
+                    return steps
+                except TransportError as e:
+                    # The package was replaced while it came; there is a new manifest, too.
+                    if not again or e.reason != "changed":
+                        raise
         finally:
             source.close()
             device.free()
@@ -49,6 +53,8 @@ def run(device, source, now: int = 0):
 
 
 def _ask(device, source, now):
+    """Generator: (generator that installs, whether its release was given up here before), or
+    (result, None). Its frame is gone when the stream comes."""
     yield "ask", 0, 0
     _release(device)  # an application used it; a signature needs the room
     collect_often()  # beside an application the heap may be full of its garbage
@@ -56,7 +62,7 @@ def _ask(device, source, now):
     try:
         data = yield from source.check()
         if data is None:
-            return {"result": "none", "version": device.slots.load().image.version}
+            return {"result": "none", "version": device.slots.load().image.version}, None
         choice, expires, sequence, refusal = _decide(device, data, now)
         data = None  # a whole stream comes next, and maybe the KV's code
         accepted = load("accepted")  # collects what the manifest left
@@ -73,7 +79,7 @@ def _ask(device, source, now):
         raise
     if choice is None:
         source.report("none", expires)
-        return {"result": "none", "version": record.image.version}
+        return {"result": "none", "version": record.image.version}, None
     given_up = record.seen == choice.image_digest[:8]
     # It was rolled back here: asking again must not start the same circle. The record
     # keeps why it was.
@@ -84,12 +90,8 @@ def _ask(device, source, now):
     _release(device)
     yield "decide", 0, choice.size
     collect()  # what comes stays, and lies where that was
-    steps = _install(device, source.open(choice.url, choice.size), choice, False)
-    choice = None
-    done = yield from steps
-    if given_up:
-        load("accepted").armed(device)
-    return done
+    opener = source.open(choice.url, choice.size)
+    return _install(device, opener, choice, False), given_up
 
 
 def _release(device):
