@@ -50,6 +50,7 @@ GROUPS = {
             "kvstore.py",
             "package/__init__.py",
             "package/chunks.py",
+            "oldrecord.py",
             "partition/__init__.py",
             "partition/layout.py",
             "partition/text.py",
