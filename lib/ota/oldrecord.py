@@ -5,21 +5,22 @@ Loaded by slots.py only then.
 
 import struct
 
-from . import slots, state
+from . import state
 from .compat import const
 from .errors import FlashError, code
 
 _HEAD = const("<BBBBBBHIII8s8s")
 _SIZE = const(204)
-_IMAGE_SIZE = const(56)
+_NONE = const(255)
 
 
-def first(data):
-    """The slots.Record of a value of layout 1, without its images. Raises FlashError "corrupt"
-    for any other."""
+def first(data, r):
+    """Fill r, a new slots.Record, but for its images, from a value of layout 1; returns it.
+
+    Raises FlashError "corrupt" for any other value.
+    """
     if len(data) != _SIZE or data[0] != 1:
         raise FlashError("corrupt", len(data))
-    r = slots.Record()
     # It had no secret, and one place for what was rolled back or refused.
     (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, _, r.sequence, r.floor,
      r.package, r.seen) = struct.unpack_from(_HEAD, data)  # fmt: skip
@@ -27,24 +28,16 @@ def first(data):
     return r
 
 
-def mended(data, strategy: str):
-    """A record for a value that makes none: RESCUE, reason "corrupt".
+def mend(r, strategy: str):
+    """Make sense of r, a slots.Record that has none: RESCUE, reason "corrupt"; returns it.
 
-    What keeps old images out stays. The image that ran, if it was a confirmed one, is `new`:
-    the boot stage runs it if the slot holds it.
+    r.new: what it says of the image that ran. What keeps old images out stays. A confirmed image
+    stays, too: the boot stage runs it if the slot holds it.
     """
-    try:
-        r = slots.head(data)
-    except FlashError:
-        r = slots.Record()
-        r.state = state.RESCUE
-    if not state.possible(strategy, state.IDLE, r.active, slots.NONE):
+    if r.active > (strategy == "ab"):
         r.active = 0
-    if r.state in (state.IDLE, state.FETCH, state.READY):
-        try:
-            r.new = slots.image(data, len(data) - 3 * _IMAGE_SIZE)
-        except FlashError:
-            pass
-    r.state, r.previous, r.tries = state.RESCUE, slots.NONE, 0
+    if r.state not in (state.IDLE, state.FETCH, state.READY):
+        r.new = r.old
+    r.state, r.previous, r.tries = state.RESCUE, _NONE, 0
     r.reason = code("corrupt")
     return r

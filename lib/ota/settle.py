@@ -24,13 +24,13 @@ def settle(device, record):
     header = None  # of the staged package, once it was checked
     for _ in range(_STEPS + 2 * device.tries):
         if record.state in (state.READY, state.APPLY, state.BACK):
-            header = _tried(device, _work, record, header) or header
+            header = _tried(device, record, header) or header
         elif record.state == state.TRIAL and not _runs(device, record):
             load("verdict").go_back(device, record, "digest")
         elif (
             record.state != state.RESCUE
             or "factory" not in device.partitions
-            or not _tried(device, load("factory").restore, record)
+            or not _tried(device, record, None)
         ):
             break
     # What was written came back: a boot after this one finds nothing to repair. And the
@@ -40,13 +40,13 @@ def settle(device, record):
     return record
 
 
-def _tried(device, call, record, *args):
-    """What call gives; None if it failed and verdict.py recorded what comes of that."""
+def _tried(device, record, header):
+    """What apply() gives; None if it failed and verdict.py recorded what comes of that."""
     twice = record.state == state.READY
     while True:
         error: OtaError = StateError("memory")
         try:
-            return call(device, record, *args)
+            return apply(device, record, header)
         except OtaError as e:
             error = e
         except MemoryError:
@@ -87,11 +87,14 @@ def _runs(device, record) -> bool:
     return holds(device.slot(record.active), record.image, device.feed)
 
 
-def _work(device, record, header):
-    """Do what READY, APPLY or BACK is for; returns the header of the staged package, if one was
-    checked. header: what this returned before in this boot, None at first."""
+def apply(device, record, header):
+    """Do what READY, APPLY, BACK or RESCUE is for; returns the header of the staged package, if
+    one was checked, or if a factory image is back. header: what this returned before in this
+    boot, None at first. Raises OtaError."""
     now = record.state
     name = "strategy." + device.strategy
+    if now == state.RESCUE:
+        return load("factory").restore(device, record)
     if now != state.APPLY or header is None:
         device.prepare_kv()
         if device.strategy != "ab":
@@ -111,9 +114,17 @@ def _work(device, record, header):
         header = staging.genuine(device, device.region("ota"))
         if header.digest[:8] != record.package or header.image_digest != record.new.digest:
             raise VerifyError("digest") if now == state.APPLY else ManifestError("header")
-        if now == state.READY:
-            staging.suits(device, record, header)
-            _begin(device, record)
+        if now == state.APPLY:
+            return header
+        staging.suits(device, record, header)
+        record.state = state.APPLY
+        record.renew()
+        record.tries = device.tries
+        if device.strategy == "pingpong":
+            # The backup is about to be overwritten: there is nothing older to go back to.
+            record.previous, record.old = NONE, Image()
+        # If power goes here, the package is checked again, or the apply begins without a mark.
+        device.slots.save(record)
         return header
     else:
         # The checks are done and their memory is free: now what takes long pieces, and then
@@ -124,15 +135,3 @@ def _work(device, record, header):
     for _ in steps:
         device.feed()
     return None
-
-
-def _begin(device, record):
-    """READY -> APPLY."""
-    record.state = state.APPLY
-    record.renew()
-    record.tries = device.tries
-    if device.strategy == "pingpong":
-        # The backup is about to be overwritten: there is nothing older to go back to.
-        record.previous, record.old = NONE, Image()
-    # If power goes here, the package is checked again, or the apply begins without a mark.
-    device.slots.save(record)

@@ -17,7 +17,8 @@ _IMAGE = const("<16sII32s")
 _IMAGE_SIZE = const(56)
 NONE = const(255)
 SIZE = const(216)  # bytes of a record
-SECRET = const(8)
+_SECRET = const(8)
+_REVERSE = const(2)  # as in strategy.inplace
 PROGRESS = const(32)  # bytes of what a strategy may keep under key + AT
 AT = const(".at")
 
@@ -91,7 +92,7 @@ class Record:
         """Draw the secret of a new apply: marks of the journal that are there already, of an
         earlier one or from a stranger, do not count in it. Where the port has no source of
         random bytes it is as good as the clock."""
-        self.secret = sha256(self.secret + random_bytes(16)).digest()[:SECRET]
+        self.secret = sha256(self.secret + random_bytes(16)).digest()[:_SECRET]
 
 
 def unpack(data, strategy: str = "") -> Record:
@@ -105,10 +106,14 @@ def unpack(data, strategy: str = "") -> Record:
     r.image = image(data, end - 3 * _IMAGE_SIZE)
     r.old = image(data, end - 2 * _IMAGE_SIZE)
     r.new = image(data, end - _IMAGE_SIZE)
+    # The slot before the active one: the backup; in place the reverse package.
+    other = 1 - r.active if strategy == "ab" else 1 if strategy == "pingpong" else _REVERSE
     runs = r.state in (state.IDLE, state.TRIAL, state.BACK)
     if (
         r.state > state.RESCUE
-        or (strategy and not state.possible(strategy, r.state, r.active, r.previous))
+        or r.active > (strategy in ("ab", ""))
+        or (strategy and r.previous not in (other, NONE))
+        or (strategy == "ab" and r.state == state.APPLY)
         or (runs and not r.image.size)
         or (r.state == state.BACK and r.previous == NONE)
         or (r.previous != NONE and not r.old.size)
@@ -123,7 +128,7 @@ def head(data) -> Record:
     if len(data) != SIZE or data[0] != _VERSION:
         from .oldrecord import first
 
-        return first(data)
+        return first(data, Record())
     r = Record()
     (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, r.secret, r.sequence,
      r.floor, r.package, r.seen, r.refused) = struct.unpack_from(_HEAD, data)  # fmt: skip
@@ -152,10 +157,17 @@ class Slots:
         try:
             return unpack(data, self._strategy)
         except FlashError:
-            from .oldrecord import mended
+            from .oldrecord import mend
 
             self._senseless = True
-            return mended(data, self._strategy)
+            r = Record()
+            r.state = state.RESCUE  # of a layout that is not known nothing is believed
+            try:
+                r = head(data)
+                r.new = image(data, len(data) - 3 * _IMAGE_SIZE)
+            except FlashError:
+                pass
+            return mend(r, self._strategy)
 
     def prepare(self, count: int) -> None:
         """Have room for `count` saves, see kvstore.Store.prepare(). Raises FlashError."""
