@@ -50,6 +50,7 @@ GROUPS = {
             "kvring.py",
             "kvscan.py",
             "kvstore.py",
+            "oldrecord.py",
             "package/__init__.py",
             "package/chunks.py",
             "partition/__init__.py",

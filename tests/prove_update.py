@@ -9,14 +9,12 @@ can be finished; what was confirmed stays.
 import gc
 
 from explore import Failed, Run, cut, explore, repeat, seed_of
+from faults import Random
 from images import image, vector
 from nor import Nor, PowerCut
 from ota import device, factory, slots, state, trial
 from prove_budget import Budget
 from rig import KB, Rig
-
-# Secrets are the same in every run: so a code replays to the bit.
-slots.random_bytes = bytes  # type: ignore[assignment]
 
 SIZES = {"24k": 24 * KB, "130k": 130 * KB}
 KINDS = (
@@ -35,6 +33,12 @@ def name_of(strategy, kind, name, sector, program, what, options):
     return "%s-%s-%s-%d-%d%s%s" % (strategy, kind, name, sector, program, flags, what)
 
 
+def _same_secrets():
+    """From here on secrets are drawn as in every other run: so a code replays to the bit."""
+    dice = Random(7)
+    slots.random_bytes = lambda n: dice.bits(n).to_bytes(n, "big")
+
+
 class Update:
     """One update of one kind on one geometry; or, with back, giving it up again. Kind
     "factory": a restore, and 0.2 is the image it leads to.
@@ -49,6 +53,7 @@ class Update:
         self.name = name_of(strategy, kind, name, sector, program, what, options)
         size = SIZES[name]
         device.current = None
+        _same_secrets()
         gc.collect()
         self.back = back
         self.old, self.new = image(1, size), image(4 if kind == "stash" else 2, size)
@@ -114,6 +119,7 @@ class Update:
 
         def visit(n, effect):
             self.cut_at = n
+            _same_secrets()
             recovery = Run(nor, [self.rig.boot])
             nor.restore(recovery.start)
             for m, op in enumerate(recovery.log):
@@ -139,6 +145,7 @@ class Update:
             repeat(nor, op)
         cut(nor, self.run.log[n], effect, seed_of(seed, n, effect))
         if m is not None:
+            _same_secrets()
             recovery = Run(nor, [self.rig.boot])
             nor.restore(recovery.start)
             for op in recovery.log[:m]:
@@ -148,6 +155,7 @@ class Update:
 
     def checked(self, code, effect, second=None):
         """check(), and whatever it raises becomes Failed with the code."""
+        _same_secrets()
         try:
             if "collateral" in (effect, second):
                 self.check_damaged()

@@ -8,7 +8,7 @@ from .device import load, unload
 from .errors import FlashError, ManifestError, OtaError, StateError, code
 from .package import version
 from .slots import AT, PROGRESS, Image, Record
-from .strategy import RegionReader, digest
+from .strategy import RegionReader, digest, holds
 from .verdict import note, refuse
 
 
@@ -35,6 +35,16 @@ def first(device):
         # Made here, so that a stream later replaces it without the KV's code.
         device.kv.set(device.slots.key + AT, bytes(PROGRESS))
     return record
+
+
+def mend(device, record) -> None:
+    """The record made no sense (slots.py). A confirmed image that it names, and that the slot
+    holds, runs; else what was loaded stands, and the next boot sees the same."""
+    image = record.new
+    if holds(device.slot(record.active), image, device.feed):
+        record.state, record.image, record.new = state.IDLE, image, Image()
+        # If power goes here, the next boot does it again.
+        device.slots.save(record)
 
 
 def by_hand(device, record) -> None:

@@ -35,7 +35,7 @@ class Journal:
 
     def __init__(self, region, secret: bytes):
         self._region = region
-        self._secret = secret
+        self.secret = secret
         unit = region.program_size
         self._step = (_SIZE + unit - 1) // unit * unit
         self._per = region.sector_size // self._step
@@ -96,7 +96,7 @@ class Journal:
         buf = self._buf
         self._serial += 1
         struct.pack_into(_MARK, buf, 0, self._serial, kind, index, value)
-        buf[_BODY:_SIZE] = self._proof()
+        buf[_BODY:_SIZE] = self.digest()
         buf[_SIZE:] = self._blank[_SIZE:]
         self._region.program(self._offset(self._slot), buf)
         self._region.sync()
@@ -106,34 +106,31 @@ class Journal:
         size = self._region.sector_size
         return slot // self._per * size + slot % self._per * self._step
 
-    def _proof(self):
-        proof = sha256(self._secret)
-        proof.update(memoryview(self._buf)[:_BODY])
-        return proof.digest()[: _SIZE - _BODY]
+    def digest(self) -> bytes:
+        """What proves the mark in the buffer."""
+        h = sha256(self.secret)
+        h.update(memoryview(self._buf)[:_BODY])
+        return h.digest()[: _SIZE - _BODY]
 
     def _read(self, slot):
         """True if the place is not blank; takes the mark over if it is the newest."""
+        buf = self._buf
         at = self._offset(slot)
-        good = self._region.peek(at, self._buf)
-        if self._buf == self._blank:
-            return False
-        # What proves nothing may have been read wrong: what reads otherwise now is looked at.
-        if not (good and self._take(slot)) and not self._region.equal(at, self._buf):
-            if self._region.peek(at, self._buf):
-                self._take(slot)
-        return True
-
-    def _take(self, slot):
-        """True if the mark in the buffer is of this apply and the newest: it is the last."""
-        serial, kind, index, value = struct.unpack_from(_MARK, self._buf)
-        if not (kind and self._serial < serial < _SERIALS):
-            return False
-        if self._buf[_BODY:_SIZE] != self._proof():
-            return False
-        self._serial, self._slot = serial, slot
-        self.kind, self.index, self.value = kind, index, value
-        if kind == _START:
-            self.kind = 0
+        for again in (False, True):
+            good = self._region.peek(at, buf)
+            if buf == self._blank:
+                return False
+            serial, kind, index, value = struct.unpack_from(_MARK, buf)
+            newer = kind and self._serial < serial < _SERIALS
+            if good and newer and buf[_BODY:_SIZE] == self.digest():
+                self._serial, self._slot = serial, slot
+                self.kind, self.index, self.value = kind, index, value
+                if kind == _START:
+                    self.kind = 0
+                break
+            # What proves nothing may have been read wrong: if it reads otherwise now, once more.
+            if again or self._region.equal(at, buf):
+                break
         return True
 
     def _load(self):

@@ -9,17 +9,16 @@ from hashlib import sha256
 
 from . import state
 from .compat import const, random_bytes
-from .errors import FlashError, code
+from .errors import FlashError
 
 _VERSION = const(2)
 _HEAD = const("<BBBBBBH8sII8s8s8s")
-_FIRST = const("<BBBBBBHIII8s8s")  # of layout 1
-_FIRST_SIZE = const(204)
 _IMAGE = const("<16sII32s")
 _IMAGE_SIZE = const(56)
 NONE = const(255)
 SIZE = const(216)  # bytes of a record
-SECRET = const(8)
+_SECRET = const(8)
+_REVERSE = const(2)  # as in strategy.inplace
 PROGRESS = const(32)  # bytes of what a strategy may keep under key + AT
 AT = const(".at")
 
@@ -38,7 +37,8 @@ class Image:
         return struct.pack(_IMAGE, self.version.encode(), self.floor, self.size, self.digest)
 
 
-def _image(data, offset):
+def image(data, offset: int) -> Image:
+    """The image at an offset of a record. Raises FlashError "corrupt"."""
     version, floor, size, digest = struct.unpack_from(_IMAGE, data, offset)
     version = version.rstrip(b"\0")
     # What package.version() takes, or nothing at all; that is not loaded at every start.
@@ -92,7 +92,7 @@ class Record:
         """Draw the secret of a new apply: marks of the journal that are there already, of an
         earlier one or from a stranger, do not count in it. Where the port has no source of
         random bytes it is as good as the clock."""
-        self.secret = sha256(self.secret + random_bytes(16)).digest()[:SECRET]
+        self.secret = sha256(self.secret + random_bytes(16)).digest()[:_SECRET]
 
 
 def unpack(data, strategy: str = "") -> Record:
@@ -101,16 +101,19 @@ def unpack(data, strategy: str = "") -> Record:
     strategy: its name, "" for any. Raises FlashError "corrupt" for another layout, and for
     values that no boot or update of that strategy leaves.
     """
-    if not _known(data) or data[1] > state.RESCUE:
-        raise FlashError("corrupt", len(data))
-    r = _head(data)
+    r = head(data)
     end = len(data)
-    r.image = _image(data, end - 3 * _IMAGE_SIZE)
-    r.old = _image(data, end - 2 * _IMAGE_SIZE)
-    r.new = _image(data, end - _IMAGE_SIZE)
+    r.image = image(data, end - 3 * _IMAGE_SIZE)
+    r.old = image(data, end - 2 * _IMAGE_SIZE)
+    r.new = image(data, end - _IMAGE_SIZE)
+    # The slot before the active one: the backup; in place the reverse package.
+    other = 1 - r.active if strategy == "ab" else 1 if strategy == "pingpong" else _REVERSE
     runs = r.state in (state.IDLE, state.TRIAL, state.BACK)
     if (
-        (strategy and not state.possible(strategy, r.state, r.active, r.previous))
+        r.state > state.RESCUE
+        or r.active > (strategy in ("ab", ""))
+        or (strategy and r.previous not in (other, NONE))
+        or (strategy == "ab" and r.state == state.APPLY)
         or (runs and not r.image.size)
         or (r.state == state.BACK and r.previous == NONE)
         or (r.previous != NONE and not r.old.size)
@@ -120,42 +123,14 @@ def unpack(data, strategy: str = "") -> Record:
     return r
 
 
-def _head(data):
+def head(data) -> Record:
+    """The record without its images, whatever it says. Raises FlashError "corrupt"."""
+    if len(data) != SIZE or data[0] != _VERSION:
+        return load("oldrecord").first(data, Record())
     r = Record()
-    if data[0] == _VERSION:
-        (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, r.secret, r.sequence,
-         r.floor, r.package, r.seen, r.refused) = struct.unpack_from(_HEAD, data)  # fmt: skip
-    else:
-        # It had no secret, and one place for what was rolled back or refused.
-        (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, _, r.sequence, r.floor,
-         r.package, r.seen) = struct.unpack_from(_FIRST, data)  # fmt: skip
-        r.refused = r.seen
+    (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, r.secret, r.sequence,
+     r.floor, r.package, r.seen, r.refused) = struct.unpack_from(_HEAD, data)  # fmt: skip
     return r
-
-
-def _mended(data, strategy):
-    """A record for a value that makes none: RESCUE, reason "corrupt".
-
-    What keeps old images out stays. The image that ran, if it was a confirmed one, is `new`:
-    the boot stage runs it if the slot holds it.
-    """
-    r = Record()
-    if _known(data):
-        r = _head(data)
-        if not state.possible(strategy, state.IDLE, r.active, NONE):
-            r.active = 0
-        if r.state in (state.IDLE, state.FETCH, state.READY):
-            try:
-                r.new = _image(data, len(data) - 3 * _IMAGE_SIZE)
-            except FlashError:
-                pass
-    r.state, r.previous, r.tries, r.reason = state.RESCUE, NONE, 0, code("corrupt")
-    return r
-
-
-def _known(data) -> bool:
-    """True for a KV value of a layout that this library reads."""
-    return data[:1] in (b"\1", b"\2") and len(data) == (_FIRST_SIZE if data[0] == 1 else SIZE)
 
 
 class Slots:
@@ -169,6 +144,7 @@ class Slots:
         self._kv = kv
         self.key = "ota." + component
         self._strategy = strategy
+        self._senseless = False  # the record, when it was loaded
 
     def load(self):
         """The record, or None before the first boot. A value that cannot be one is read as
@@ -179,7 +155,15 @@ class Slots:
         try:
             return unpack(data, self._strategy)
         except FlashError:
-            return _mended(data, self._strategy)
+            self._senseless = True
+            r = Record()
+            r.state = state.RESCUE  # of a layout that is not known nothing is believed
+            try:
+                r = head(data)
+                r.new = image(data, len(data) - 3 * _IMAGE_SIZE)
+            except FlashError:
+                pass
+            return load("oldrecord").mend(r, self._strategy)
 
     def prepare(self, count: int) -> None:
         """Have room for `count` saves, see kvstore.Store.prepare(). Raises FlashError."""
@@ -195,7 +179,11 @@ class Slots:
 
         If power goes here, the old record or this one is read, never a mix.
         """
-        old = self.load()
+        old = self._kv.get(self.key)
         if old is not None:
-            state.check(self._strategy, old.state, record.state)
+            # One that made no sense was read as RESCUE; all others say it themselves.
+            now = state.RESCUE if self._senseless or len(old) < 2 else min(old[1], state.RESCUE)
+            state.check(self._strategy, now, record.state)
+            old = None  # its memory is for the new one
         self._kv.set(self.key, record.pack())
+        self._senseless = False

@@ -19,9 +19,6 @@ TRIAL = const(4)
 BACK = const(5)
 RESCUE = const(6)
 
-_REVERSE = const(2)  # as in slots and strategy.inplace
-_NONE = const(255)
-
 # Texts instead of tuples and dicts: in place in flash, they cost no heap.
 _NAMES = const("IDLE FETCH READY APPLY TRIAL BACK RESCUE")
 
@@ -47,14 +44,6 @@ def check(strategy: str, old: int, new: int) -> None:
     """Raise StateError "state" unless the strategy may go from old to new."""
     if old != new and str(new) not in _moves(strategy)[old]:
         raise StateError("state", old, new)
-
-
-def possible(strategy: str, state: int, active: int, previous: int) -> bool:
-    """True if a record of the strategy may say this: state, active and previous slot."""
-    if strategy == "ab":
-        return state != APPLY and active < 2 and previous in (1 - active, _NONE)
-    # One active slot; before it the backup, in place the reverse package.
-    return not active and previous in (1 if strategy == "pingpong" else _REVERSE, _NONE)
 
 
 def _moves(strategy):

@@ -1,11 +1,11 @@
 """What is recorded when something failed: why, a package refused, an image given up, none left.
 
-Below settle, adopt, factory and trial, which decide; each of these is one write.
+Below settle, adopt, factory and trial; each of these is one write.
 """
 
 from . import state
 from .device import load
-from .errors import code
+from .errors import PolicyError, code
 from .slots import NONE, Image
 from .strategy import holds
 
@@ -58,3 +58,55 @@ def rescue(device, record) -> None:
     record.previous = NONE
     record.image, record.old = Image(), Image()
     device.slots.save(record)
+
+
+def failed(device, record, error) -> None:
+    """What comes of READY, APPLY, BACK or a restore that ended in error: another try, or the way
+    to an image that is whole. error: an OtaError."""
+    was = record.state
+    if was == state.RESCUE:
+        note(device, record, error)
+    elif was == state.READY:
+        refuse(device, record, record.package, error)
+    elif _again(device, record, error):
+        pass
+    elif was == state.APPLY and record.image.size and _runs(device, record):
+        refuse(device, record, record.package, error)  # nothing was changed yet
+    elif was == state.APPLY and device.strategy == "pingpong" and record.image.size:
+        record.old, record.image, record.previous = record.image, record.new, 1
+        go_back(device, record, error.reason)
+    else:
+        if was == state.APPLY or not record.reason:
+            record.reason = error.code
+        if was == state.APPLY:
+            record.refused = record.package
+        rescue(device, record)
+
+
+def _again(device, record, error) -> bool:
+    """True if what failed may be tried once more: what is done is marked, so that costs nothing.
+
+    Flash may have refused, or a bit was read wrong; of memory a start as new has more.
+    """
+    if isinstance(error, PolicyError) or record.tries <= 1:
+        return False
+    memory = error.reason == "memory"
+    if memory and record.state == state.APPLY and record.image.size and _runs(device, record):
+        return False  # nothing was changed yet: the old image runs at once
+    record.tries -= 1
+    if record.state == state.APPLY:  # a way back has its own reason
+        record.reason = error.code
+    # If power goes here, the next boot tries as often as it would have, or once less.
+    device.slots.save(record)
+    if memory:
+        try:
+            import machine
+
+            machine.reset()
+        except (AttributeError, ImportError):
+            pass  # it goes on at once
+    return True
+
+
+def _runs(device, record):
+    return holds(device.slot(record.active), record.image, device.feed)

@@ -37,6 +37,7 @@ LAYERS = (
         ("strategy", "strategy.staging"),
     ),
     ("keeping", ("accepted", "slots", "journal", "kvstore")),
+    ("records of before", ("oldrecord",)),
     ("appending to the store", ("kvappend",)),
     ("the whole store", ("kv",)),
     ("mounting the store", ("kvmount",)),

@@ -223,11 +223,11 @@ class TestOneBit(Case):
             board = _Board(strategy)
             board.put(board.spi, 0, _update(strategy))
             board.spi.end = journal_region(board.device).offset
-            begin, settle._begin = settle._begin, _stop
+            work, settle.apply = settle.apply, _stop
             try:
                 self.assertRaises(_Stop, board.boot)
             finally:
-                settle._begin = begin
+                settle.apply = work
             self.assertEqual(board.device.slots.load().state, state.READY)
             for at, record in _each(board, "bit", first=2, stride=2):
                 with self.subTest(strategy=strategy, at=at):

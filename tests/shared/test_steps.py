@@ -734,7 +734,7 @@ class TestReady(Case):
         journal = Journal(region, device.Device(rig.config).slots.load().secret)
         self.assertEqual(journal.kind, 2)
         rig.nor.data[region.offset + journal._offset(journal._slot - 1) + 20] ^= 1
-        self.assertEqual(Journal(region, journal._secret).kind, 1)
+        self.assertEqual(Journal(region, journal.secret).kind, 1)
         rig.boot()
         self.rests(rig, "TRIAL", TWO, "0.2")
 

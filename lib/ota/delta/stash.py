@@ -16,8 +16,8 @@ class Stash:
     """The table of a patch, and where the bytes are kept.
 
     size: bytes in all. count: ranges. base_size: bytes of the base. store: has read(offset,
-    buf) and holds the bytes once pieces() was written to it; None while they are not there,
-    and read() only looks whether they will be.
+    buf), perhaps equal(offset, buf), and holds the bytes once pieces() was written to it; None
+    while they are not there, and read() only looks whether they will be.
     """
 
     def __init__(self, size, count, base_size, store):
@@ -88,5 +88,9 @@ class Stash:
             if place + len(out) <= self._places[first]:
                 if self._store:
                     self._store.read(place, out)
+                    # Nothing else tells that a bit of these was read wrong.
+                    equal = getattr(self._store, "equal", None)
+                    if equal and not equal(place, out):
+                        raise VerifyError("patch", place)
                 return
         raise VerifyError("order", source)

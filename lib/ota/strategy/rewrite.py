@@ -5,7 +5,6 @@ how far it is. A block that reads bytes of another comes before that one is over
 those bytes are in the stash, which is made before the first block: the decoder checks it.
 """
 
-from array import array
 from binascii import crc32
 
 from ..compat import const
@@ -50,7 +49,8 @@ def rewrite(device, record, header, offset, plan, old, new):
         spare = step % spares * size
         if step < first:
             continue
-        if checks and crc32(out[:length]) != checks[step]:
+        check = crc32(out[:length])
+        if checks and check != int.from_bytes(checks[step * 4 : step * 4 + 4], "little"):
             raise VerifyError("patch", index)  # a bit of what it is made from was read wrong
         if step == first and journal.kind == _SAVED:
             _finish(slot, scratch, spare, index * size, out[:length], journal)
@@ -58,7 +58,7 @@ def rewrite(device, record, header, offset, plan, old, new):
             # If power goes here, the slot is as it was and the block is made again.
             put(scratch, spare, out[:length])
             scratch.sync()
-            journal.mark(_SAVED, step, crc32(out[:length]))
+            journal.mark(_SAVED, step, check)
             # If power goes here, scratch holds the block: _finish() does this again.
             put(slot, index * size, out[:length])
             slot.sync()
@@ -73,10 +73,10 @@ def prepare(device, header, offset, store):
     order of writing, None if the stash has a part in it."""
     # The stash is not read yet: what lies in its place may be torn, and so not readable.
     code, walk = _blocks(device, header, offset, 0, None)
-    checks = array("I", range((header.image_size + header.block_size - 1) // header.block_size))
+    checks = bytearray((header.image_size // header.block_size + 1) * 4)
     out = device.block()
     for step, _, length in walk:
-        checks[step] = crc32(out[:length])
+        checks[step * 4 : step * 4 + 4] = crc32(out[:length]).to_bytes(4, "little")
         device.feed()
     if store:
         slot = device.slot(0)
@@ -112,20 +112,8 @@ def _blocks(device, header, offset, skip, store):
     done = bytearray((header.image_size // header.block_size + 8) // 8)
     reader = RegionReader(device.region("ota"), offset + header.length, header.payload_size)
     inflater = device.inflater(header)  # first: its memory is the largest piece
-    code = decoder(header, slot, done, store and _Sure(store))
+    code = decoder(header, slot, done, store)
     return code, chunks.blocks(
         chunks.Chunks(header), reader, inflater, code,
         device.block()[: header.block_size], skip,
     )  # fmt: skip
-
-
-class _Sure:
-    """The stash, read twice: of its bytes nothing else tells that one was read wrong."""
-
-    def __init__(self, region):
-        self._region = region
-
-    def read(self, offset, buf):
-        self._region.read(offset, buf)
-        if not self._region.equal(offset, buf):
-            raise VerifyError("patch", offset)

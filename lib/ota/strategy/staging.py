@@ -106,16 +106,16 @@ def find(region, offset: int = 0):
     return package.parse(head), head
 
 
-def genuine(device, region, found=None):
+def genuine(device, region, head=None):
     """Header of the whole package at the start of a region, its signature and every chunk
     checked from flash.
 
     This is how the boot stage looks at a package: nothing on flash is trusted, and it may read
-    differently every time. The head is read once; found: what find() gave, if that was it. Who
+    differently every time. The head is read once; head: what find() gave, if that was it. Who
     reads on does so by the chain that starts in the header returned here.
     Raises ManifestError, SignatureError, VerifyError "truncated", PolicyError "fit".
     """
-    header, head = found or find(region)
+    header, head = head or find(region)
     package.check(head, device.keys)
     device.unload_keys()  # what follows needs long pieces
     if durable(device, region, header) != header.size:
