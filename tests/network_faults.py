@@ -186,14 +186,15 @@ def tls_faults(row, kind):
             yield Fault(40, page, scheme="http", more={"there": served(good)}, **{page: away})
     elif row == 57:
         yield Fault(57, "manifest, at the end", manifest=[cut])
-        yield Fault(57, "manifest, before", ("retries",), asks=ASKED, manifest=[
+        yield Fault(57, "manifest, before", ("retries",), asks=ASKED + 1, manifest=[
             [cut[0][:-9], ("cut",)]])  # fmt: skip
         yield Fault(57, "package, at the end", package=[
             [head(length=SIZE) + PACKAGE, ("cut",)]], asked=1)  # fmt: skip
         yield Fault(57, "package, before", package=file(PACKAGE, drop=3000, how=("cut",)), asked=2)
     elif row == 58:
         record = ("raw", b"garbage!" * 9)
-        yield Fault(58, "manifest", (("retries", "reset"),), asks=ASKED, manifest=[
+        # Once more, without a Range, if the interpreter gave what stood before it.
+        yield Fault(58, "manifest", (("retries", "reset"),), asks=ANY, manifest=[
             [cut[0][:99], record]])  # fmt: skip
         yield Fault(
             58, "package", package=[[part, record], *served(PACKAGE, TAG)], asked=2, extra=SIZE

@@ -338,3 +338,53 @@ class TestHttp(unittest.TestCase):
     def test_an_unknown_limit_is_a_mistake(self):
         with self.assertRaises(TypeError):
             self.get(OK, timeout_s=1)
+
+
+class TestWild(unittest.TestCase):
+    """Answers put together at random, and changed: they are read, or refused with an error."""
+
+    LINES = (
+        b"HTTP/1.1 200 OK", b"HTTP/1.1 206 P", b"HTTP/1.1 302 F", b"http/1.2  203", b"",
+        b"HTTP/1.1 103 H", b"HTTP/1.0 416 R", b"Content-Length: 5", b"Content-Length: 5, 5",
+        b"Content-Length: +", b"content-length:", b"Transfer-Encoding: chunked",
+        b"Transfer-Encoding: identity, chunked", b"Content-Encoding: aws-chunked, none",
+        b"Content-Range: bytes=5-9/10", b"Content-Range: */5", b"Content-Range: bytes 5-", b" x",
+        b"Location: /b c", b"Location: //host./" + b"a" * 1500, b"Location: http:/", b"ETag: W/",
+        b"X: " + b"y" * 2000, b": ", b"no colon", b"Retry-After: 9", b"Date: Sun, 06 Nov 1994",
+        b"5;x=y", b"0", b"00000000000000005", b"hello", b"fffffff", b"-1", b"\xff\xfe", b"a\0b",
+    )  # fmt: skip
+
+    def test_random_answers(self):
+        seed = [12345]
+
+        def rand(n):
+            seed[0] = (seed[0] * 1103515245 + 12345) & 0x3FFFFFFF
+            return (seed[0] >> 12) % n
+
+        ends = (b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r\n\r\n", b"")
+        read = refused = 0
+        for n in range(1500):
+            streams = []
+            for _ in range(3):
+                data = b"" if rand(4) == 0 else b"HTTP/1.1 20%d X\r\n" % (rand(2) * 6)
+                for _ in range(rand(9)):
+                    data += self.LINES[rand(len(self.LINES))] + ends[rand(len(ends))]
+                data += b"\r\n\r\nhello"
+                if rand(3) == 0:
+                    at = rand(len(data))
+                    data = data[:at] + bytes([rand(256)]) + data[at + rand(3) :]
+                step = 1 + rand(700)
+                streams.append(Stream([data[i : i + step] for i in range(0, len(data), step)]))
+            net = Net(*streams)
+            steps = http.get(
+                "http://host/a", rand(2) * 5, connect=net.connect, clock=net.clock, redirects=2
+            )
+            try:
+                reader = finish(steps)
+                self.assertTrue(len(read_all(reader, 64)) < 5000)
+                read += 1
+            except TransportError as e:
+                self.assertTrue(e.code > 0)
+                refused += 1
+            self.assertEqual(net.left_open(), 0, n)
+        self.assertTrue(read > 100 and refused > 100, (read, refused))

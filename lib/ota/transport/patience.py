@@ -82,9 +82,10 @@ class Patience:
 
     def got(self, n: int) -> None:
         """n bytes came: at the lowest rate they take so long."""
-        self._waited(self._clock())
-        self._last = None
-        if self._rate:
+        if self._last is not None:
+            self._waited(self._clock())
+            self._last = None
+        if self._rate and self._left < _GRACE_MS:
             self._left = min(self._left + n * 1000 // self._rate, _GRACE_MS)
 
     def _waited(self, now):

@@ -145,6 +145,7 @@ class _Reader:
     def __init__(self, source, offset):
         self.offset = offset
         self._source = source
+        self._patience = source.patience
         self._at = offset
         self._mark = offset  # where failures were last forgotten
         self._failures = 0
@@ -178,15 +179,13 @@ class _Reader:
         if self._closed:
             return 0
         try:
-            if not self.connected():
+            if self._work and not self.connected():
                 return None
-            patience = self._source.patience
-            patience.asks()
             n = self._read(buf)
             if n is None:
-                patience.waits()
+                self._patience.waits()
             else:
-                patience.got(n)
+                self._patience.got(n)
             return n
         except TransportError:
             self.close()
@@ -196,7 +195,7 @@ class _Reader:
         """Go on connecting; False if there is nothing to read from yet. Raises TransportError."""
         if not self._work:
             return True
-        patience = self._source.patience
+        patience = self._patience
         patience.asks()
         try:
             next(self._work)
@@ -217,7 +216,7 @@ class _Reader:
 
     def _connect(self, error=None):
         # Connect, after a failure if error is one, until it succeeds.
-        patience = self._source.patience
+        patience = self._patience
         while True:
             if error:
                 ms = self._failed(error)
@@ -243,8 +242,8 @@ class _Reader:
             if n == 0:
                 raise TransportError("short", self._at - left)
             if n:
-                self._source.patience.got(n)
-                self._source.patience.asks()
+                self._patience.got(n)
+                self._patience.asks()
                 left -= n
                 turn += 1
             if not n or turn % _SKIPS == 0:
@@ -280,7 +279,7 @@ class _Reader:
 
     def _failed(self, e):
         # Count a failure: milliseconds to wait, or the end.
-        source, patience = self._source, self._source.patience
+        source, patience = self._source, self._patience
         if self._at - self._mark >= _PROGRESS:
             self._failures = 0
             self._mark = self._at
