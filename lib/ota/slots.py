@@ -8,6 +8,7 @@ import struct
 from hashlib import sha256
 
 from . import state
+from .apart import load
 from .compat import const, random_bytes
 from .errors import FlashError
 
