@@ -14,8 +14,10 @@ SEQUENCES = const(".seq")  # behind the key of the record: a byte of version, th
 _AGAIN = const(".again")
 _CHANNELS = const(4)
 _CHANNEL = const("<8sI")  # of the channel's SHA-256; sequence
-_TAKEN = const("<8sBB")  # of the image's digest; how often again; 1 until it is ready
-_UNCONFIRMED = const(2)  # times more at once, for what only was not confirmed in time
+_TAKEN = const("<8sBB")  # of the image's digest; how often again; one of these two, or 0
+_BEGUN = const(1)  # until it is ready
+_ASKED = const(2)  # the first question after it was given up
+_UNCONFIRMED = const(2)  # times more, for what only was not confirmed in time
 _MOST = const(5)  # times more in all
 
 
@@ -64,24 +66,29 @@ def again(device, record, choice) -> bool:
     """True if a release that was given up here, choice, is to be taken once more.
 
     Silence of the network is enough to keep a good release from being confirmed. So one that
-    only was not confirmed in time is taken twice more at once; any but one that was rolled back
-    on request, once more for each manifest that names it under a higher sequence; five times in
-    all. Counted before it begins: if power goes here, it counts although it did not happen.
+    only was not confirmed in time is taken twice more, each time by the second question after
+    it was given up; any but one that was rolled back on request, once more for each manifest
+    that names it under a higher sequence; five times in all. Counted before it begins: if power
+    goes here, it counts although it did not happen, or one question more is refused.
     """
     data = device.kv.get(device.slots.key + _AGAIN)
-    name, count, begun = b"", 0, 0
+    name, count, stage = b"", 0, 0
     if data and len(data) == struct.calcsize(_TAKEN):
-        name, count, begun = struct.unpack(_TAKEN, data)
+        name, count, stage = struct.unpack(_TAKEN, data)
     if name != record.seen:
-        count = begun = 0
-    if begun:
+        count = stage = 0
+    if stage == _BEGUN:
         return True  # the last time it did not even come whole
     if record.reason == code("request") or count >= _MOST:
         return False
-    late = record.reason in (code("tries"), code("deadline"))
-    if choice.sequence == record.sequence and not (late and count < _UNCONFIRMED):
-        return False
-    return _save(device, _AGAIN, struct.pack(_TAKEN, record.seen, count + 1, 1))
+    if choice.sequence == record.sequence:
+        late = record.reason in (code("tries"), code("deadline"))
+        if not late or count >= _UNCONFIRMED:
+            return False
+        if stage != _ASKED:
+            _save(device, _AGAIN, struct.pack(_TAKEN, record.seen, count, _ASKED))
+            return False
+    return _save(device, _AGAIN, struct.pack(_TAKEN, record.seen, count + 1, _BEGUN))
 
 
 def armed(device) -> None:
