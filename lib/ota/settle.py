@@ -48,7 +48,7 @@ def _tried(device, record, header):
         try:
             return apply(device, record, header)
         except OtaError as e:
-            error = e
+            error = type(e)(*e.args)  # with its trace CPython would keep all buffers
         except MemoryError:
             pass
         device.free()  # what is to be recorded now needs some

@@ -54,6 +54,12 @@ _OUT_OF_REACH = {
     ("strategy/__init__.py", 'PolicyError("geometry", block_size, region.program_size)'): (
         "the boards here have small program units"
     ),
+    ("strategy/rewrite.py", 'VerifyError("patch", index)'): _FLASH,
+    ("strategy/__init__.py", 'FlashError("bounds", image.size, region.size)'): (
+        "every package was looked at before"
+    ),
+    ("strategy/staging.py", 'ManifestError("header", offset)'): "a partition is longer than that",
+    ("delta/stash.py", 'VerifyError("patch", place)'): _FLASH,
     ("strategy/ab.py", 'PolicyError("fit", header.image_size, slot.size)'): "slots are equal here",
     ("strategy/inplace.py", 'StateError("none")'): "rollback() asks before",
     ("strategy/pingpong.py", 'VerifyError("digest", record.image.size)'): _FLASH,

@@ -15,7 +15,7 @@ import hashlib
 
 from .. import package
 from ..compat import const
-from ..errors import PolicyError, VerifyError
+from ..errors import FlashError, PolicyError, VerifyError
 
 _PIECE = const(512)
 
@@ -74,7 +74,10 @@ def holds(region, image, feed=None) -> bool:
 
 
 def verified(region, image, feed=None) -> None:
-    """Raise VerifyError "digest" unless region holds image, read back from flash."""
+    """Raise VerifyError "digest" unless region holds image, read back from flash; FlashError
+    "bounds" if it cannot."""
+    if image.size > region.size:
+        raise FlashError("bounds", image.size, region.size)
     if not holds(region, image, feed):
         raise VerifyError("digest", image.size)
 
