@@ -405,17 +405,17 @@ class TestBoot(Case):
             with self.subTest(strategy=strategy):
                 board = self.made(strategy, "romfs", "good")
                 settle = device.load("settle")
-                kept = settle._begin
+                kept = settle.apply
 
-                def begin(*args):
+                def apply(*args):
                     raise MemoryError("memory allocation failed")
 
-                settle._begin = begin
+                settle.apply = apply
                 device.unload, unload = _nothing, device.unload
                 try:
                     self.assertEqual(board.on(), ("old", "0.1"))
                 finally:
-                    settle._begin = kept
+                    settle.apply = kept
                     device.unload = unload
                 status = ota.status()
                 self.assertEqual((status["state"], status["reason"]), ("IDLE", "memory"))
