@@ -24,7 +24,7 @@ from py_compile import PycInvalidationMode
 
 _ROOT = Path(__file__).resolve().parents[1]
 _TABLE = "mutations.txt"
-_TIMEOUT = 120  # seconds; a step whose loss only hangs is not noticed
+_TIMEOUT = 120  # seconds, and 10 more for each test; a step whose loss only hangs is not noticed
 # What edited code that is broken raises: that proves nothing about the step.
 _CRASH = re.compile(
     r"\b(NameError|UnboundLocalError|AttributeError|ImportError|ModuleNotFoundError|SyntaxError|"
@@ -105,8 +105,9 @@ class Tree:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=_TIMEOUT, env=environment
-            )
+                command, capture_output=True, text=True, env=environment,
+                timeout=_TIMEOUT + 10 * len(tests),
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
             return ["hangs"] * len(tests)
         results = [x[1:] for x in done.stdout.splitlines() if x[:1] == ">"]
