@@ -14,9 +14,7 @@ SEQUENCES = const(".seq")  # behind the key of the record: a byte of version, th
 _AGAIN = const(".again")
 _CHANNELS = const(4)
 _CHANNEL = const("<8sI")  # of the channel's SHA-256; sequence
-_TAKEN = const("<8sBB")  # of the image's digest; how often again; one of these two, or 0
-_BEGUN = const(1)  # until it is ready
-_ASKED = const(2)  # the first question after it was given up
+_TAKEN = const("<8sBB")  # of the image's digest; how often again; 1 until it is ready
 _UNCONFIRMED = const(2)  # times more, for what only was not confirmed in time
 _MOST = const(5)  # times more in all
 
@@ -66,18 +64,18 @@ def again(device, record, choice) -> bool:
     """True if a release that was given up here, choice, is to be taken once more.
 
     Silence of the network is enough to keep a good release from being confirmed. So one that
-    only was not confirmed in time is taken twice more, each time by the second question after
-    it was given up; any but one that was rolled back on request, once more for each manifest
-    that names it under a higher sequence; five times in all. Counted before it begins: if power
-    goes here, it counts although it did not happen, or one question more is refused.
+    only was not confirmed in time is taken twice more, by a second question after the same
+    start; any but one that was rolled back on request, once more for each manifest that names
+    it under a higher sequence; five times in all. Counted before it begins: if power goes here,
+    it counts although it did not happen.
     """
     data = device.kv.get(device.slots.key + _AGAIN)
-    name, count, stage = b"", 0, 0
+    name, count, begun = b"", 0, 0
     if data and len(data) == struct.calcsize(_TAKEN):
-        name, count, stage = struct.unpack(_TAKEN, data)
+        name, count, begun = struct.unpack(_TAKEN, data)
     if name != record.seen:
-        count = stage = 0
-    if stage == _BEGUN:
+        count = begun = 0
+    if begun:
         return True  # the last time it did not even come whole
     if record.reason == code("request") or count >= _MOST:
         return False
@@ -85,10 +83,10 @@ def again(device, record, choice) -> bool:
         late = record.reason in (code("tries"), code("deadline"))
         if not late or count >= _UNCONFIRMED:
             return False
-        if stage != _ASKED:
-            _save(device, _AGAIN, struct.pack(_TAKEN, record.seen, count, _ASKED))
+        if device.refused != record.seen:  # not at once: a bad one would go round and round
+            device.refused = record.seen
             return False
-    return _save(device, _AGAIN, struct.pack(_TAKEN, record.seen, count + 1, _BEGUN))
+    return _save(device, _AGAIN, struct.pack(_TAKEN, record.seen, count + 1, 1))
 
 
 def armed(device) -> None:

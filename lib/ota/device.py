@@ -61,6 +61,7 @@ class Device:
         kvstore, slots = load("kvstore"), load("slots")
         self.manifests: dict = {}  # of source.static, until the next start
         self.checked = None  # time.time() when the last manifest was verified and accepted
+        self.refused = b""  # of accepted.again(), until the next start
         self._keys = None
         self._inflater = None
         self._block = None

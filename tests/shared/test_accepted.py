@@ -268,8 +268,13 @@ class TestAgain(Case):
                     for _ in range(2):
                         self.given_up(rig, reason)
                         # Not at once, so that a bad one does not go round and round.
+                        for _ in range(2):
+                            ops = rig.nor.ops
+                            self.refused(PolicyError, "seen", ask, rig, offers())
+                            self.assertEqual(rig.nor.ops, ops)
+                            rig.boot()
+                        # By the second question since the start.
                         self.refused(PolicyError, "seen", ask, rig, offers())
-                        rig.boot()
                         self.assertEqual(ask(rig, offers()), "ready")
                     rig.boot()
                     trial.confirm()
