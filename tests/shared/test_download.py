@@ -1,5 +1,6 @@
 import os
 import unittest
+from binascii import hexlify
 
 from fakenet import Net, Stream, finish
 from ota.errors import TransportError
@@ -21,7 +22,8 @@ class Sink:
 
 
 class TestDownload(unittest.TestCase):
-    path = FOLDER + "/test_download.tmp"
+    # Another interpreter may play this file at the same time.
+    path = FOLDER + "/test_download." + hexlify(os.urandom(4)).decode()
 
     def tearDown(self):
         for name in (self.path, self.path + ".part"):
