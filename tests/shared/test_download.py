@@ -3,6 +3,7 @@ import unittest
 from binascii import hexlify
 
 from fakenet import Net, Stream, finish
+from ota.compat import random_bytes
 from ota.errors import TransportError
 from ota.transport import download
 
@@ -23,7 +24,7 @@ class Sink:
 
 class TestDownload(unittest.TestCase):
     # Another interpreter may play this file at the same time.
-    path = FOLDER + "/test_download." + hexlify(os.urandom(4)).decode()
+    path = FOLDER + "/test_download." + hexlify(random_bytes(4)).decode()
 
     def tearDown(self):
         for name in (self.path, self.path + ".part"):
