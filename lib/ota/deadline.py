@@ -74,7 +74,7 @@ def disarm() -> None:
         try:
             # If it says anything else by now, somebody else has set it.
             if repr(_timer) == _private:
-                _timer.deinit()
+                _timer.deinit()  # type: ignore[attr-defined]
         except Exception:
             pass
     _device = _timer = None
