@@ -78,15 +78,18 @@ def mounted(where) -> None:
 
 
 def _shared():
-    # Modules that the application imported, and that have a name of ours.
-    known = slot[0]
-    if known is None:
-        return ()
-    # The first look makes no garbage.
-    return [
-        n for n in sys.modules
-        if n not in known and _NAMES.find(n) > 0 and " %s " % n in _NAMES
-    ]  # fmt: skip
+    # Modules that the application imported, and that have a name of ours; what the firmware has
+    # in C has no file, what it has in a ROMFS of its own a path there.
+    found: list = []
+    if slot[0] is None:
+        return found
+    for n in sys.modules:
+        # The first look makes no garbage.
+        if n not in slot[0] and _NAMES.find(n) > 0 and " %s " % n in _NAMES:
+            file = getattr(sys.modules[n], "__file__", None)
+            if file and (file[:4] != "/rom" or inside(file)):
+                found.append(n)
+    return found
 
 
 def inside(path) -> bool:

@@ -7,7 +7,8 @@ configuration is a dict or a JSON file; docs/config.md lists every key.
 import json
 import sys
 
-from .apart import firmware, load
+from . import apart
+from .apart import firmware
 from .compat import collect, const
 from .errors import FlashError
 
@@ -163,6 +164,12 @@ class Device:
             self._watchdog.feed()
         if self.deadline:
             self.deadline()  # a timer may be lost to another user
+
+
+def load(name):
+    """The module ota.<name>, with garbage collected before: the next phase begins here."""
+    collect()
+    return apart.load(name)
 
 
 def unload(name):
