@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import memory  # noqa: E402
 
 # KB of heap, as docs/memory.md has them.
-START, UPDATE, APPLY, APPLY_FULL, TLS = 37, 104, 72, 78, 148
-APPLY_CODE = 84  # with a pointer filter and a stash
+START, UPDATE, APPLY, APPLY_FULL, TLS = 40, 108, 76, 80, 154
+APPLY_CODE = 92  # with a pointer filter and a stash
 HEAPS = {
     "start": START,
     "update": UPDATE,
