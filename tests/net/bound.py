@@ -21,7 +21,6 @@ sys.path[:0] = [_HERE + "/../mp", _HERE + "/..", _HERE + "/../../lib"]
 import ota  # noqa: E402
 import scenes  # noqa: E402
 from ota import clock  # noqa: E402
-from ota.errors import TransportError  # noqa: E402
 
 
 class Board:
@@ -53,10 +52,8 @@ def ask(board):
     clock._guess = None
     board.said = 0
     board.dates = []
-    try:
-        done = ota.check_and_update()["result"]
-    except TransportError as e:
-        done = list(e.args)
+    done = ota.check_and_update()
+    done = done["result"] if done["result"] != "later" else list(done["error"].args)
     return done, board.dates
 
 
