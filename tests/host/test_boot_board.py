@@ -132,6 +132,7 @@ def test_an_image_that_this_firmware_cannot_mount_goes_back(
 def test_damaged_littlefs_goes_back(scene, tmp_path, monkeypatch):
     # The tools would not publish it.
     monkeypatch.setattr(image, "needs_mpy", lambda data: 0)
+    monkeypatch.setattr(image, "contents", lambda data: {})
     one = app(tmp_path, "0.1", "lfs2", "import ota.errors\n" + ASK)
     two = bytearray(app(tmp_path, "0.2", "lfs2"))
     # Both copies of the superblock are cut off behind the sizes.
