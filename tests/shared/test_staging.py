@@ -6,7 +6,7 @@ import sys
 from binascii import crc32
 
 from images import KEY, PRODUCT, image, vector
-from nor import Nor
+from nor import Nor, PowerCut
 from ota import boot, device, errors, settle, state, trial
 from ota.journal import Journal
 from ota.strategy import holds
@@ -602,6 +602,36 @@ class TestMemory(Case):
         self.assertEqual((r.state, errors.word(r.reason)), (state.RESCUE, "memory"))
         self.assertEqual(board.boot().state, state.IDLE)
         self.assertEqual(board.slot(0, len(_NEW)), _NEW)
+
+
+class TestBegin(Case):
+    """What a boot found in the journal counts from then on: it is said again before all else."""
+
+    def _first(self, rig, cut):
+        """Offset of the first operation outside the KV of a boot after one that was cut."""
+        rig.nor.cut_at(cut, "after")
+        self.assertRaises(PowerCut, rig.boot)
+        rig.nor.power_on()
+        rig.nor.log = log = []
+        rig.boot()
+        rig.nor.log = None
+        kv = rig.config["partitions"]["kv"]
+        inside = range(kv["offset"], kv["offset"] + kv["size"])
+        return [op for op in log if op[1] not in inside][0]
+
+    def test_apply_and_way_back(self):
+        for strategy in ("pingpong", "inplace"):
+            for back in (False, True):
+                rig = fresh(strategy)
+                rig.install(usual(strategy))
+                if back:
+                    rig.boot()
+                    trial.rollback(False)
+                journal = journal_region(rig.device)
+                with self.subTest(strategy=strategy, back=back):
+                    kind, offset = self._first(rig, 12)[:2]
+                    self.assertEqual(kind, "program")
+                    self.assertTrue(0 <= offset - journal.offset < journal.size)
 
 
 class TestHolds(Case):
