@@ -75,10 +75,14 @@ def _ask(device, source, now):
         if refusal:
             raise refusal
     except OtaError as e:
+        accepted = None
+        unload("accepted")
         _note(device, e)
         raise
     if choice is None:
         source.report("none", expires)
+        accepted = None
+        unload("accepted")
         return {"result": "none", "version": record.image.version}, None
     given_up = record.seen == choice.image_digest[:8]
     # It was rolled back here: asking again must not start the same circle. The record

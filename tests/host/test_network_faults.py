@@ -35,7 +35,8 @@ _INTERPRETERS = ("CPython", "MicroPython")
 _ROWS = sorted({f.row for f in network_faults.faults()} - {0})
 _HEAP = {"MicroPython": 256, "CPython": 4096}  # bytes that may be in use afterwards beside before
 _PEAK = 4096  # bytes beside the most that an update without faults takes (CPython)
-_NOTED = 256  # bytes of a record of why an update was refused
+_ACCEPTED = 80  # bytes of the sequence of a manifest that was accepted
+_NOTED = 240 + _ACCEPTED  # and of a record of why an update was refused
 _LATE_MS = 5000  # beside the limits of time that a case waits for
 _BUFFER = 1024  # the client's read buffer
 _HEAD = 250  # bytes of the longest good head
@@ -212,7 +213,7 @@ def _flash(usual, fault, result):
             yield f"{what} {n}; it must be {least} to {most} times {clean}"
     if result["worn"]:
         yield f"{result['worn']} erases of the KV"
-    if fault.written == NONE and result["noted"] > (_NOTED if fault.words else 0):
+    if fault.written == NONE and result["noted"] > (_NOTED if fault.words else _ACCEPTED):
         yield f"{result['noted']} bytes programmed in the KV"
 
 

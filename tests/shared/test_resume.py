@@ -163,18 +163,18 @@ class TestResume(unittest.TestCase):
     def test_a_drip_over_many_requests_is_slow(self):
         # One byte to each request, after just less than silence may last.
         def drip(at, head=None):
-            head = head or b"HTTP/1.1 206 P\r\nContent-Range: bytes %d-%d/1024\r\n\r\n" % (at, at)
+            head = head or b"HTTP/1.1 206 P\r\nContent-Range: bytes %d-%d/160\r\n\r\n" % (at, at)
             return Stream([None] * 14 + [head + b"x"])
 
-        first = b"HTTP/1.1 200 OK\r\nContent-Length: 1024\r\n\r\n"
+        first = b"HTTP/1.1 200 OK\r\nContent-Length: 160\r\n\r\n"
         for poll_ms in (1000, 500):
-            streams = [drip(0, first)] + [drip(at) for at in range(1, 1024)]
+            streams = [drip(0, first)] + [drip(at) for at in range(1, 100)]
             args = self.refused(*streams, poll_ms=poll_ms)
             self.assertEqual(args[0], "slow")
             self.assertLessEqual(self.net.clock.now, 200000)
         # Without a lowest rate it is as slow as it likes.
-        streams = [drip(0, first)] + [drip(at) for at in range(1, 1024)]
-        self.assertEqual(len(self.fetch(*streams, poll_ms=1000, rate=0)), 1024)
+        streams = [drip(0, first)] + [drip(at) for at in range(1, 160)]
+        self.assertEqual(len(self.fetch(*streams, poll_ms=1000, rate=0)), 160)
 
     def test_much_around_few_bytes_is_slow(self):
         # Each kilobyte of it takes as long as the lowest rate lets it.
