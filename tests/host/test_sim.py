@@ -608,7 +608,7 @@ def test_sizes_that_are_none_are_said(tmp_path, capsys):
     for size in ("5x", "-1", "1.5M", ""):
         with pytest.raises(SystemExit):
             otatool(["sim", str(tmp_path / "f"), "--create", "l.json", "--size", size])
-        assert "is no size: bytes, like 2048, 0x800 or 2k" in capsys.readouterr().err
+        assert "is no size: bytes, like 2048, 0x800, 2K or 1M" in capsys.readouterr().err
 
 
 def test_other_commands_need_no_terminals(tmp_path):
