@@ -75,13 +75,11 @@ def _ask(device, source, now):
         if refusal:
             raise refusal
     except OtaError as e:
-        accepted = None
         unload("accepted")
         _note(device, e)
         raise
     if choice is None:
         source.report("none", expires)
-        accepted = None
         unload("accepted")
         return {"result": "none", "version": record.image.version}, None
     given_up = record.seen == choice.image_digest[:8]
