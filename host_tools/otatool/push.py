@@ -43,6 +43,12 @@ def _push_install():
             raise
         r = install()
         print("ota-push: unknown")
+    if r["result"] == "later":
+        raise r["error"]
+    if r["result"] == "trial":
+        raise errors.StateError("trial")
+    if r["result"] == "none":  # this very image runs
+        raise errors.PolicyError("older", r["version"])
     print("ota-push: ready", r["version"], r["size"])
 try:
     _push_install()

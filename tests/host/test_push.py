@@ -57,6 +57,24 @@ def test_installs_and_restarts_into_it(board, tmp_path):
     assert steps[-1][0] == steps[-1][1]
 
 
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ('{"result": "trial", "version": "0.1"}', "trial (code 101, StateError)"),
+        ('{"result": "none", "version": "0.1"}', "older (code 69, PolicyError)"),
+        (
+            '{"result": "later", "error": ota.errors.TransportError("short")}',
+            "short (code 16, TransportError)",
+        ),
+    ],
+)
+def test_what_is_not_installed_is_said(board, tmp_path, capsys, result, said):
+    board.send(f"import ota, ota.errors; ota.install = lambda *a, **k: {result}\r")
+    board.wait(">>>")
+    assert cli.main(["push", board.pty, str(tmp_path / "p.ota")]) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_leaves_the_restart_to_you(board, tmp_path, capsys):
     assert cli.main(["push", "--no-reset", board.pty, str(tmp_path / "p.ota")]) == 0
     assert "0.2 is installed" in capsys.readouterr().out
