@@ -137,11 +137,7 @@ class Trimmed:
         edges_new, edges_old = self.new.edges(), self.old.edges()
         out = []
         for new, old, length in covers:
-            cuts = {0, length}
-            cuts.update(e - new for e in edges_new if new < e < new + length)
-            cuts.update(e - old for e in edges_old if old < e < old + length)
-            at = sorted(cuts)
-            for a, b in zip(at, at[1:], strict=False):
+            for a, b in _between(new, old, length, edges_new, edges_old):
                 x, y = (
                     self.new.to_whole(np.array([new + a])),
                     self.old.to_whole(np.array([old + a])),
@@ -166,11 +162,7 @@ class Trimmed:
         edges_new, edges_old = self.new.whole_edges(), self.old.whole_edges()
         out = []
         for new, old, length in covers:
-            cuts = {0, length}
-            cuts.update(e - new for e in edges_new if new < e < new + length)
-            cuts.update(e - old for e in edges_old if old < e < old + length)
-            at = sorted(cuts)
-            for a, b in zip(at, at[1:], strict=False):
+            for a, b in _between(new, old, length, edges_new, edges_old):
                 x, there = self.new.to_short(np.array([new + a]))
                 y, here = self.old.to_short(np.array([old + a]))
                 if there[0] and here[0]:
@@ -186,6 +178,15 @@ def trimmed(old: bytes, new: bytes) -> Trimmed | None:
     if sum((r.end - r.start) ** 2 for r in (*of_old, *of_new)) < _DEAR:
         return None
     return Trimmed(old, new, of_old, of_new)
+
+
+def _between(new, old, length, edges_new, edges_old):
+    """(begin, end) in a cover of what lies between the edges of either image."""
+    cuts = {0, length}
+    cuts.update(e - new for e in edges_new if new < e < new + length)
+    cuts.update(e - old for e in edges_old if old < e < old + length)
+    at = sorted(cuts)
+    return zip(at, at[1:], strict=False)
 
 
 def _removed(runs):
