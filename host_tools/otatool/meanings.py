@@ -46,7 +46,7 @@ MEANINGS = {
     63: "blocks do not fit the sectors of this flash",
     64: "window or .mpy version this board cannot do",
     65: "not for this strategy (a patch that is not in place, or the other way round)",
-    66: "was rolled back here before",
+    66: "was rolled back, or refused at a boot, here before",
     67: "reserved",
     68: "manifest of another channel",
     69: "not newer than the running version, and no downgrade was asked for",

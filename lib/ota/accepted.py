@@ -14,8 +14,10 @@ SEQUENCES = const(".seq")  # behind the key of the record: a byte of version, th
 _AGAIN = const(".again")
 _CHANNELS = const(4)
 _CHANNEL = const("<8sI")  # of the channel's SHA-256; sequence
-_TAKEN = const("<8sBB")  # of the image's digest; how often again; 1 until it is ready
-_UNCONFIRMED = const(2)  # times more, for what only was not confirmed in time
+# Of the digest of the image that was rolled back, or of the package that the boot stage refused;
+# how often again; 1 until it is ready.
+_TAKEN = const("<8sBB")
+_SAME = const(2)  # times more under one manifest, for what may have failed by chance
 _MOST = const(5)  # times more in all
 
 
@@ -66,27 +68,36 @@ def again(device, record, choice) -> bool:
     Silence of the network is enough to keep a good release from being confirmed. So one that
     only was not confirmed in time is taken twice more, by a second question after the same
     start; any but one that was rolled back on request, once more for each manifest that names
-    it under a higher sequence; five times in all. Counted before it begins: if power goes here,
-    it counts although it did not happen.
+    it under a higher sequence; five times in all. A package that only the boot stage refused is
+    taken twice more at once (its memory, or what it read, may have been bad luck), else likewise;
+    always where no image runs. Counted before it begins: if power goes here, it counts although
+    it did not happen.
     """
+    mine = record.seen
+    refused = choice.image_digest[:8] != mine
+    if refused:
+        mine = choice.digest[:8]
+        if not record.image.size:
+            return True
     data = device.kv.get(device.slots.key + _AGAIN)
     name, count, begun = b"", 0, 0
     if data and len(data) == struct.calcsize(_TAKEN):
         name, count, begun = struct.unpack(_TAKEN, data)
-    if name != record.seen:
+    if name != mine:
         count = begun = 0
     if begun:
         return True  # the last time it did not even come whole
-    if record.reason == code("request") or count >= _MOST:
+    if count >= _MOST or (record.reason == code("request") and not refused):
         return False
     if choice.sequence == record.sequence:
         late = record.reason in (code("tries"), code("deadline"))
-        if not late or count >= _UNCONFIRMED:
+        if not (late or refused) or count >= _SAME:
             return False
-        if device.refused != record.seen:  # not at once: a bad one would go round and round
+        # Not at once: a bad one would go round and round.
+        if not refused and device.refused != record.seen:
             device.refused = record.seen
             return False
-    return _save(device, _AGAIN, struct.pack(_TAKEN, record.seen, count + 1, 1))
+    return _save(device, _AGAIN, struct.pack(_TAKEN, mine, count + 1, 1))
 
 
 def armed(device) -> None:

@@ -82,9 +82,9 @@ def _ask(device, source, now):
         source.report("none", expires)
         unload("accepted")
         return {"result": "none", "version": record.image.version}, None
-    given_up = record.seen == choice.image_digest[:8]
-    # It was rolled back here: asking again must not start the same circle. The record
-    # keeps why it was.
+    given_up = choice.image_digest[:8] == record.seen or choice.digest[:8] == record.refused
+    # It was rolled back or refused at a boot: asking again must not start the same circle.
+    # The record keeps why it was.
     if given_up and not accepted.again(device, record, choice):
         raise PolicyError("seen")
     accepted = record = None

@@ -6,9 +6,16 @@ import struct
 import ota
 from nor import EFFECTS, PowerCut
 from ota import accepted, clock, device, trial, update
-from ota.errors import FlashError, ManifestError, PolicyError, SignatureError, VerifyError
+from ota.errors import (
+    FlashError,
+    ManifestError,
+    PolicyError,
+    SignatureError,
+    StateError,
+    VerifyError,
+)
 from packer import OTHER_KEY, Package, content, entry, manifest, release
-from scenes import ONE, STRATEGIES, THREE, TWO, Case, Source, blank, fresh, made, outside
+from scenes import ONE, STRATEGIES, THREE, TWO, Case, Source, blank, digest, fresh, made, outside
 
 _FULL = Package(TWO, None).data()
 _PLACE = made("place")
@@ -406,7 +413,88 @@ def manifest_choice(rig):
     """The choice of 0.2 under the sequence that is kept."""
     choice = type("Choice", (), {})()
     choice.sequence = rig.device.slots.load().sequence
+    choice.image_digest = digest(TWO)
+    choice.digest = bytes(32)
     return choice
+
+
+class TestRefused(Case):
+    """A release whose package the boot stage refuses, though it came whole."""
+
+    def boot(self, rig, error):
+        """A boot whose checks end in error, as often as it looks."""
+        settle = device.load("settle")
+        apply = settle.apply
+
+        def fails(*_):
+            raise error
+
+        settle.apply = fails
+        try:
+            rig.boot()
+        finally:
+            settle.apply = apply
+        self.assertEqual((ota.status()["state"], ota.status()["reason"]), ("IDLE", error.reason))
+        self.assertTrue(rig.runs(ONE))
+
+    def test_it_is_bounded(self):
+        for strategy in STRATEGIES:
+            for error in (StateError("memory"), PolicyError("fit"), VerifyError("chain")):
+                with self.subTest(strategy=strategy, error=error.reason):
+                    rig = fresh(strategy)
+                    taken = []
+                    for sequence in (1,) * 6 + (2, 2, 3, 3, 4, 4, 5, 6):
+                        try:
+                            self.assertEqual(ask(rig, offers(sequence)), "ready")
+                            taken.append(sequence)
+                            self.boot(rig, error)
+                        except PolicyError as e:
+                            self.assertEqual(e.reason, "seen")
+                            taken.append(0)
+                    # Twice more at once, once for each further manifest, five in all.
+                    self.assertEqual(taken, [1, 1, 1, 0, 0, 0, 2, 0, 3, 0, 4, 0, 0, 0])
+                    ops = rig.nor.ops
+                    self.refused(PolicyError, "seen", ask, rig, offers(6))
+                    self.assertEqual(rig.nor.ops, ops)
+                    # Another release begins anew.
+                    third = listed([release("0.3", THREE, [entry("q", _THIRD)])], 7)
+                    self.assertEqual(ask(rig, third), "ready")
+
+    def test_bad_luck_costs_nothing(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                rig = fresh(strategy)
+                for _ in range(2):
+                    self.assertEqual(ask(rig, offers()), "ready")
+                    self.boot(rig, VerifyError("chain"))
+                self.assertEqual(ask(rig, offers()), "ready")
+                rig.boot()
+                trial.confirm()
+                self.rests(rig, "IDLE", TWO, "0.2")
+
+    def test_what_is_bad_on_the_way_is_not_counted(self):
+        # The network must not keep a good release away by a broken reverse package.
+        rig = fresh("inplace")
+        good = offers()
+        bad = offers()
+        bad.packages["r"] = _PLACE[:-1] + bytes([_PLACE[-1] ^ 1])
+        for _ in range(9):
+            self.refused(VerifyError, "chain", ask, rig, bad)
+            rig.boot()
+        self.assertEqual(ask(rig, good), "ready")
+        rig.boot()
+        trial.confirm()
+        self.rests(rig, "IDLE", TWO, "0.2")
+
+    def test_where_no_image_runs_it_is_never_kept_away(self):
+        rig = fresh("pingpong")
+        record = rig.device.slots.load()
+        device.load("verdict").rescue(rig.device, record)
+        for _ in range(8):
+            self.assertEqual(ask(rig, offers()), "ready")
+            record = rig.device.slots.load()
+            device.load("verdict").failed(rig.device, record, StateError("memory"))
+            self.assertEqual(ota.status()["state"], "RESCUE")
 
 
 class TestStatus(Case):
