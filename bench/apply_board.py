@@ -78,7 +78,7 @@ class Direct:
 
 def in_ram(header, raw):
     """An inflater that has all of raw."""
-    from ota.codec import Inflater
+    from ota.package.inflate import Inflater
 
     inflater = Inflater(len(raw), header.wbits)
     inflater.begin()
@@ -109,9 +109,9 @@ def decode(flash, header, inflater, out):
 
 def whole(flash, header, reader, out):
     """Apply the chunks that reader gives, as a device does."""
-    from ota.codec import Inflater
     from ota.delta import decoder
     from ota.package import chunks
+    from ota.package.inflate import Inflater
 
     inflater = Inflater(header.chunk_max, header.wbits)
     size = header.block_size

@@ -21,7 +21,7 @@ sys.path[:0] = [_HERE, _HERE + "/../lib", _HERE + "/../tests"]
 import kv_models as models  # noqa: E402
 from nor import Nor  # noqa: E402
 from ota.flash import Region  # noqa: E402
-from ota.kv import KV  # noqa: E402
+from ota.kv.full import KV  # noqa: E402
 
 try:
     import littlefs

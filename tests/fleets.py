@@ -10,8 +10,8 @@ import time
 from collections import Counter
 
 import images
-from ota import slots
 from ota.crypto import Keys
+from ota.state import record as slots
 from otatool import keys, publish
 from otatool.fleet.link import Profile
 from otatool.fleet.simulate import Settings, simulate

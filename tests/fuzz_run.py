@@ -19,7 +19,8 @@ from binascii import hexlify, unhexlify
 import vector_files
 from delta_stream import Plain
 from images import image
-from ota import state, trial
+from ota import state
+from ota.boot import trial
 from ota.delta.patch import Patch
 from ota.delta.pointers import Pointers
 from ota.delta.stash import Stash

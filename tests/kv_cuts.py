@@ -6,7 +6,7 @@ printed when it fails.
 
 from nor import Nor, PowerCut
 from ota.flash import Region
-from ota.kv import KV
+from ota.kv.full import KV
 
 _STATE = ("seq", "wear", "state", "newest", "end", "next_seq", "_hash", "_at", "_n", "_live")
 

@@ -8,7 +8,8 @@ image says. Both interpreters: real file systems play in test_boot_board.py.
 import struct
 import sys
 
-from ota import apart, attempt, boot, device, trial
+from ota import boot, device, modules
+from ota.boot import attempt, trial
 from rig import KB, Rig
 
 SIZE = 12 * KB
@@ -217,7 +218,7 @@ class Board:
     def off(self):
         """Nothing in RAM survives."""
         sys.path[:] = self.kept[2]
-        apart.slot[:] = None, {}, ()
+        modules.slot[:] = None, {}, ()
         device.current = device.error = None
         trial.starts.clear()
         self.timers = Timers()

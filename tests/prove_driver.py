@@ -16,7 +16,7 @@ from explore import Failed
 from kv_cuts import do, model_of, random_steps
 from nor import PowerCut
 from ota.flash import Region
-from ota.kv import KV
+from ota.kv.full import KV
 
 _SECTORS = 3
 _STEPS = 24

@@ -6,7 +6,7 @@ from kv_cuts import do, model_of, random_steps
 from nor import Nor
 from ota.errors import FlashError
 from ota.flash import Region
-from ota.kv import KV
+from ota.kv.full import KV
 
 _SECTORS, _SIZE, _UNIT = 4, 4096, 8
 _SEED = 5

@@ -11,8 +11,8 @@ from kv_cuts import do, model_of, random_steps
 from nor import Inverted, Nor, PowerCut
 from ota.errors import FlashError
 from ota.flash import Region
-from ota.kv import KV
-from ota.kvstore import Store
+from ota.kv import Store
+from ota.kv.full import KV
 
 LONGEST = 40  # operations of a recovery: a compaction, an erase, the markers
 _MORE = 4  # steps that a recovered store must still do

@@ -8,7 +8,8 @@ package are here, too.
 import fakenet
 from explore import Failed
 from images import image, vector
-from ota import device, state, trial, update
+from ota import device, state, update
+from ota.boot import trial
 from ota.errors import TransportError
 from ota.source.static import Static
 from ota.transport.resume import Resuming

@@ -5,7 +5,8 @@ was cut may cost a try but never gives one back, and in the end the old image ru
 """
 
 from explore import Failed
-from ota import state, trial
+from ota import state
+from ota.boot import trial
 from prove_update import Update, name_of
 
 _TRIES = 3

@@ -12,7 +12,9 @@ from explore import Failed, Run, cut, explore, repeat, seed_of
 from faults import Random
 from images import image, vector
 from nor import Nor, PowerCut
-from ota import device, factory, slots, state, trial
+from ota import device, state
+from ota.boot import factory, trial
+from ota.state import record as slots
 from prove_budget import Budget
 from rig import KB, Rig
 

@@ -7,8 +7,9 @@ import unittest
 
 import ota
 from images import image, vector
-from ota import device, errors, trial, update
+from ota import device, errors, update
 from ota import package as fmt
+from ota.boot import trial
 from ota.errors import (
     PolicyError,
     RejectError,

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ota import package as fmt
-from ota.codec import Inflater
 from ota.crypto import Keys
 from ota.errors import OtaError
 from ota.package import chunks as device_chunks
+from ota.package.inflate import Inflater
 from ota.transport.memory import Memory as MemoryReader
 
 from . import meanings, payload, search, stash, values

@@ -7,11 +7,11 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-from ota.codec import Inflater
 from ota.delta.full import Full
 from ota.delta.patch import Patch
 from ota.delta.pointers import Pointers
 from ota.delta.stash import Stash
+from ota.package.inflate import Inflater
 
 from . import stash
 from .pointers import Filter

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cryptography import x509
 from ota import config as device_config
-from ota import schedule
 from ota.crypto import Keys
 from ota.errors import OtaError
 from ota.partition import tobudos
+from ota.source import schedule
 from ota.transport import pins
 
 from . import files, values

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from ota import clock, manifest, slots, state
+from ota import clock, manifest, state
 from ota import package as fmt
 from ota.crypto import Keys
 from ota.device import Device
@@ -16,6 +16,7 @@ from ota.errors import OtaError
 from ota.flash.ram import RamFlash
 from ota.partition import tobudos
 from ota.partition.text import text
+from ota.state import record as slots
 from ota.strategy import staging
 
 from . import image, meanings, report, settings, verify

@@ -7,10 +7,10 @@
 Thin functions over update, trial and boot, which are imported when called: a device that
 only boots never loads the network. What fails raises ota.errors.OtaError with a stable code;
 of an update that only has to wait its result tells. _load() imports past the application's
-modules: apart.py.
+modules: modules.py.
 """
 
-from .apart import load as _load
+from .modules import load as _load
 
 
 def configure(config, watchdog=None):
@@ -56,7 +56,7 @@ def _steps(url, options):
         options.setdefault(name, value)
     if isinstance(url, str):
         return update.run(d, Static(url, options, None, d.manifests), clock.now())
-    mirrors = _load("mirrors")
+    mirrors = _load("source.mirrors")
     spread = d.config.get("spread_mirrors") and d.device_id
     return mirrors.run(d, mirrors.sources(url, options, spread, d.manifests), clock.now())
 
@@ -98,7 +98,7 @@ def _update(begin, progress, reset):
     except MemoryError:
         raise errors.StateError("memory")
     except errors.OtaError as e:
-        return _load("outcome").answer(device.get(), e)
+        return _load("state.failure").answer(device.get(), e)
 
 
 def fetch(url, file, progress=None):
@@ -110,20 +110,20 @@ def fetch(url, file, progress=None):
 
 def confirm():
     """The running image is good: keep it. True if it was on trial."""
-    return _load("trial").confirm()
+    return _load("boot.trial").confirm()
 
 
 def rollback(reset=True):
     """Return to the image before this one, at the next boot; reset: now."""
-    _load("trial").rollback(reset)
+    _load("boot.trial").rollback(reset)
 
 
 def restore(forget=False, reset=True):
     """Put the factory image back at the next boot; reset: now. forget: the application's keys
     in the KV too."""
-    _load("factory").request(_load("device").get(), forget)
+    _load("boot.factory").request(_load("device").get(), forget)
     if reset:
-        _load("trial").reset()
+        _load("boot.trial").reset()
 
 
 def status():
@@ -140,8 +140,8 @@ def status():
     d.feed()
     r = d.slots.load()
     known = r is not None
-    r = r or _load("slots").Record()
-    # ota.accepted, whose code takes memory: of its channels, the last one comes first.
+    r = r or _load("state.record").Record()
+    # ota.state.accepted, whose code takes memory: of its channels, the last one comes first.
     kept = d.kv.get(d.slots.key + ".seq")
     return {
         "state": state.name(r.state) if known else "",
@@ -152,7 +152,7 @@ def status():
         "tries": r.tries,
         "reason": errors.word(r.reason),
         "code": r.reason,
-        "detail": _load("why").detail(d, r.reason) if r.reason else "",
+        "detail": _load("state.detail").detail(d, r.reason) if r.reason else "",
         "boot": repr(device.error[0]) if device.error else "",
         "floor": r.floor,
         "sequence": int.from_bytes(kept[9:13], "little") if kept and kept[0] == 1 else r.sequence,

@@ -6,9 +6,9 @@ except ImportError:  # the firmware's, for which the application has another tim
     asyncio = None  # type: ignore[assignment]
 
 from . import steps
-from .apart import firmware, load
+from .modules import firmware, load
 
-device, clock, schedule = load("device"), load("clock"), load("schedule")
+device, clock, schedule = load("device"), load("clock"), load("source.schedule")
 const, random_bytes = load("compat").const, load("compat").random_bytes
 errors = load("errors")
 OtaError, StateError = errors.OtaError, errors.StateError
@@ -27,7 +27,7 @@ async def check_and_update(progress=None, url=None, pause_ms=_PAUSE_MS):
     except MemoryError:
         raise StateError("memory")
     except OtaError as e:
-        return device.load("outcome").answer(device.get(), e)
+        return device.load("state.failure").answer(device.get(), e)
 
 
 async def _run(progress, url, pause_ms):

@@ -6,8 +6,8 @@ was built then, or a manifest that it accepted was issued then.
 
 import time
 
-from .apart import firmware
 from .compat import const, ticks_diff, ticks_ms
+from .modules import firmware
 
 _EPOCH_2000 = const(946684800)
 _SET = const(1735689600)  # 2025: a clock that says less was not set

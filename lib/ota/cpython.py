@@ -42,7 +42,7 @@ def sleep_ms(ms: int) -> None:
 
 
 class Deflated:
-    """A source of inflated bytes that is fed in pieces, as codec.Deflated on the device.
+    """A source of inflated bytes that is fed in pieces, as package.inflate.Deflated on the device.
 
     size: as there, not needed here. wbits: 9..15.
     """

@@ -7,10 +7,10 @@ configuration is a dict or a JSON file; docs/config.md lists every key.
 import json
 import sys
 
-from . import apart
-from .apart import firmware
+from . import modules
 from .compat import collect, const
 from .errors import FlashError
+from .modules import firmware
 
 _BLOCK = const(4096)
 _STRATEGIES = const("ab pingpong inplace")
@@ -59,17 +59,17 @@ class Device:
                 unload("partition." + name)
         collect()
         # Only now: these stay, and lie where the code of the partitions was.
-        kvstore, slots = load("kvstore"), load("slots")
+        kv, record = load("kv"), load("state.record")
         self.manifests: dict = {}  # of source.static, until the next start
         self.checked = None  # time.time() when the last manifest was verified and accepted
         self.refused = b""  # of accepted.again(), until the next start
         self._keys = None
         self._inflater = None
         self._block = None
-        self.kv = kvstore.Store(self.partitions.get("kv"))
+        self.kv = kv.Store(self.partitions.get("kv"))
         self.kv.mount()
         self.unload_kv()  # if it was needed, for repair
-        self.slots = slots.Slots(self.kv, self.component, self.strategy)
+        self.slots = record.Slots(self.kv, self.component, self.strategy)
 
     def setting(self, name: str):
         """A key of the configuration that must be there. Raises FlashError "config"."""
@@ -125,8 +125,8 @@ class Device:
     def unload_kv(self) -> None:
         """Free the KV's code until it is needed again. Raises FlashError."""
         self.kv.release()
-        for name in ("", "append", "mount", "scan", "ring", "index", "log"):
-            unload("kv" + name)
+        for name in ("full", "append", "recover", "scan", "ring", "index", "log"):
+            unload("kv." + name)
 
     def prepare_kv(self) -> None:
         """See to it that an update or a boot can save its states without the KV's code.
@@ -149,7 +149,7 @@ class Device:
             return last
         self._inflater = last = None
         collect()  # the one before makes room
-        self._inflater = load("codec").Inflater(*want)
+        self._inflater = load("package.inflate").Inflater(*want)
         return self._inflater
 
     def block(self):
@@ -169,7 +169,7 @@ class Device:
 def load(name):
     """The module ota.<name>, with garbage collected before: the next phase begins here."""
     collect()
-    return apart.load(name)
+    return modules.load(name)
 
 
 def unload(name):

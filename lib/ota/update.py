@@ -12,7 +12,7 @@ from .compat import collect, collect_often, const, sleep_ms, threshold
 from .device import load, unload
 from .errors import OtaError, PolicyError, StateError, TransportError
 from .package import chunks
-from .way import Way, match, newer
+from .package.reader import Way, match, newer
 
 _PAUSE_MS = const(5)
 
@@ -28,7 +28,7 @@ def run(device, source, now: int = 0):
         try:
             _may_start(device)
         except StateError as e:
-            return load("outcome").answer(device, e)
+            return load("state.failure").answer(device, e)
         before = threshold()
         try:
             for again in (True, False):
@@ -37,7 +37,7 @@ def run(device, source, now: int = 0):
                     if given_up is not None:
                         steps = yield from steps
                     if given_up:
-                        load("accepted").armed(device)
+                        load("state.accepted").armed(device)
                     return steps
                 except TransportError as e:
                     # The package was replaced while it came; there is a new manifest, too.
@@ -65,7 +65,7 @@ def _ask(device, source, now):
             return {"result": "none", "version": device.slots.load().image.version}, None
         choice, expires, sequence, refusal = _decide(device, data, now)
         data = None  # a whole stream comes next, and maybe the KV's code
-        accepted = load("accepted")  # collects what the manifest left
+        accepted = load("state.accepted")  # collects what the manifest left
         record = device.slots.load()
         # Accepted, it is the oldest from now on, also where it offers nothing: what it takes
         # back must not come again by an older one.
@@ -75,12 +75,12 @@ def _ask(device, source, now):
         if refusal:
             raise refusal
     except OtaError as e:
-        unload("accepted")
+        unload("state.accepted")
         _note(device, e)
         raise
     if choice is None:
         source.report("none", expires)
-        unload("accepted")
+        unload("state.accepted")
         return {"result": "none", "version": record.image.version}, None
     given_up = choice.image_digest[:8] == record.seen or choice.digest[:8] == record.refused
     # It was rolled back or refused at a boot: asking again must not start the same circle.
@@ -88,7 +88,7 @@ def _ask(device, source, now):
     if given_up and not accepted.again(device, record, choice):
         raise PolicyError("seen")
     accepted = record = None
-    unload("accepted")
+    unload("state.accepted")
     _release(device)
     yield "decide", 0, choice.size
     collect()  # what comes stays, and lies where that was
@@ -118,7 +118,7 @@ def _decide(device, data, now):
         if found["channel"] != device.channel:
             raise PolicyError("channel", found["channel"])
         record = device.slots.load()  # not while a signature is checked
-        record.sequence = load("accepted").bound(device, record)
+        record.sequence = load("state.accepted").bound(device, record)
         # What has surely passed is a clock, too.
         now = max(now, clock.since(record.month))
         try:
@@ -217,8 +217,8 @@ def _short(device):
 
 
 def _note(device, error):
-    load("outcome").note(device, error)
-    unload("outcome")
+    load("state.failure").note(device, error)
+    unload("state.failure")
 
 
 def finish(device, steps, progress=None, reset: bool = False):
@@ -229,7 +229,7 @@ def finish(device, steps, progress=None, reset: bool = False):
     """
     result = drive(steps, progress, _pause, device.feed)
     if reset and result["result"] == "ready":
-        load("trial").reset()
+        load("boot.trial").reset()
     return result
 
 

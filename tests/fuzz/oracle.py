@@ -15,8 +15,8 @@ import fuzz_run
 import reference
 from images import KEY
 from nor import Misuse
-from ota import codec
 from ota.delta import patch as patch_module
+from ota.package import inflate as codec
 
 # Lines of the library that a case may run: some for itself, some for each byte it moves. A
 # decoder that goes round for ever, or over the same bytes again and again, needs more.
@@ -28,9 +28,10 @@ WORDS = ("ok", "patch", "order", "inflate", "chunk")
 # Bytes that the library and the player of a case may hold at a time on CPython, beside a few
 # copies of the old image.
 PEAK = 64 * 1024
-for _path in Path(patch_module.__file__).parent.glob("*_viper.py"):
+for _path in Path(patch_module.__file__).parent.rglob("*_viper.py"):
     # Would be looked for, compiled and refused again for every patch.
-    sys.modules.setdefault("ota.delta." + _path.stem, None)
+    _parts = _path.relative_to(Path(patch_module.__file__).parents[2]).with_suffix("").parts
+    sys.modules.setdefault(".".join(_parts), None)
 _SIGNED_BY = bytes.fromhex(KEY["secret"])
 
 

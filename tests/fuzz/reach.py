@@ -8,10 +8,10 @@ from ota import errors
 
 LIBRARY = Path(errors.__file__).parent
 FILES = (
-    "package/__init__.py", "package/chunks.py", "codec.py", "delta/full.py", "delta/patch.py",
-    "delta/pointers.py", "delta/stash.py", "delta/varints.py", "strategy/__init__.py",
-    "strategy/ab.py", "strategy/inplace.py", "strategy/pingpong.py", "strategy/receive.py",
-    "strategy/rewrite.py", "strategy/staging.py",
+    "package/__init__.py", "package/chunks.py", "package/inflate.py", "delta/full.py",
+    "delta/patch.py", "delta/pointers/__init__.py", "delta/stash.py", "delta/varints.py",
+    "strategy/__init__.py", "strategy/ab.py", "strategy/inplace.py", "strategy/pingpong.py",
+    "strategy/receive.py", "strategy/rewrite.py", "strategy/staging.py",
 )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ import bsdiff4
 import make_delta_vectors
 import numpy as np
 import pytest
-from ota.codec import Inflater
 from ota.delta.patch import Patch
 from ota.errors import VerifyError
+from ota.package.inflate import Inflater
 from otatool import covers, delta, matcher, ordering, payload, placing, stash, stream
 from otatool.covers import Segment
 

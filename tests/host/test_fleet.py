@@ -36,12 +36,13 @@ from fleets import (
     faulty,
     roll,
 )
-from ota import manifest, slots
+from ota import manifest
 from ota.crypto import Keys
 from ota.errors import TransportError
+from ota.state import record as slots
 from ota.transport import head, sockets
 from ota.transport import http as device_http
-from ota.transport.kept import Kept
+from ota.transport.keepalive import Kept
 from ota.transport.wire import Limits
 from otatool import cli, keys, publish, serve
 from otatool.errors import ToolError

@@ -13,8 +13,10 @@ import ota
 import pytest
 from fleets import FULL, NEW, OLD, Keeping, N, complete, counted, faulty, roll
 from images import image
-from ota import mirrors, slots, update
+from ota import update
 from ota.errors import TransportError
+from ota.source import mirrors
+from ota.state import record as slots
 from ota.transport.resume import Resuming
 from otatool import publish, serve
 from otatool.fleet import names

@@ -43,7 +43,7 @@ _BOOT = ("patch", "inflate", "chunk")
 _FLASH = "flash that changed since it was looked at: tests/prove.py"
 _OUT_OF_REACH = {
     ("package/__init__.py", 'ManifestError("size", len(head))'): "who calls has read just that",
-    ("codec.py", 'VerifyError("inflate")'): "of MicroPython's inflater",
+    ("package/inflate.py", 'VerifyError("inflate")'): "of MicroPython's inflater",
     ("delta/full.py", 'VerifyError("patch", index)'): "the chunk's numbers were looked at before",
     ("delta/patch.py", 'VerifyError("patch", meta_max)'): "the header was looked at before",
     ("delta/patch.py", 'ValueError("done is shorter than the image")'): "a mistake of the caller",

@@ -62,11 +62,11 @@ def test_what_does_not_fit_is_refused():
     source = "def f():\n    if a:\n        b()\n    if a:\n        c()\n"
     for text, times in (("-if a:", 2), ("-if b:", 0), ("-if a:\n-    b()\n-if b:", 0)):
         with pytest.raises(ValueError, match=f"is {times} times"):
-            steps(f"[x] kv.py\n test\n{text}\n+pass")[0].removed(source)
-    step = steps("[x] kv.py\n test\n-if a:\n-    b()\n+d()")[0]
+            steps(f"[x] kv/full.py\n test\n{text}\n+pass")[0].removed(source)
+    step = steps("[x] kv/full.py\n test\n-if a:\n-    b()\n+d()")[0]
     assert isinstance(step, Step)
     assert step.removed(source) == "def f():\n    d()\n    if a:\n        c()\n"
     with pytest.raises(SyntaxError):
-        steps("[x] kv.py\n test\n-if a:\n-    b()\n+d(")[0].removed(source)
+        steps("[x] kv/full.py\n test\n-if a:\n-    b()\n+d(")[0].removed(source)
     with pytest.raises(ValueError, match="line 2"):
-        steps("[x] kv.py\nwhat is this")
+        steps("[x] kv/full.py\nwhat is this")

@@ -52,7 +52,8 @@ class _Manifest:
 _GROUPS = _Manifest().scope["GROUPS"]
 # What an import may miss: a try beside it says what happens then.
 _OPTIONAL = {"ota.cpython"}
-_OPTIONAL |= {"ota.delta." + x + "_viper" for x in ("add", "riscv", "thumb", "xtensa")}
+_OPTIONAL |= {"ota.delta.add_viper"}
+_OPTIONAL |= {"ota.delta.pointers." + x + "_viper" for x in ("riscv", "thumb", "xtensa")}
 _OFF = dict.fromkeys(_Manifest().options._defaults, False)
 
 

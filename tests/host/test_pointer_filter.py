@@ -7,7 +7,7 @@ import code_images
 import numpy as np
 import pytest
 from ota import package
-from ota.delta import thumb as device
+from ota.delta.pointers import thumb as device
 from otatool import build, covers, delta, keys, payload, pointers
 from otatool.covers import Segment
 from otatool.pointers import thumb

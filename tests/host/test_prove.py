@@ -114,7 +114,7 @@ def test_the_whole_proof_is_as_large_as_promised():
 
 def test_a_failure_prints_a_code_that_replays(monkeypatch):
     # Without settling, a boot believes what the next one may not see any more.
-    from ota import kvmount
+    from ota.kv import recover as kvmount
 
     monkeypatch.setattr(kvmount.Mount, "_settle", lambda self, proven: None)
     scenario = prove.Scenario(prove.Geometry(2, 512, 8, 4, 12), 7)

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 from images import KEY, PRODUCT, image
-from ota import manifest, slots
+from ota import manifest
 from ota.crypto import Keys
+from ota.state import record as slots
 from otatool import place
 from otatool.cli import main
 from otatool.errors import ToolError

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ota import apart
+from ota import modules
 from otatool import image, keys, provision, publish, serve, sim
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def names():
 
 
 def test_the_list_of_names_is_that_of_the_sources():
-    listed = set(apart._NAMES.split())
+    listed = set(modules._NAMES.split())
     # What frozen modules among them import, besides.
     assert set(names()) - EXCEPT <= listed
     others = "cryptolib esp32 network pyb random re rp2 uctypes zlib"
@@ -54,8 +54,8 @@ LIB, SLOT, NAMES, MODULES = {lib!r}, {slot!r}, {names!r}, {modules!r}
 FIRST, AWAY = {first!r}, {away!r}
 sys.path[:] = [LIB] + [p for p in sys.path if p]
 import ota
-from ota import boot, device, apart
-apart.mounted((SLOT, SLOT))
+from ota import boot, device, modules
+modules.mounted((SLOT, SLOT))
 if AWAY:
     sys.path.insert(0, "")
 def app():
@@ -82,7 +82,7 @@ for turn in range(2):
             if getattr(value, "MARK", "") or key == "MARK":
                 raise AssertionError("%s.%s is of the application" % (name, key))
     for name in MODULES:
-        if name not in ("device", "apart", "boot", "errors", "compat"):
+        if name not in ("device", "modules", "boot", "errors", "compat"):
             device.unload(name)
 if not FIRST:
     app()

@@ -1,4 +1,4 @@
-"""docs/states.md says of each strategy what ota/state.py does."""
+"""docs/states.md says of each strategy what ota/state/__init__.py does."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def _rows(strategy):
 
 
 def _moves(strategy, old):
-    """Names of the other states that ota/state.py lets follow."""
+    """Names of the other states that ota/state/__init__.py lets follow."""
     names = set()
     for new in _STATES:
         try:

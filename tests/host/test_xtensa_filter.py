@@ -5,7 +5,7 @@ import random
 import code_images
 import numpy as np
 import pytest
-from ota.delta import xtensa as device
+from ota.delta.pointers import xtensa as device
 from otatool import delta, payload
 from otatool.covers import Segment
 from otatool.pointers import xtensa

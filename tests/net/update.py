@@ -34,10 +34,11 @@ if sys.argv[2:] == ["wait"]:
 
 import scenes  # noqa: E402
 from names import Names, open_files  # noqa: E402
-from ota import device, mirrors, state, trial, update  # noqa: E402
+from ota import device, state, update  # noqa: E402
+from ota.boot import trial  # noqa: E402
 from ota.compat import sleep_ms, ticks_diff, ticks_ms  # noqa: E402
 from ota.errors import OtaError  # noqa: E402
-from ota.source import static  # noqa: E402
+from ota.source import mirrors, static  # noqa: E402
 from ota.transport import resume, sockets  # noqa: E402
 
 _RETRIES = 3

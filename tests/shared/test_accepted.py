@@ -5,7 +5,8 @@ import struct
 
 import ota
 from nor import EFFECTS, PowerCut
-from ota import accepted, clock, device, trial, update
+from ota import clock, device, update
+from ota.boot import trial
 from ota.errors import (
     FlashError,
     ManifestError,
@@ -14,6 +15,7 @@ from ota.errors import (
     StateError,
     VerifyError,
 )
+from ota.state import accepted
 from packer import OTHER_KEY, Package, content, entry, manifest, release
 from scenes import ONE, STRATEGIES, THREE, TWO, Case, Source, blank, digest, fresh, made, outside
 
@@ -262,7 +264,7 @@ class TestAgain(Case):
         if reason == "request":
             trial.rollback(False)
         else:
-            device.load("verdict").go_back(rig.device, rig.device.slots.load(), reason)
+            device.load("boot.outcome").go_back(rig.device, rig.device.slots.load(), reason)
         rig.boot()
         self.assertEqual((ota.status()["state"], ota.status()["reason"]), ("IDLE", reason))
 
@@ -423,7 +425,7 @@ class TestRefused(Case):
 
     def boot(self, rig, error):
         """A boot whose checks end in error, as often as it looks."""
-        settle = device.load("settle")
+        settle = device.load("boot.apply")
         apply = settle.apply
 
         def fails(*_):
@@ -489,11 +491,11 @@ class TestRefused(Case):
     def test_where_no_image_runs_it_is_never_kept_away(self):
         rig = fresh("pingpong")
         record = rig.device.slots.load()
-        device.load("verdict").rescue(rig.device, record)
+        device.load("boot.outcome").rescue(rig.device, record)
         for _ in range(8):
             self.assertEqual(ask(rig, offers()), "ready")
             record = rig.device.slots.load()
-            device.load("verdict").failed(rig.device, record, StateError("memory"))
+            device.load("boot.outcome").failed(rig.device, record, StateError("memory"))
             self.assertEqual(ota.status()["state"], "RESCUE")
 
 

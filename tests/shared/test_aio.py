@@ -3,8 +3,9 @@
 import asyncio
 import unittest
 
-from ota import aio, device, slots
+from ota import aio, device
 from ota.errors import FlashError, ManifestError, OtaError, StateError, TransportError
+from ota.state import record as slots
 
 
 class Steps:

@@ -1,7 +1,10 @@
 import ota
 from nor import Nor, PowerCut
-from ota import adopt, errors, slots, state, trial, verdict
+from ota import errors, state
 from ota import package as fmt
+from ota.boot import intake as adopt
+from ota.boot import outcome as verdict
+from ota.boot import trial
 from ota.errors import (
     FlashError,
     ManifestError,
@@ -11,6 +14,7 @@ from ota.errors import (
     VerifyError,
 )
 from ota.flash import Region
+from ota.state import record as slots
 from ota.strategy import staging
 from packer import Package
 from scenes import (

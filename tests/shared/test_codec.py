@@ -4,8 +4,8 @@ import unittest
 from binascii import unhexlify
 
 from images import image, vector
-from ota.codec import Inflater
 from ota.errors import VerifyError
+from ota.package.inflate import Inflater
 from packer import noise, stored
 
 # zlib.compressobj(9, DEFLATED, -10): a sync flush behind the first, a full flush behind the

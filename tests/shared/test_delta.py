@@ -4,12 +4,12 @@ import unittest
 
 import vector_files
 from delta_stream import Base, Noise, Plain, block, copy, home, literal, placed, varint
-from ota.codec import Inflater
 from ota.delta.add import add
 from ota.delta.full import Full
 from ota.delta.patch import META_LIMIT, Patch
 from ota.delta.pointers import Pointers
 from ota.errors import VerifyError
+from ota.package.inflate import Inflater
 
 try:
     from ota.delta.add_viper import add as add_viper

@@ -3,7 +3,9 @@
 import sys
 
 import ota
-from ota import boot, device, errors, factory, state, trial, verdict
+from ota import boot, device, errors, state
+from ota.boot import factory, trial
+from ota.boot import outcome as verdict
 from ota.errors import FlashError, OtaError, PolicyError, StateError
 from packer import OTHER_KEY, Package
 from rig import Rig

@@ -7,11 +7,11 @@ from binascii import hexlify
 import vector_files
 from images import KEY
 from ota import package as fmt
-from ota.codec import Inflater
 from ota.crypto import Keys
 from ota.delta import decoder
 from ota.errors import VerifyError
 from ota.package import chunks
+from ota.package.inflate import Inflater
 from ota.transport.memory import Memory
 
 _FOLDER = "golden/"

@@ -5,7 +5,7 @@ import unittest
 from nor import CUTS, Nor, PowerCut
 from ota.errors import FlashError
 from ota.flash import Region
-from ota.journal import Journal
+from ota.state.journal import Journal
 
 # sector size, program size: few marks per sector, so that the ring goes round soon
 _MINE = b"secret 7"  # of the apply

@@ -6,8 +6,8 @@ from nor import Nor
 from ota.errors import FlashError
 from ota.flash import Region
 from ota.flash.ram import RamFlash
-from ota.kv import KV
-from ota.kvstore import Store
+from ota.kv import Store
+from ota.kv.full import KV
 from slow import SLOW
 
 _ALL = hasattr(os, "getenv") and os.getenv("OTA_CUTS")  # every byte instead of every fifth

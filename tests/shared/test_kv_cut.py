@@ -9,8 +9,8 @@ import unittest
 from kv_cuts import Explorer, model_of, random_steps
 from nor import CUTS, Nor, PowerCut
 from ota.flash import Region
-from ota.kv import KV
-from ota.kvlog import ACTIVE
+from ota.kv.full import KV
+from ota.kv.log import ACTIVE
 from slow import SLOW
 
 _TIMES = int((hasattr(os, "getenv") and os.getenv("OTA_CUTS")) or 1)

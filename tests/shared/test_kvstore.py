@@ -3,8 +3,8 @@ import unittest
 from kv_cuts import do, model_of, random_steps
 from nor import CUTS, Nor, PowerCut
 from ota.flash import Region
-from ota.kv import KV
-from ota.kvstore import Store
+from ota.kv import Store
+from ota.kv.full import KV
 from slow import SLOW
 
 _KEYS = ["ota.%d" % i for i in range(6)] + ["key%d" % i for i in range(6)]
@@ -167,7 +167,7 @@ class TestStore(unittest.TestCase):
 
 
 class TestAppend(unittest.TestCase):
-    """What kvappend.py writes by itself."""
+    """What kv/append.py writes by itself."""
 
     def opened(self, unit=8, sector_size=1024, sectors=3):
         nor, kv = _stored(sectors, sector_size, unit)

@@ -4,9 +4,10 @@ from binascii import hexlify
 
 import vector_files
 from images import KEY, PRODUCT
-from ota import manifest, slots
+from ota import manifest
 from ota.crypto import Keys
 from ota.errors import ManifestError, PolicyError, SignatureError
+from ota.state import record as slots
 from packer import OTHER_KEY, Package, content, described, entry, ident, line, noise, release
 from packer import manifest as signed
 

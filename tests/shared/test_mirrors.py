@@ -2,7 +2,8 @@
 
 import fakenet  # noqa: F401  (before the client: a build without sockets gets some)
 import ota
-from ota import mirrors, trial, update
+from ota import update
+from ota.boot import trial
 from ota.errors import (
     FlashError,
     ManifestError,
@@ -12,6 +13,7 @@ from ota.errors import (
     TransportError,
     VerifyError,
 )
+from ota.source import mirrors
 from ota.transport import http
 from ota.transport.url import parse
 from packer import OTHER_KEY, content, entry, manifest, release

@@ -2,14 +2,15 @@
 
 One table per strategy; a row is (from, to, reason, start, act): start makes a board that is in
 `from`, act makes it go to `to` and leaves the reason in the record. Together the rows are the
-moves of ota/state.py, no more and no fewer; tests/shared/test_state.py has them as data.
+moves of ota/state/__init__.py, no more and no fewer; tests/shared/test_state.py has them as data.
 """
 
 import ota
 from nor import PowerCut
-from ota import device, errors, slots, state, update
+from ota import device, errors, state, update
 from ota import package as fmt
 from ota.errors import StateError, TransportError, VerifyError
+from ota.state import record as slots
 from packer import Package, content, entry, manifest, release
 from rig import Rig
 from scenes import (

@@ -1,7 +1,8 @@
 import unittest
 
-from ota import package, slots, strategy
+from ota import package, strategy
 from ota.errors import PolicyError
+from ota.state import record as slots
 
 # sys.implementation._mpy of boards, and what the header of a package says.
 _RP2 = 0x1306  # armv6m

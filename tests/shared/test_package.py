@@ -5,11 +5,11 @@ import unittest
 import vector_files
 from images import KEY, PRODUCT
 from ota import package as fmt
-from ota.codec import Inflater
 from ota.crypto import Keys
 from ota.delta import decoder
 from ota.errors import ManifestError, OtaError, SignatureError, TransportError, VerifyError
 from ota.package import chunks
+from ota.package.inflate import Inflater
 from ota.transport.memory import Memory
 from packer import OTHER_KEY, Package, head, ident, noise, prefix, signatures, sized, stored
 

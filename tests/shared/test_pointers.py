@@ -4,12 +4,12 @@ import unittest
 from array import array
 
 from delta_stream import Noise, Plain, varint
-from ota.delta import pointers, thumb
-from ota.delta.pointers import Pointers
+from ota.delta import pointers
+from ota.delta.pointers import Pointers, thumb
 from ota.errors import VerifyError
 
 try:
-    from ota.delta import thumb_viper
+    from ota.delta.pointers import thumb_viper
 except (ImportError, SyntaxError, ValueError, NotImplementedError):
     thumb_viper = None
 

@@ -4,12 +4,14 @@ from io import BytesIO
 import ota
 from images import vector
 from ota import package as fmt
-from ota import slots, trial, update
+from ota import update
+from ota.boot import trial
 from ota.errors import (
     OtaError,
     PolicyError,
     VerifyError,
 )
+from ota.state import record as slots
 from packer import Package, content, entry, manifest, noise, release
 from rig import opener
 from scenes import (

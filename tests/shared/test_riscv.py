@@ -5,11 +5,12 @@ from array import array
 from binascii import crc32
 
 from delta_stream import Noise
-from ota.delta import pointers, riscv
+from ota.delta import pointers
+from ota.delta.pointers import riscv
 from riscv_code import ADDI, AUIPC, CALL, LOAD, LUI, STORE, jal, low, upper, word
 
 try:
-    from ota.delta import riscv_viper
+    from ota.delta.pointers import riscv_viper
 except (ImportError, SyntaxError, ValueError, NotImplementedError):
     riscv_viper = None
 

@@ -2,8 +2,8 @@
 
 import unittest
 
-from ota import schedule
 from ota.errors import FlashError
+from ota.source import schedule
 
 LOW, HIGH = bytes(4), b"\xff" * 4
 NOON = 1764504000  # 2025-11-30 12:00 UTC, by date(1)

@@ -1,8 +1,9 @@
 import unittest
 
 from faults import Random
-from ota import slots, state
+from ota import state
 from ota.errors import FlashError, StateError
+from ota.state import record as slots
 
 
 def _record():

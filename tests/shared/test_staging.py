@@ -7,8 +7,10 @@ from binascii import crc32
 
 from images import KEY, PRODUCT, image, vector
 from nor import Nor, PowerCut
-from ota import boot, device, errors, settle, state, trial
-from ota.journal import Journal
+from ota import boot, device, errors, state
+from ota.boot import apply as settle
+from ota.boot import trial
+from ota.state.journal import Journal
 from ota.strategy import holds
 from ota.strategy.staging import journal_region
 from packer import Package

@@ -8,7 +8,8 @@ import ports
 from explore import Run, explore
 from faults import EFFECTS
 from nor import PowerCut
-from ota import attempt, boot, device, errors, state, trial
+from ota import boot, device, errors, state
+from ota.boot import attempt, trial
 from ota.errors import FlashError, StateError
 from packer import Package
 from ports import Board, Restart, Vfs, app_of, image
@@ -166,7 +167,7 @@ class TestTable(Case):
                 board.timers.fire()
 
         board.apps = dict(APPS, hang=hang)
-        deadline = device.load("deadline")
+        deadline = device.load("boot.deadline")
         kept = deadline.ticks_ms, deadline.firmware
         deadline.ticks_ms = lambda: now[0]
         deadline.firmware = lambda name: _Micropython
@@ -404,7 +405,7 @@ class TestBoot(Case):
         for strategy in STRATEGIES:
             with self.subTest(strategy=strategy):
                 board = self.made(strategy, "romfs", "good")
-                settle = device.load("settle")
+                settle = device.load("boot.apply")
                 kept = settle.apply
 
                 def apply(*args):
@@ -529,7 +530,7 @@ class TestTimers(Case):
                 self.ends(board, ("old", "0.1"), "deadline", "0.1", 5)
 
     def test_timer_that_is_lost_is_noticed_where_the_library_gets_control(self):
-        deadline = device.load("deadline")
+        deadline = device.load("boot.deadline")
         kept = deadline.ticks_ms
         try:
             for i, call in enumerate(

@@ -10,8 +10,9 @@ import ota
 from faults import USED
 from images import vector
 from nor import CUTS, Misuse, Nor, PowerCut
-from ota import device, slots, state, trial, update
+from ota import device, state, update
 from ota import package as fmt
+from ota.boot import trial
 from ota.errors import (
     FlashError,
     OtaError,
@@ -21,10 +22,11 @@ from ota.errors import (
     VerifyError,
 )
 from ota.flash import Region
-from ota.journal import Journal
-from ota.kv import KV
-from ota.kvlog import SYNC
-from ota.kvstore import Store
+from ota.kv import Store
+from ota.kv.full import KV
+from ota.kv.log import SYNC
+from ota.state import record as slots
+from ota.state.journal import Journal
 from ota.strategy import staging
 from packer import Package, noise
 from rig import Rig

@@ -1,9 +1,11 @@
 import ota
-from ota import slots, state, trial, update
+from ota import state, update
+from ota.boot import trial
 from ota.errors import (
     PolicyError,
     StateError,
 )
+from ota.state import record as slots
 from packer import Package
 from scenes import (
     ONE,

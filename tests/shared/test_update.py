@@ -1,8 +1,9 @@
 import ota
 from images import PRODUCT, vector
 from nor import PowerCut
-from ota import clock, state, trial, update
+from ota import clock, state, update
 from ota import package as fmt
+from ota.boot import trial
 from ota.errors import (
     PolicyError,
     RejectError,

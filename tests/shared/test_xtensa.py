@@ -5,11 +5,12 @@ from array import array
 from binascii import crc32
 
 from delta_stream import Noise
-from ota.delta import pointers, xtensa
+from ota.delta import pointers
+from ota.delta.pointers import xtensa
 from xtensa_code import ADDI, MOV, RET, call, load, word
 
 try:
-    from ota.delta import xtensa_viper
+    from ota.delta.pointers import xtensa_viper
 except (ImportError, SyntaxError, ValueError, NotImplementedError):
     xtensa_viper = None
 

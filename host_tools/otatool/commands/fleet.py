@@ -5,8 +5,8 @@ import hashlib
 import json
 from dataclasses import replace
 
-from ota import slots
 from ota.crypto import Keys
+from ota.state import record as slots
 
 from .. import console, files, verify
 from ..fleet import table

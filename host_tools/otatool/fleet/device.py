@@ -5,10 +5,11 @@ import ssl
 from dataclasses import dataclass
 
 from ota import clock as date
-from ota import mirrors, schedule, slots
 from ota.errors import OtaError, TransportError
 from ota.manifest import Choice
+from ota.source import mirrors, schedule
 from ota.source.static import Static
+from ota.state import record as slots
 
 from .clock import Clock
 from .flash import Flash
@@ -114,7 +115,7 @@ class Device:
         return mirrors.sources(s.url, options, self.ident if s.spread_mirrors else None, known)
 
     def _steps(self):
-        # Which failure passes the turn to the next server: as ota.mirrors.run.
+        # Which failure passes the turn to the next server: as ota.source.mirrors.run.
         sources = self._sources()
         for source in sources:
             try:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from ota import manifest, package, slots
+from ota import manifest, package
 from ota.crypto import Keys
+from ota.state import record as slots
 
 WHOLE = 10000  # of a fleet, in ten-thousandths
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from ota import slots
 from ota.crypto import Keys
 from ota.errors import OtaError
 from ota.manifest import Choice
+from ota.state import record as slots
 from ota.transport import tls
 from ota.transport.url import parse
 

@@ -1,4 +1,4 @@
-"""Pointers that moved: the host's side of ota/delta/pointers.py.
+"""Pointers that moved: the host's side of ota/delta/pointers/__init__.py.
 
 Code refers to code and data by distance and by address. Where code moved, many bytes differ
 although nothing but positions changed. A patch carries a short table "addresses from here on

@@ -1,6 +1,6 @@
 """RISC-V code (32 bits): targets of jumps, addresses made by two instructions, and words.
 
-The same rules as ota/delta/riscv.py, which runs on the device, but many places at a time.
+The same rules as ota/delta/pointers/riscv.py, which runs on the device, but many places at a time.
 """
 
 from collections.abc import Iterable, Iterator

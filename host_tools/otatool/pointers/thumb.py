@@ -1,6 +1,6 @@
 """Thumb code (Cortex-M): targets of BL, and words that hold addresses.
 
-The same rules as ota/delta/thumb.py, which runs on the device, but many places at a time.
+The same rules as ota/delta/pointers/thumb.py, which runs on the device, but many places at a time.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """Xtensa code (ESP8266, ESP32, S2, S3): targets of CALL and L32R, and words that hold addresses.
 
-The same rules as ota/delta/xtensa.py, which runs on the device, but many places at a time.
+The same rules as ota/delta/pointers/xtensa.py on the device, but many places at a time.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Choose the decoder that a package's payload asks for, and load only that one."""
 
-from ..apart import load
 from ..compat import collect
+from ..modules import load
 from ..package import FULL
 
 

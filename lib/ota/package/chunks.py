@@ -122,7 +122,7 @@ def blocks(chunks, reader, inflater, decoder, out, skip: int = 0):
 
     Yields None while waiting, else (number, index of the block in the image, its length);
     the block lies in out until the next step, which may begin with a chunk received there.
-    Blocks with a number below skip are read past. inflater: codec.Inflater with room for
+    Blocks with a number below skip are read past. inflater: inflate.Inflater with room for
     header.stored_max; decoder: delta.full.Full or delta.patch.Patch.
     Raises VerifyError "chunk" when a chunk's blocks do not fill its inflated length, or do
     not go on where the chunk before ended.

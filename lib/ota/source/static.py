@@ -5,7 +5,7 @@ from ..compat import const
 from ..errors import ManifestError
 from ..manifest import MANIFEST_MAX
 from ..transport import http
-from ..transport.kept import Kept
+from ..transport.keepalive import Kept
 from ..transport.resume import Resuming
 from ..transport.url import join
 

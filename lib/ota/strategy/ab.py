@@ -10,7 +10,7 @@ from ..compat import const
 from ..delta import decoder
 from ..errors import PolicyError, VerifyError
 from ..package import chunks
-from ..slots import AT, NONE, PROGRESS, Image
+from ..state.record import AT, NONE, PROGRESS, Image
 from . import admit, geometry, holds, put, verified
 
 _PROGRESS = const("<8sII16s")  # package, offset in it, number of the block there, chain digest

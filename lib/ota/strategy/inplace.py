@@ -7,7 +7,7 @@ afterwards.
 from .. import state
 from ..compat import const
 from ..errors import OtaError, StateError
-from ..slots import NONE, Image
+from ..state.record import NONE, Image
 from .rewrite import rewrite
 from .staging import Plan, genuine, reverse
 

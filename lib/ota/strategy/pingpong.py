@@ -7,9 +7,9 @@ from .. import state
 from ..compat import const
 from ..delta import decoder
 from ..errors import VerifyError
-from ..journal import Journal
 from ..package import chunks
-from ..slots import NONE, Image
+from ..state.journal import Journal
+from ..state.record import NONE, Image
 from . import RegionReader, admit, holds, put, verified
 from .staging import journal_region
 

@@ -7,7 +7,7 @@ from .. import package, state
 from ..compat import const
 from ..errors import ManifestError, PolicyError, VerifyError
 from ..package import chunks
-from ..slots import NONE, Image
+from ..state.record import NONE, Image
 from . import RegionReader
 from .staging import drop, durable, find, suits
 

@@ -10,8 +10,8 @@ from binascii import crc32
 from ..compat import const
 from ..delta import decoder
 from ..errors import FlashError, VerifyError
-from ..journal import Journal
 from ..package import chunks
+from ..state.journal import Journal
 from . import RegionReader, holds, put, verified
 
 _SAVED = const(1)  # block number `index` is whole in scratch, value: its CRC-32

@@ -1,8 +1,8 @@
 """The head of an HTTP response: status line and the few header fields that matter here."""
 
-from ..apart import load
 from ..compat import const
 from ..errors import TransportError
+from ..modules import load
 from . import url
 
 _INTERIM = const(8)  # 1xx responses skipped before the real one

@@ -1,12 +1,12 @@
 """A streaming HTTP/1.1 GET in fixed memory, for one file at a time.
 
-A connection is used once and closed, or left to the next request by a kept.Kept. What a status
+A connection is used once and closed, or left to the next request by a keepalive.Kept. What a status
 means for the update is decided by the caller.
 """
 
-from ..apart import load
 from ..compat import ticks_ms
 from ..errors import TransportError
+from ..modules import load
 from ..version import VERSION
 from . import head as _head
 from . import sockets
@@ -43,7 +43,7 @@ def get(
     home: an address of the server that headers belong to, "" for none; None: the first asked.
     tls: configuration as tls.context() takes it, or a ready SSLContext.
     size: ask for so many bytes and no more; a server may send all of it nevertheless.
-    kept: a kept.Kept whose connection is used, and that gets this one when the body was read.
+    kept: a keepalive.Kept whose connection is used, and that gets this one when the body was read.
     changes: of wire.Limits. A 200 to a Range request has offset 0: the caller decides.
 
     Raises TransportError "url", "dns", "connect", "tls", "timeout", "slow", "reset",

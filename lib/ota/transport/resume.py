@@ -3,8 +3,8 @@
 from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
-from .kept import Kept
-from .patience import Patience, Ranges, passes, plain
+from .keepalive import Kept
+from .retry import Patience, Ranges, passes, plain
 from .wire import Limits
 
 _PROGRESS = const(16384)  # bytes after which earlier failures are forgotten

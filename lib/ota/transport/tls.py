@@ -8,8 +8,8 @@ import binascii
 import sys
 
 from .. import clock
-from ..apart import load
 from ..errors import TransportError
+from ..modules import load
 
 _CPYTHON = sys.implementation.name == "cpython"
 

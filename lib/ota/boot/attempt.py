@@ -1,0 +1,92 @@
+"""The start of an image on trial, of which nothing but Ctrl-C may lead to a prompt; and of the
+module that runs where no image may. Loaded by boot/trial.py only then.
+"""
+
+import sys
+
+from .. import device as _device
+from .. import state
+from ..compat import const
+from ..device import load
+from ..errors import StateError, word
+from . import trial
+
+_SELF = const("the slot has none: this one calls ota.boot.trial.start()")
+# Reasons that a try leaves; a start that ended otherwise leaves none.
+_REASONS = const(" exception deadline memory main ")
+
+
+def attempt(device, record, name) -> None:
+    """Count the try, then import the application's module `name`; restart if that fails."""
+    try:
+        if not record.tries:
+            # Why the last start failed, if it left a reason.
+            last = " %s " % word(record.reason)
+            load("boot.outcome").go_back(
+                device, record, last.strip() if last in _REASONS else "tries"
+            )
+            trial.reset()
+        # If power goes after this record, the start counts although it never happened: an
+        # image that cuts the power itself must not run for ever.
+        record.tries -= 1
+        device.slots.save(record)
+        load("boot.deadline").arm(device, trial.machine, trial.reset)
+        __import__(name)
+        if len(trial.starts) > 1:
+            raise StateError("main", _SELF)  # which it caught
+    except KeyboardInterrupt:
+        if device.deadline:
+            load("boot.deadline").disarm()  # somebody is at the console
+        raise
+    except BaseException as e:
+        if 0 in trial.starts:
+            raise
+        if _failed(device, e, name):
+            trial.reset()
+        if not isinstance(e, Exception):
+            raise
+        rescue(device, e)
+
+
+def _failed(device, error, name) -> bool:
+    """False if the application that raised error had been confirmed; else keep why."""
+    try:
+        now = device.slots.load().state
+        if now == state.TRIAL:
+            report(error)
+            load("boot.fallback").leave()  # its modules may be all that fills the memory
+            load("boot.fallback").tried(device, error, name)
+        return now in (state.TRIAL, state.BACK, state.RESCUE)
+    except Exception as e:
+        report(e)
+        return True  # the try is counted
+
+
+def ended(device, error, name) -> None:
+    """A confirmed application ended with error: another image, or the rescue module."""
+    if load("boot.fallback").started(device, error, name):
+        report(error)
+        trial.reset()
+    rescue(device, error)
+
+
+def rescue(device, error) -> None:
+    """Run the module of config "rescue", without the slot; raises error if there is none.
+
+    device: None if the boot stage could make none.
+    """
+    config = device.config if device else (_device.error or (0, 0))[1]
+    name = config.get("rescue") if isinstance(config, dict) else ""
+    if not name:
+        raise error
+    report(error)
+    load("boot.fallback").leave()
+    __import__(name)
+
+
+def report(e) -> None:
+    """Print a traceback."""
+    if hasattr(sys, "print_exception"):
+        sys.print_exception(e)
+    else:
+        print(repr(e))

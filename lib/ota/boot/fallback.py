@@ -1,0 +1,172 @@
+"""What becomes of an image that cannot be mounted or started. Loaded only then.
+
+    on trial              the try counts, or the way back at once: it cannot be mounted
+    confirmed             the image before it, if that is whole and allowed; else the factory
+                          image, if that is another; else the rescue module runs, in this start
+
+Each link of this chain is one state record that the boot stage carries out; none comes twice.
+An image that is whole is never recorded as lost: another firmware may be able to mount it.
+"""
+
+import sys
+
+from .. import device as _device
+from .. import modules, state
+from ..compat import collect, const
+from ..device import load
+from ..errors import OtaError, StateError, code
+from ..state.detail import keep
+from ..state.record import NONE, Image
+from ..strategy import holds
+
+_LINKS = const(4)  # image, the one before it, factory image
+
+
+def settling(device, error):
+    """Settling raised what it should not, such as MemoryError: go on with what is recorded, if
+    that is an image that is there. Returns the record; raises error if there is none."""
+    _device.error = error, device.config
+    device.free()
+    collect()
+    record = device.slots.load()
+    if record is None:
+        raise error
+    if record.state == state.READY:
+        # Nothing was changed yet. Once only: each boot would end here.
+        error = StateError(_word(error, "start"), error)
+        load("boot.outcome").refuse(device, record, record.package, error)
+        keep(device, record.reason, error.args[1])
+    elif record.state in (state.APPLY, state.BACK):
+        device.failed = code(_word(error, "start"))  # the next boot goes on
+    return record
+
+
+def mounting(device, record, error, mount):
+    """The image cannot be mounted: another one, by the chain above. Returns the record.
+
+    error: why. mount: of the boot stage.
+    """
+    for _ in range(_LINKS):
+        # One look more: a single read may have been wrong, and garbage in the way.
+        unmount(device)
+        collect()
+        try:
+            mount(device, device.slot(record.active))
+            return record
+        except Exception as e:
+            error = e
+        unmount(device)
+        _device.error = error, device.config
+        word = _word(error, "mount")
+        try:
+            if not _give_up(device, record, word, error):
+                device.failed = code(word)
+                return record
+            record = load("boot.apply").settle(device, record)
+        except Exception as e:  # of the KV, most likely: this start has no image
+            _device.error = e, device.config
+            device.failed = code(word)
+            return record
+        if record.state == state.RESCUE or record.image.floor < record.floor:
+            break
+    return record
+
+
+def tried(device, error, name) -> None:
+    """The start of an image on trial ended with error: keep why. The try is counted."""
+    record = device.slots.load()
+    record.reason = code(_word(error, "main" if _missing(device, name, error) else "exception"))
+    # If power goes here, the next start knows of a try without a reason.
+    device.slots.save(record)
+    keep(device, record.reason, error)
+
+
+def started(device, error, name) -> bool:
+    """A confirmed image ended with error. True if the next boot runs another one."""
+    _device.error = error, device.config
+    if not _missing(device, name, error):
+        return False
+    return _give_up(device, device.slots.load(), "main", error)
+
+
+def leave() -> None:
+    """Take the slot off sys.path and forget what was imported since it came on it, but ours."""
+    # An application may stand in its folder, too, and have "" on the path.
+    sys.path[:] = [p for p in sys.path if p[:1] in ("/", ".") and not modules.inside(p)]
+    known = modules.slot[0]
+    modules.slot[2] = ()
+    for n in list(sys.modules):
+        if known is not None and n not in known and n != "ota" and n[:4] != "ota.":
+            del sys.modules[n]
+    collect()
+
+
+def unmount(device) -> None:
+    """Take what is mounted of the slot off again, and off sys.path."""
+    leave()
+    where = device.config.get("mount", "/app")
+    for root in (where, "/rom" + where.replace("/", "_")):
+        try:
+            load("boot").vfs.umount(root)
+        except (AttributeError, OSError):
+            pass  # it was not there: a mount may fail half-way
+
+
+def _give_up(device, record, word, error) -> bool:
+    """Record the next link of the chain; False if there is none."""
+    if record.state == state.TRIAL:
+        load("boot.outcome").go_back(device, record, word)
+        keep(device, code(word), error)
+        return True
+    if record.state not in (state.IDLE, state.FETCH) or word == "memory":
+        return False  # what comes next takes memory, too
+    whole = holds(device.slot(record.active), record.image, device.feed)
+    if _back(device, record):
+        if record.state == state.FETCH:
+            # If power goes here, the next boot finds the same and goes on.
+            record.state, record.new = state.IDLE, Image()
+            device.slots.save(record)
+        load("boot.outcome").go_back(device, record, word)
+    elif not whole or _factory(device, record):
+        record.reason = code(word)
+        load("boot.outcome").rescue(device, record)
+    else:
+        if record.reason != code(word):
+            record.reason = code(word)
+            device.slots.save(record)
+            keep(device, record.reason, error)
+        return False
+    keep(device, code(word), error)
+    return True
+
+
+def _back(device, record):
+    return (
+        record.previous != NONE
+        and record.old.floor >= record.floor
+        and load("boot.outcome").way_back(device, record)
+    )
+
+
+def _factory(device, record):
+    """True if there is a factory image, and another than the one that fails."""
+    if "factory" not in device.partitions:
+        return False
+    try:
+        header = load("strategy.staging").genuine(device, device.region("factory"))
+    except OtaError:
+        return False
+    return header.image_digest != record.image.digest
+
+
+def _word(error, other):
+    return "memory" if isinstance(error, MemoryError) else other
+
+
+def _missing(device, name, error):
+    """True if the slot has no module of this name, or it is the one that called."""
+    if isinstance(error, StateError):
+        return error.reason == "main"
+    if not isinstance(error, ImportError) or not device.config.get("mount", "/app"):
+        return False
+    return repr(name) in str(error)

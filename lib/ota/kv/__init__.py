@@ -1,0 +1,237 @@
+"""The store as a board opens it: a settled one is read here, and appended to by kv/append.py.
+
+Most starts read one record, most writes replace it by one of the same length. What kv/full.py and
+the files below it are for (the index, the next sector, repair) is loaded only for the rest, or
+when a look at flash leaves a doubt. Layout: docs/format-kv.md.
+"""
+
+from binascii import crc32
+from struct import pack, unpack, unpack_from
+
+from ..compat import const
+from ..errors import FlashError
+from ..modules import load
+
+_SET = const(1)
+_DEL = const(2)
+_BATCH = const(3)
+_ACTIVE = const(4)
+_SYNC = const(5)
+_ERASING = const(7)
+_PART = const(0x10)  # of a batch
+_COPY = const(0x80)
+_BUFFER = const(256)  # a state record fits
+_PIECE = const(128)  # looked at for being erased: a copy of it must find room, too
+_READS = const(3)  # before flash is believed to be erased
+_AGAIN = const(512)  # of it, at each look: the longest record appended, in the largest unit
+
+
+class Store:
+    """A kv.KV over region that is loaded for as long as it is needed; all its names work.
+
+    Whoever works with the store holds this object: it stays right when the KV behind it goes.
+    tail: end of the log, start, number and unit of the newest sector, as look() found them.
+    own: offset of the first record there that kv/append.py wrote and nothing proved, 0 for none.
+    spent: number of the sector and end of a place where its program failed.
+    """
+
+    def __init__(self, region):
+        self.region = region
+        self._kv = None
+        self.tail = None
+        self.own = 0
+        self.spent = (0, 0)
+
+    def mount(self) -> None:
+        """As KV.mount(). Raises FlashError."""
+        self._kv = None
+        self.own = 0
+        if self.look(b"", _READS) is None:
+            self.full()
+
+    def get(self, key: str):
+        """As KV.get(). Raises FlashError."""
+        if self._kv is None:
+            found = self.look(key.encode(), 1)
+            if found:
+                return found[0]
+        return self.full().get(key)
+
+    def set(self, key: str, value) -> None:
+        """As KV.set(); a value as long as the one before is appended without the KV, where
+        the newest sector has room. Raises FlashError."""
+        if self._kv is None:
+            if load("kv.append").replace(self, key.encode(), value):
+                return
+        self.full().set(key, value)
+
+    def sync(self) -> None:
+        """As KV.sync(); what was only read needs none. Raises FlashError."""
+        if self._kv is not None:
+            self._kv.sync()
+        elif self.own:
+            load("kv.append").prove(self)
+
+    def prepare(self, count: int, length: int) -> None:
+        """Have room for `count` values of `length` bytes, key included, to be appended
+        without the KV, as far as one step to the next sector gives it. For the time before
+        memory is short. Raises FlashError."""
+        if self._kv is None:
+            if load("kv.append").fits(self, count, length):
+                return
+        self.full().prepare(count, length)
+
+    def full(self):
+        """The KV itself, mounted; release() makes it stale. Raises FlashError."""
+        if self._kv is None:
+            self.sync()
+            kv = load("kv.full").KV(self.region)
+            kv.spent = self.spent
+            kv.mount()
+            self._kv = kv
+        return self._kv
+
+    @property
+    def loaded(self) -> bool:
+        """True while the KV is there."""
+        return self._kv is not None
+
+    def release(self) -> None:
+        """Prove what was written and let the KV go. Raises FlashError."""
+        self.sync()
+        if self._kv is not None:
+            self._kv = self.tail = None  # flash is not as a look found it
+
+    def __getattr__(self, name):
+        return getattr(self.full(), name)
+
+    def look(self, name, times):
+        """(value of name, bytes, or None,), or None if KV.mount() may find anything to do.
+
+        times: how often what looks erased is read before it is believed; of what was believed
+        already, and not written since, only the beginning is read.
+        """
+        try:
+            return self._walk(name, times)
+        except FlashError:
+            return None
+
+    def _walk(self, name, times):
+        buf = memoryview(bytearray(_BUFFER))
+        unit, used, free, born = self._sectors(buf, times)
+        if not used or not free or unit % self.region.program_size:
+            return None
+        found = None
+        proven = True
+        newest = max(used)[0]
+        for number, start in sorted(used):
+            at = start + 2 * ((15 + unit) // unit * unit)
+            end = start + self.region.sector_size
+            floor = 0
+            while at < end:
+                size, klen, kind = self._record(buf, at, end, number, at - start)
+                if size < 0:
+                    if not self._blank(buf, at, end, times):
+                        return None
+                    break
+                ours = number == newest and 0 < self.own <= at  # and came back
+                at += (7 + size + unit) // unit * unit
+                if kind == _SYNC:
+                    proven = True
+                elif kind in (_ACTIVE, _ERASING):
+                    a, b, c = unpack("<III", buf[:size])
+                    if kind == _ACTIVE:
+                        floor, a, b = a, b, c
+                    # Erased fewer times than a note promised: that was cut.
+                    if free.get(a * self.region.sector_size, b) < b:
+                        return None
+                    if kind == _ERASING and born.get(a * self.region.sector_size, b) < b:
+                        return None
+                elif kind & 0x7F in (_SET, _DEL):
+                    proven = proven and (kind & _COPY or ours)
+                    if buf[:klen] == name:
+                        if size > _BUFFER:
+                            return None
+                        found = bytes(buf[klen:size]) if kind & 0x7F == _SET else None
+                elif kind & 0x7F == _BATCH:
+                    proven = proven and kind & _COPY
+                    if size > _BUFFER:
+                        return None
+                    i = 0
+                    while i < size:
+                        vlen, klen, kind = unpack_from("<HBB", buf, i)
+                        i += 4 + klen
+                        if buf[i - klen : i] == name:
+                            found = (
+                                bytes(buf[i : i + vlen]) if kind & 0x7F == _PART | _SET else None
+                            )
+                        i += vlen
+                else:
+                    return None
+        # Room for one more marker, nothing superseded, and the last write was proven.
+        if not proven or not 0 < floor <= min(used)[0] or at + (19 + unit) // unit * unit > end:
+            return None
+        self.tail = at, start, number, unit
+        return (found,)
+
+    def _sectors(self, buf, times):
+        """(unit, [(number, offset) of those in use], {offset: erases} of the free ones, the
+        same of those in use)."""
+        sector = self.region.sector_size
+        unit = 0
+        used = []
+        free = {}
+        alive = {}
+        for at in range(0, self.region.size // sector * sector, sector):
+            born = self._header(buf, at, b"OKB\x01")
+            if not born or born[0] != sector or unit not in (0, 1 << (born[1] >> 24 & 15)):
+                return 1, (), (), ()
+            unit = 1 << (born[1] >> 24 & 15)
+            begin = at + (15 + unit) // unit * unit
+            opened = self._header(buf, begin, b"OKV\x01")
+            if opened:
+                used.append((opened[0], at))
+                alive[at] = opened[1] & 0xFFFFFF
+            elif self._blank(buf, begin, at + sector, times):
+                free[at] = born[1] & 0xFFFFFF
+            else:
+                return 1, (), (), ()
+        return unit, used, free, alive
+
+    def _header(self, buf, at, magic):
+        self.region.read(at, buf[:16])
+        number, wear, crc = unpack_from("<III", buf, 4)
+        return (number, wear) if buf[:4] == magic and crc32(buf[:12]) == crc else None
+
+    def _record(self, buf, at, end, number, place):
+        """(length of key and value, length of key, kind); a length of -1 if no good record is
+        here. buf then begins with key and value, with the key alone if it is too short."""
+        if at + 8 <= end:
+            self.region.read(at, buf[:8])
+            check, vlen, klen, kind = unpack("<IHBB", buf[:8])
+            crc = crc32(buf[4:8], crc32(pack("<II", number, place)))
+            size = klen + vlen
+            at += 8
+            if at + size <= end:
+                for i in range(at, at + size, _BUFFER):
+                    part = buf[: min(_BUFFER, at + size - i)]
+                    self.region.read(i, part)
+                    crc = crc32(part, crc)
+                if crc == check:
+                    if size > _BUFFER and klen:
+                        self.region.read(at, buf[:klen])
+                    return size, klen, kind
+        return -1, 0, 0
+
+    def _blank(self, buf, at, end, times):
+        """True if [at, end) reads as erased, `times` times."""
+        if self.tail and times == 1:
+            # Enough to see a header or a record that did not read as one, and the next place.
+            end = min(end, at + _AGAIN)
+        for _ in range(times):
+            for i in range(at, end, _PIECE):
+                part = buf[: min(_PIECE, end - i)]
+                self.region.read(i, part)
+                if bytes(part).rstrip(b"\xff"):
+                    return False
+        return True

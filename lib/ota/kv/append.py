@@ -1,0 +1,71 @@
+"""Append a record to a settled store without the code that keeps an index (kv/full.py).
+
+Only a value that replaces one of the same length: the store then holds no more than before,
+so it cannot become too full, and no sector has to be freed. docs/format-kv.md has the layout.
+"""
+
+from binascii import crc32
+from struct import pack, pack_into
+
+from ..compat import const
+from ..errors import FlashError
+
+_SET = const(1)
+_SYNC = const(5)
+_HEAD = const(8)
+_MARKER = const(20)
+
+
+def replace(store, name: bytes, value) -> bool:
+    """Set name to value; False if that takes the whole store. store: kvstore.Store.
+
+    If power goes here, the next mount finds the record whole or a torn place, as after
+    KV.set(): the value is the old or the new one. Raises FlashError.
+    """
+    found = store.look(name, 1)
+    if not found or found[0] is None or len(found[0]) != len(value):
+        return False
+    return found[0] == value or (
+        fits(store, 1, len(name) + len(value)) and _append(store, _SET, name, value)
+    )
+
+
+def fits(store, count: int, length: int) -> bool:
+    """True if count records of length bytes, key included, find room in the newest sector."""
+    if not store.look(b"", 1):
+        return False
+    at, start, _, unit = store.tail
+    # Two markers stay possible behind every record.
+    size = count * _align(_HEAD + length, unit) + 2 * _align(_MARKER, unit)
+    return at + size <= start + store.region.sector_size
+
+
+def prove(store) -> None:
+    """Write that what was appended came back. If that fails, the next mount does the work."""
+    # There is room: see fits().
+    if store.look(b"", 1) and _append(store, _SYNC, b"", b""):
+        store.own = 0
+
+
+def _append(store, kind, name, value):
+    at, start, number, unit = store.tail
+    n = _HEAD + len(name) + len(value)
+    data = bytearray(b"\xff" * _align(n, unit))
+    pack_into("<HBB", data, 4, len(value), len(name), kind)
+    data[_HEAD : _HEAD + len(name)] = name
+    data[_HEAD + len(name) : n] = value
+    crc = crc32(memoryview(data)[4:n], crc32(pack("<II", number, at - start)))
+    pack_into("<I", data, 0, crc)
+    try:
+        store.region.program(at, data)
+    except FlashError as e:
+        if e.reason not in ("io", "verify"):
+            raise
+        store.spent = (number, at + len(data))  # even if it reads as erased
+        return False
+    store.own = store.own or at
+    return True
+
+
+def _align(n, unit):
+    return (n + unit - 1) // unit * unit

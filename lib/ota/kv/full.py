@@ -1,0 +1,279 @@
+"""A key-value store on raw flash that survives a power cut at any moment.
+
+    kv = KV(region)
+    kv.mount()
+    kv.set("ota.app", state)
+    kv.batch([("url", b"https://..."), ("old", None)])    # all of it or nothing
+
+Values are bytes. A set is one program call. docs/format-kv.md has layout and reasons.
+"""
+
+from binascii import crc32
+
+from ..compat import const
+from ..errors import FlashError
+from .index import OWN
+from .log import BATCH, DEL, IN_BATCH, SET, SYNC
+from .recover import Mount
+
+_HEAD = const(8)
+_RESERVE = const(1024)
+
+
+class KV(Mount):
+    """The store in a region of at least two sectors.
+
+    reserve: bytes of live records that only keys starting with "ota." may take, and
+    deletes; at most a quarter of the capacity. One of those records is at most half of it.
+    """
+
+    def __init__(self, region, reserve: int = _RESERVE):
+        Mount.__init__(self, region)
+        self._wish = reserve
+        self._ready = False
+        self._fresh = False
+
+    def mount(self) -> None:
+        """Read the store and repair what a power cut left; format what is blank or foreign.
+
+        A store of ours is never formatted because of damage. Raises FlashError "corrupt" if
+        nothing of it can be read, "magic" for a newer layout, "config" for a geometry that
+        does not fit, "erased" for flash that does not erase to 0xFF, "io", "verify".
+        """
+        self._ready = self._fresh = False
+        for attempt in range(self.tries):
+            try:
+                self.recover()
+                self._ready = True
+                return
+            except FlashError as e:
+                if e.reason not in ("io", "verify") or attempt == self.tries - 1:
+                    raise
+
+    def format(self) -> None:
+        """Forget everything; atomic if the store is mounted. Raises FlashError."""
+        ready = self._ready
+        self._ready = False
+        if ready:
+            self.clear()
+        else:
+            self.create()
+        self.clear_index()
+        self._ready = True
+
+    def get(self, key: str):
+        """The value of key as bytes, None if there is none.
+
+        Raises FlashError "crc" if the record was damaged since mount(), "io".
+        """
+        self._mounted()
+        name = _name(key)
+        i = self._find(name)
+        if i < 0:
+            return None
+        op = self._at[i]
+        head = bytes(self._view[: _HEAD + len(name)])
+        value = bytearray(self.vlen)
+        if value:
+            self.region.read(op + 4 + len(name), value)
+        if not head[7] & IN_BATCH:
+            crc = crc32(value, crc32(head[4:], self.seed(op - 4)))
+            if crc != int.from_bytes(head[:4], "little"):
+                raise FlashError("crc", op)
+        return bytes(value)
+
+    def readinto(self, key: str, buf, offset: int = 0) -> int:
+        """Fill buf from byte `offset` of the value of key on, for values too long to hold.
+
+        Returns the bytes read, 0 behind the end, -1 if there is no such key. At offset 0 the
+        whole value is checked first. Raises FlashError "crc", "io".
+        """
+        self._mounted()
+        name = _name(key)
+        i = self._find(name)
+        if i < 0:
+            return -1
+        op, size = self._at[i], self.vlen
+        if not offset:
+            head = bytes(self._view[:_HEAD])
+            crc = crc32(head[4:], self.seed(op - 4))
+            if not head[7] & IN_BATCH and self.crc(op + 4, len(name) + size, crc) != (
+                int.from_bytes(head[:4], "little")
+            ):
+                raise FlashError("crc", op)
+        n = max(0, min(len(buf), size - offset))
+        if n:
+            self.region.read(op + 4 + len(name) + offset, memoryview(buf)[:n])
+        return n
+
+    def set(self, key: str, value) -> None:
+        """Store value, bytes-like, under key; an equal value is not written again.
+
+        Raises FlashError "full" before anything is written, "io", "verify".
+        """
+        if value is None:
+            raise TypeError("value")
+        self.batch(((key, value),))
+
+    def delete(self, key: str) -> None:
+        """Remove key if it is there. Raises as set()."""
+        self.batch(((key, None),))
+
+    def batch(self, pairs) -> None:
+        """Do all of pairs (key, value, or None to delete) or nothing. Raises as set()."""
+        ops = {}
+        for key, value in pairs:
+            if isinstance(value, str):
+                raise TypeError("value")
+            if value is not None:
+                value = memoryview(value)
+                if len(value) > 0xFFFF:
+                    raise FlashError("full", len(value))
+            ops[_name(key)] = value
+        for attempt in range(self.tries):
+            self._mounted()
+            try:
+                self._commit(ops)
+                return
+            except FlashError as e:
+                # A program that did not stick: mount() leaves its place behind.
+                if e.reason not in ("io", "verify") or attempt == self.tries - 1:
+                    raise
+
+    def sync(self) -> None:
+        """Say that the last write came back: the next mount() need not doubt and repeat it.
+
+        For the end of a boot that wrote something; a set() is safe without. Raises FlashError.
+        """
+        self._mounted()
+        if self._fresh:
+            self._ready = False
+            self.put(self.room(self.align(_HEAD)), SYNC, 0, 0, ())  # a data record left room
+            self._ready = True
+        self._fresh = False
+
+    def prepare(self, count: int, length: int) -> None:
+        """Go on in the next sector now if the newest has no room for count values of length
+        bytes, key included, and a sector ever has: one erase, and no more than one.
+
+        Raises FlashError "corrupt".
+        """
+        self._mounted()
+        size = count * self.align(_HEAD + length) + 2 * self.marker
+        most = self.sector - 2 * self.header - self.marker - sum(self._live)
+        if self.end + size <= (self.newest + 1) * self.sector or size > most:
+            return
+        self._ready = False
+        try:
+            self.advance()
+            self._ready = True
+        except FlashError as e:
+            if e.reason not in ("io", "verify"):  # the next write mounts and tries again
+                raise
+
+    def keys(self) -> list:
+        """All keys, in no order."""
+        self._mounted()
+        found = []
+        for i in range(self._n):
+            op = self._at[i]
+            head = bytearray(4)
+            self.region.read(op, head)
+            key = bytearray(head[2])
+            self.region.read(op + 4, key)
+            found.append(bytes(key).decode())
+        return found
+
+    def items(self):
+        """Yield (key, value) of what is stored, in no order."""
+        for key in self.keys():
+            value = self.get(key)
+            if value is not None:
+                yield key, value
+
+    # -- writing
+
+    def _mounted(self) -> None:
+        # Also after an exception in the midst of a write: flash knows, the index may not.
+        if not self._ready:
+            self.mount()
+
+    def _commit(self, ops) -> None:
+        todo = []
+        body = before = after = 0
+        own = True
+        for name, value in ops.items():
+            i = self._find(name)
+            old = self.vlen if i >= 0 else -1
+            if value is None:
+                if i < 0:
+                    continue
+            else:
+                if i >= 0 and self._equal(self._at[i] + 4 + len(name), old, value):
+                    continue
+                own = own and name.startswith(OWN)
+                after += self.align(_HEAD + len(name) + len(value))
+            if i >= 0:
+                before += self.align(_HEAD + len(name) + old)
+            todo.append((name, value))
+            body += len(name) + (len(value) if value is not None else 0)
+        if not todo:
+            return
+        if len(todo) > 1:
+            body += 4 * len(todo)
+        size = self.align(_HEAD + body)
+        self._check_room(size, after - before, own)
+        self._ready = False
+        self._write(todo, body, size)
+        self._ready = self._fresh = True
+
+    def _write(self, todo, body: int, size: int) -> None:
+        at = self.room(size, 2 * self.marker)
+        if len(todo) == 1:
+            name, value = todo[0]
+            kind = DEL if value is None else SET
+            self.put(at, kind, len(name), body - len(name), (name, value or b""))
+            self.apply(at + 4, kind, name, body - len(name))
+            return
+        parts = []
+        for name, value in todo:
+            n = 0 if value is None else len(value)
+            kind = DEL if value is None else SET
+            parts.append(bytes((n & 0xFF, n >> 8, len(name), kind | IN_BATCH)) + name)
+            parts.append(value or b"")
+        self.put(at, BATCH, 0, body, parts)
+        at += _HEAD
+        for name, value in todo:
+            n = 0 if value is None else len(value)
+            self.apply(at, DEL if value is None else SET, name, n)
+            at += 4 + len(name) + n
+
+    def _check_room(self, size: int, more: int, own: bool) -> None:
+        """Raise FlashError "full" unless a record of size bytes is sure to find room.
+
+        Compaction moves whole sectors and merges none, so room is sure if the live records
+        spread evenly leave it in each: some sector then has it.
+        """
+        room = self.sector - 2 * self.header - 3 * self.marker
+        full = self.sectors - 1
+        user, ours = self._live
+        ok = user + ours <= full * (room - size)
+        if own:
+            ok = ok and user + ours + more <= full * (room - size)
+        else:
+            reserve = min(self._wish, full * room // 4)
+            ok = ok and user + more + max(ours, reserve) <= full * (room - max(size, reserve // 2))
+        if not ok:
+            raise FlashError("full", size)
+
+    def _equal(self, at: int, n: int, value) -> bool:
+        return n == len(value) and (not n or self.region.equal(at, value))
+
+
+def _name(key: str) -> bytes:
+    if not isinstance(key, str):
+        raise TypeError("key")
+    name = key.encode()
+    if not 0 < len(name) < 256:
+        raise ValueError("key")
+    return name

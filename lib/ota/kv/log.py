@@ -1,0 +1,295 @@
+"""The bytes of the key-value store: headers, records and their checks (docs/format-kv.md).
+
+Knows sectors and records, not keys: kv/ring.py decides which sectors count, kv/full.py what the
+records mean.
+"""
+
+from binascii import crc32
+from struct import pack_into, unpack, unpack_from
+
+from ..compat import const
+from ..errors import FlashError
+
+VERSION = const(1)
+BIRTH = b"OKB\x01"
+OPEN = b"OKV\x01"
+UNFIT = b"NOE\x01"  # header of a flash that does not erase to 0xFF
+
+# Kinds of records. COPY marks a record that compaction moved: nobody's news.
+SET = const(1)
+DEL = const(2)
+BATCH = const(3)
+ACTIVE = const(4)
+SYNC = const(5)
+VOID = const(6)
+ERASING = const(7)
+COPY = const(0x80)
+IN_BATCH = const(0x10)
+
+_HEADER = const(16)
+_HEAD = const(8)
+_BUFFER = const(512)
+_PAGE = const(256)
+
+
+class Log:
+    """Sectors of a region, read and programmed record by record.
+
+    After record() or scan() gave a record, kind, klen and vlen (bytes of key and value) are
+    those of its head.
+    """
+
+    def __init__(self, region):
+        self.region = region
+        self.sector = region.sector_size
+        self.sectors = region.size // region.sector_size
+        # Each refused program costs a page or a sector.
+        self.tries = self.sectors + self.sector // _PAGE + 2
+        if self.sectors < 2:
+            raise FlashError("config", self.sectors)
+        self.kind = self.klen = self.vlen = 0
+        self.readable = False  # a header could be read
+        self.long: list = []
+        self._sums = 0, 0  # of the record just read: CRC behind its head, and whole
+        self._buf = bytearray(_BUFFER)
+        self._view = memoryview(self._buf)
+        self._first8 = self._view[:_HEAD]  # slices cost heap, and record() is called a lot
+        self._after4 = self._view[4:_HEAD]
+        self._head = bytearray(_HEADER)
+        self._place = bytearray(8)
+        self.use_unit(region.program_size)
+
+    def use_unit(self, unit: int) -> None:
+        """Records sit on multiples of unit bytes."""
+        self.unit = unit
+        self.header = self.align(_HEADER)
+        self.marker = self.align(_HEAD + 12)
+        self.seq = [0] * self.sectors  # 0: not in use
+        self.wear = [0] * self.sectors  # erases
+
+    def align(self, n: int) -> int:
+        """n rounded up to whole units."""
+        return (n + self.unit - 1) // self.unit * self.unit
+
+    def first(self, s: int) -> int:
+        """Offset of the first record of sector s."""
+        return s * self.sector + 2 * self.header
+
+    # -- headers
+
+    def read_header(self, at: int, magic: bytes):
+        """(number, erase count, unit) of the header at `at`, or None.
+
+        A single flipped bit is mended: a header is the identity of a whole sector.
+        Raises FlashError "magic" for a layout of another version.
+        """
+        h = self._head
+        self.readable = self.region.peek(at, h) or self.readable
+        if sum([h[i] == magic[i] for i in range(4)]) < 3:
+            return None
+        for bit in range(-1, 8 * _HEADER):
+            if bit >= 0:
+                h[bit >> 3] ^= 1 << (bit & 7)
+            number, wear, crc = unpack_from("<III", h, 4)
+            if crc32(memoryview(h)[:12]) == crc and h[:3] == magic[:3]:
+                if h[3] != VERSION:
+                    raise FlashError("magic", at)
+                return number, wear & 0xFFFFFF, 1 << (wear >> 24 & 15)
+            if bit >= 0:
+                h[bit >> 3] ^= 1 << (bit & 7)
+        return None
+
+    def write_header(self, at: int, magic: bytes, number: int, wear: int) -> None:
+        """Program a header. Raises FlashError "io", "verify"."""
+        shift = 0
+        while 1 << shift < self.unit:
+            shift += 1
+        h = self._view[: self.header]
+        h[:] = b"\xff" * self.header
+        h[:4] = magic
+        pack_into("<II", self._buf, 4, number, (wear & 0xFFFFFF) | shift << 24)
+        pack_into("<I", self._buf, 12, crc32(h[:12]))
+        self.region.program(at, h)
+
+    # -- reading
+
+    def tail(self, at: int, end: int, times: int = 1) -> int:
+        """End of the last byte in [at, end) that is not erased; `at` if all are.
+
+        Read `times` times: after a power cut a cell may read either way.
+        """
+        for _ in range(times):
+            pos = end
+            while pos > at:
+                n = min(_PAGE, pos - at)
+                part = self._view[:n]
+                self.region.peek(pos - n, part)
+                n -= len(bytes(part).rstrip(b"\xff"))
+                pos -= n
+                if n < len(part):
+                    break
+            at = max(at, pos)
+        return at
+
+    def seed(self, at: int) -> int:
+        """What the check of a record at `at` starts from: its sector's life and its place."""
+        pack_into("<II", self._place, 0, self.seq[at // self.sector], at % self.sector)
+        return crc32(self._place)
+
+    def crc(self, at: int, n: int, crc: int) -> int:
+        """Continue crc over n bytes of flash; -1 if some of them cannot be read."""
+        while n > 0:
+            part = self._view[: min(n, _BUFFER)]
+            if not self.region.peek(at, part):
+                return -1
+            crc = crc32(part, crc)
+            at += len(part)
+            n -= len(part)
+        return crc
+
+    def record(self, at: int, end: int) -> int:
+        """Length with padding of the record at `at`, 0 if no valid one is there."""
+        if at + _HEAD > end:
+            return 0
+        if not self.region.peek(at, self._first8):
+            return 0
+        stored, vlen, klen, kind = unpack("<IHBB", self._first8)
+        if not SET <= (kind & 0x7F) <= ERASING or at + _HEAD + klen + vlen > end:
+            return 0
+        crc = crc32(self._after4, self.seed(at))
+        size = klen + vlen
+        if size > _BUFFER:
+            found = self._walk(at + _HEAD, size, 0 if kind & 0x7F == BATCH else klen, crc)
+        else:
+            found = self.crc(at + _HEAD, size, crc)
+        if found != stored:
+            return 0
+        self._sums = crc, stored
+        self.kind = kind
+        self.klen = klen
+        self.vlen = vlen
+        return self.align(_HEAD + klen + vlen)
+
+    def _walk(self, at: int, size: int, klen: int, crc: int) -> int:
+        """As crc() for a body that is longer than the buffer; what was checked counts, so the
+        keys are kept in self.long: (offset, kind, key, length of value) of each operation.
+
+        klen: of the key of a record of its own, 0 for a batch.
+        """
+        self.long = []
+        end = at + size
+        while at < end and crc >= 0:
+            op, kind, vlen = at - 4, 0, end - at - klen
+            if not klen:  # an operation of a batch
+                n = 4 if at + 4 <= end else end - at
+                crc = self.crc(at, n, crc)
+                if crc < 0:
+                    break
+                vlen, klen, kind = unpack("<HBB", self._view[:4])
+                op = at
+                at += n
+                if n < 4 or at + klen + vlen > end:
+                    return self.crc(at, end - at, crc) if at < end else crc
+            if klen:
+                crc = self.crc(at, klen, crc)
+            self.long.append((op, kind & ~IN_BATCH, bytes(self._view[:klen]), vlen))
+            at += klen
+            if vlen and crc >= 0:
+                crc = self.crc(at, vlen, crc)
+            at += vlen
+            klen = 0
+        return crc
+
+    def body_crc(self) -> int:
+        """CRC-32 of key and value of the record just read, as they were read then."""
+        # A CRC is linear: what the place and the head add to it comes out again by zeros.
+        head, stored = self._sums
+        n = self.klen + self.vlen
+        plain = 0
+        zeros = bytes(_PAGE)
+        while n > 0:
+            part = zeros[:n]
+            head = crc32(part, head)
+            plain = crc32(part, plain)
+            n -= len(part)
+        return stored ^ head ^ plain
+
+    def scan(self, s: int, times: int = 1):
+        """Yield (offset, length) for each valid record of sector s, in order.
+
+        What lies between and is neither record nor erased comes as (offset, -length). A
+        damaged record hides nothing but itself: after it each unit is tried.
+        """
+        at = self.first(s)
+        end = (s + 1) * self.sector
+        torn = last = -1
+        while at < end:
+            n = self.record(at, end)
+            if n:
+                if torn >= 0:
+                    kind, klen, vlen = self.kind, self.klen, self.vlen
+                    yield torn, torn - at
+                    self.kind, self.klen, self.vlen = kind, klen, vlen
+                    torn = -1
+                yield at, n
+                at += n
+                continue
+            if torn < 0:
+                if last <= at:
+                    last = self.tail(at, end, times)
+                    if last == at:
+                        return
+                torn = at
+            at += self.unit
+            if at >= last:
+                yield torn, torn - at
+                return
+
+    def resume(self, start: int, at: int, s: int) -> int:
+        """Where to go on behind a torn place [start, at) in sector s.
+
+        The page that was being programmed may hold cells that only look erased; a program
+        longer than what shows went on into that page or the next. But no record reaches
+        into the room that is kept for two markers, unless it is a marker itself: there a
+        note that a sector is erased must find a place, whatever was cut.
+        """
+        last = (s + 1) * self.sector
+        kept = max(last - 2 * self.marker, start + self.marker, at)
+        at = (at + _PAGE - 1) // _PAGE * _PAGE
+        return min(at + (_PAGE if self.unit < _PAGE else 2 * _PAGE), kept, last)
+
+    # -- writing
+
+    def emit(self, at: int, kind: int, klen: int, vlen: int, parts) -> None:
+        """Program a record at `at`: one program call unless it is longer than the buffer.
+
+        parts: key, value and so on, each bytes-like or (offset, length) on flash.
+        Raises FlashError "io", "verify".
+        """
+        head = self._head
+        pack_into("<HBB", head, 4, vlen, klen, kind)
+        crc = crc32(memoryview(head)[4:_HEAD], self.seed(at))
+        for part in parts:
+            crc = self.crc(part[0], part[1], crc) if type(part) is tuple else crc32(part, crc)
+        pack_into("<I", head, 0, crc)
+        pos = 0
+        for part in [memoryview(head)[:_HEAD]] + list(parts):
+            flash = part[0] if type(part) is tuple else -1
+            n = part[1] if flash >= 0 else len(part)
+            done = 0
+            while done < n:
+                k = min(n - done, _BUFFER - pos)
+                if flash >= 0:
+                    self.region.read(flash + done, self._view[pos : pos + k])
+                else:
+                    self._view[pos : pos + k] = memoryview(part)[done : done + k]
+                pos += k
+                done += k
+                if pos == _BUFFER:
+                    self.region.program(at, self._buf)
+                    at += pos
+                    pos = 0
+        if pos:
+            n = self.align(pos)
+            self._view[pos:n] = b"\xff" * (n - pos)
+            self.region.program(at, self._view[:n])

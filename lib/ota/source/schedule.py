@@ -1,0 +1,74 @@
+"""When a device asks for updates: spread over the fleet, with jitter, in a maintenance window.
+
+Pure: seconds in, seconds out. config "poll": {"every_s", "jitter", "spread_s", "retry_s",
+"window", "utc_offset_s"}, docs/fleet.md.
+"""
+
+from ..compat import const
+from ..errors import FlashError
+
+_DAY_S = const(86400)
+_EVERY_S = const(86400)
+_SPREAD_S = const(600)
+_RETRY_S = const(300)
+_JITTER = const(10)  # percent
+_DOUBLINGS = const(8)
+
+
+def first_s(poll, rand) -> int:
+    """Seconds until a device that has just started asks for the first time.
+
+    poll: dict as in the configuration. rand(n) -> n random bytes. A power failure of a whole
+    street must not end in one question at a time from all of its devices.
+    """
+    return _part(poll.get("spread_s", _SPREAD_S), rand)
+
+
+def next_s(poll, rand, failures: int = 0) -> int:
+    """Seconds until it asks again, after so many failures in a row: every_s, or a pause that
+    begins with retry_s and doubles; either up to jitter percent more or less."""
+    wait = poll.get("every_s", _EVERY_S)
+    if failures:
+        wait = min(wait, poll.get("retry_s", _RETRY_S) << min(failures - 1, _DOUBLINGS))
+    range_s = wait * poll.get("jitter", _JITTER) // 100
+    return max(1, wait - range_s + _part(2 * range_s, rand))
+
+
+def closed_s(poll, now: int, rand) -> int:
+    """Seconds until an update may begin by the maintenance window; 0: now.
+
+    "window": ["HH:MM", "HH:MM"], local times at utc_offset_s; the second may be on the day
+    after, and the same one makes a whole day. Without one, and where the clock is not set (now
+    is 0), it is always open. When it opens, devices begin one after the other, within spread_s
+    and its first half. Raises FlashError "config" for a window that is none.
+    """
+    window = poll.get("window")
+    if not window:
+        return 0
+    try:
+        opens, closes = (_seconds(t) for t in window)
+    except (ValueError, AttributeError) as e:
+        raise FlashError("config", "poll.window", e)
+    if not now:
+        return 0
+    at = (now + poll.get("utc_offset_s", 0)) % _DAY_S
+    length = (closes - opens) % _DAY_S or _DAY_S
+    if (at - opens) % _DAY_S < length:
+        return 0
+    spread_s = min(poll.get("spread_s", _SPREAD_S), length // 2)
+    return (opens - at) % _DAY_S + _part(spread_s, rand)
+
+
+def _part(seconds, rand):
+    """A whole number from 0 to seconds, each as likely as the others."""
+    return int.from_bytes(rand(4), "big") * (seconds + 1) >> 32
+
+
+def _seconds(text):
+    hours, colon, minutes = text.partition(":")
+    if not colon or not hours.isdigit() or not minutes.isdigit():
+        raise ValueError(text)
+    hours, minutes = int(hours), int(minutes)
+    if hours > 24 or minutes > 59:
+        raise ValueError(text)
+    return (hours * 60 + minutes) * 60 % _DAY_S

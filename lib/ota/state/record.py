@@ -1,0 +1,190 @@
+"""The state record of a component: one KV value, written whole, the only truth about boot.
+
+Layout of the record in docs/format.md section 5. Whoever changes the state goes through
+Slots.save(), which refuses moves that state.py does not know.
+"""
+
+import struct
+from hashlib import sha256
+
+from .. import state
+from ..compat import const, random_bytes
+from ..errors import FlashError
+from ..modules import load
+
+_VERSION = const(2)
+_HEAD = const("<BBBBBBH8sII8s8s8s")
+_IMAGE = const("<16sII32s")
+_IMAGE_SIZE = const(56)
+NONE = const(255)
+SIZE = const(216)  # bytes of a record
+_SECRET = const(8)
+_REVERSE = const(2)  # as in strategy.inplace
+PROGRESS = const(32)  # bytes of what a strategy may keep under key + AT
+AT = const(".at")
+
+
+class Image:
+    """What is known of an image: version (text), floor, size in bytes, digest (32 bytes)."""
+
+    def __init__(self, version: str = "", floor: int = 0, size: int = 0, digest: bytes = b""):
+        self.version = version
+        self.floor = floor
+        self.size = size
+        self.digest = digest
+
+    def pack(self) -> bytes:
+        """The bytes kept in the record."""
+        return struct.pack(_IMAGE, self.version.encode(), self.floor, self.size, self.digest)
+
+
+def image(data, offset: int) -> Image:
+    """The image at an offset of a record. Raises FlashError "corrupt"."""
+    version, floor, size, digest = struct.unpack_from(_IMAGE, data, offset)
+    version = version.rstrip(b"\0")
+    # What package.version() takes, or nothing at all; that is not loaded at every start.
+    parts = [len(part) for part in version.split(b".")]
+    if version.strip(b".0123456789") or len(version) > 15 or len(parts) > 4 or max(parts) > 5:
+        raise FlashError("corrupt", offset)
+    if version and not all(parts):
+        raise FlashError("corrupt", offset)
+    return Image(version.decode(), floor, size, digest)
+
+
+class Record:
+    """State of one component. active, previous: slot numbers, NONE for none.
+
+    tries: starts left of a trial, or goes at an apply. reason: code of the last refusal or
+    rollback, 0 for none. secret: what proves that a mark of the journal is of this apply, 8
+    bytes. sequence: of the newest manifest accepted. month: when that was issued, at the least,
+    see clock.since(); 0 if it is not known. floor: lowest security version that may run.
+    package: first 8 bytes of the digest of the package being received or applied; refused: of
+    the one refused last. seen: first 8 bytes of the digest of the image rolled back last.
+    image: of the active slot, old: of the previous one, new: the one on its way.
+    """
+
+    def __init__(self):
+        self.state = state.IDLE
+        self.active = 0
+        self.previous = NONE
+        self.tries = 0
+        self.month = 0
+        self.reason = 0
+        self.sequence = self.floor = 0
+        self.secret = self.package = self.seen = self.refused = bytes(8)
+        self.image = Image()
+        self.old = Image()
+        self.new = Image()
+
+    def pack(self) -> bytes:
+        """The KV value."""
+        return (
+            struct.pack(
+                _HEAD, _VERSION, self.state, self.active, self.previous, self.tries, self.month,
+                self.reason, self.secret, self.sequence, self.floor, self.package, self.seen,
+                self.refused,
+            )
+            + self.image.pack()
+            + self.old.pack()
+            + self.new.pack()
+        )  # fmt: skip
+
+    def renew(self) -> None:
+        """Draw the secret of a new apply: marks of the journal that are there already, of an
+        earlier one or from a stranger, do not count in it. Where the port has no source of
+        random bytes it is as good as the clock."""
+        self.secret = sha256(self.secret + random_bytes(16)).digest()[:_SECRET]
+
+
+def unpack(data, strategy: str = "") -> Record:
+    """The record in a KV value, of this layout or the one before.
+
+    strategy: its name, "" for any. Raises FlashError "corrupt" for another layout, and for
+    values that no boot or update of that strategy leaves.
+    """
+    r = head(data)
+    end = len(data)
+    r.image = image(data, end - 3 * _IMAGE_SIZE)
+    r.old = image(data, end - 2 * _IMAGE_SIZE)
+    r.new = image(data, end - _IMAGE_SIZE)
+    # The slot before the active one: the backup; in place the reverse package.
+    other = 1 - r.active if strategy == "ab" else 1 if strategy == "pingpong" else _REVERSE
+    runs = r.state in (state.IDLE, state.TRIAL, state.BACK)
+    if (
+        r.state > state.RESCUE
+        or r.active > (strategy in ("ab", ""))
+        or (strategy and r.previous not in (other, NONE))
+        or (strategy == "ab" and r.state == state.APPLY)
+        or (runs and not r.image.size)
+        or (r.state == state.BACK and r.previous == NONE)
+        or (r.previous != NONE and not r.old.size)
+        or (r.state in (state.FETCH, state.READY, state.APPLY) and not r.new.size)
+    ):
+        raise FlashError("corrupt", r.state)
+    return r
+
+
+def head(data) -> Record:
+    """The record without its images, whatever it says. Raises FlashError "corrupt"."""
+    if len(data) != SIZE or data[0] != _VERSION:
+        return load("state.old").first(data, Record())
+    r = Record()
+    (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, r.secret, r.sequence,
+     r.floor, r.package, r.seen, r.refused) = struct.unpack_from(_HEAD, data)  # fmt: skip
+    return r
+
+
+class Slots:
+    """Load and save the record of one component.
+
+    kv: a mounted KV. component: name of the slot pair, "app" by default. strategy: its
+    name, for the moves that are allowed. key: of the record in the KV.
+    """
+
+    def __init__(self, kv, component: str, strategy: str):
+        self._kv = kv
+        self.key = "ota." + component
+        self._strategy = strategy
+        self._senseless = False  # the record, when it was loaded
+
+    def load(self):
+        """The record, or None before the first boot. A value that cannot be one is read as
+        RESCUE, reason "corrupt". Raises FlashError."""
+        data = self._kv.get(self.key)
+        if data is None:
+            return None
+        try:
+            return unpack(data, self._strategy)
+        except FlashError:
+            self._senseless = True
+            r = Record()
+            r.state = state.RESCUE  # of a layout that is not known nothing is believed
+            try:
+                r = head(data)
+                r.new = image(data, len(data) - 3 * _IMAGE_SIZE)
+            except FlashError:
+                pass
+            return load("state.old").mend(r, self._strategy)
+
+    def prepare(self, count: int) -> None:
+        """Have room for `count` saves, see kvstore.Store.prepare(). Raises FlashError."""
+        data = self._kv.get(self.key)
+        if data is not None and len(data) != SIZE:
+            # Of a layout before: replaced now, as the store's code is needed for that. If power
+            # goes here, either says the same.
+            self._kv.set(self.key, self.load().pack())
+        self._kv.prepare(count, len(self.key) + SIZE)
+
+    def save(self, record: Record) -> None:
+        """Write the record: one atomic step. Raises StateError "state", FlashError.
+
+        If power goes here, the old record or this one is read, never a mix.
+        """
+        old = self._kv.get(self.key)
+        if old is not None:
+            # One that made no sense was read as RESCUE; all others say it themselves.
+            now = state.RESCUE if self._senseless or len(old) < 2 else min(old[1], state.RESCUE)
+            state.check(self._strategy, now, record.state)
+            old = None  # its memory is for the new one
+        self._kv.set(self.key, record.pack())
+        self._senseless = False
