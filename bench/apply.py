@@ -29,7 +29,10 @@ import apply_update
 from apply_run import Firmware
 from delta_pairs import Pair, local, pairs
 from ota import package as fmt
-from otatool import build, delta, packaging, payload
+from otatool import packaging
+from otatool.patch import find as delta
+from otatool.patch import payload
+from otatool.release import package as build
 
 BLOCK = 4096
 WBITS = 10

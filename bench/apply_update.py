@@ -13,7 +13,8 @@ from typing import NamedTuple
 from delta_pairs import Pair
 from ota import boot, device, update
 from ota.transport.memory import Memory
-from otatool import build, keys
+from otatool.release import keys
+from otatool.release import package as build
 
 STRATEGIES = ("ab", "inplace")
 RATES = (20_000, 200_000)  # bytes a second

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import delta_tools as tools
 from delta_pairs import local, pairs
-from otatool import delta, payload
+from otatool.patch import find as delta
+from otatool.patch import payload
 
 _FAMILIES = {
     "Thumb": ("microbit", "thumb"), "micro:bit alone": ("microbit",), "Xtensa": ("xtensa",),

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from otatool import image
 from otatool.demo import application
+from otatool.image import build as image
 
 MICROBIT = ("1.0.0b1", "1.0.0", "1.0.8", "1.1.0", "1.2.0", "1.2.4")
 MICROBIT_PAIRS = ((0, 1), (1, 2), (2, 3), (3, 5), (3, 4), (4, 5))

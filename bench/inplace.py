@@ -15,7 +15,8 @@ from pathlib import Path
 
 import delta_tools as tools
 from delta_pairs import pairs
-from otatool import delta, payload, stash
+from otatool.patch import find as delta
+from otatool.patch import payload, stash
 
 SPARES = (0, 16 << 10, 64 << 10)
 

@@ -25,9 +25,11 @@ import random  # noqa: E402
 
 import certificates  # noqa: E402
 import code_images  # noqa: E402
-from otatool import keys, provision, publish, serve, sim  # noqa: E402
+from otatool import sim  # noqa: E402
 from otatool.demo import application  # noqa: E402
-from otatool.pointers.thumb import Thumb  # noqa: E402
+from otatool.patch.pointers.thumb import Thumb  # noqa: E402
+from otatool.product import provision  # noqa: E402
+from otatool.release import keys, publish, serve  # noqa: E402
 from otatool.sim import firmware  # noqa: E402
 
 BOOT_ONLY = "print('BENCH', 'done')\n"

@@ -20,8 +20,11 @@ import zipfile
 from pathlib import Path
 
 from delta_pairs import MICRODOT, fetch
-from otatool import delta, image, payload, romfs_layout
 from otatool.demo import application
+from otatool.image import build as image
+from otatool.image import layout as romfs_layout
+from otatool.patch import find as delta
+from otatool.patch import payload
 
 _COMMITS = 16
 _PACKAGES = (

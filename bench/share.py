@@ -18,8 +18,9 @@ import tempfile
 from pathlib import Path
 
 import memory
-from otatool import provision, sim
-from otatool.build import BLOCK
+from otatool import sim
+from otatool.product import provision
+from otatool.release.package import BLOCK
 
 PACKAGES = ("delta", "filter", "full")
 # What is put aside for TLS, with the objects that hold it, of 32 bytes each, and a list of them.

@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 import share
-from otatool import provision
+from otatool.product import provision
 
 _HEAP = "4M"
 _TIMEOUT_S = 60

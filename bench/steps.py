@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 import memory
-from otatool import provision, sim
+from otatool import sim
+from otatool.product import provision
 
 # Flash is counted where every write passes, the region.
 MAIN = """

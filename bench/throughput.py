@@ -23,8 +23,8 @@ _ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(_ROOT / "tests")]
 
 from images import KEY, PRODUCT  # noqa: E402
-from otatool import build  # noqa: E402
-from otatool.keys import SigningKey  # noqa: E402
+from otatool.release import package as build  # noqa: E402
+from otatool.release.keys import SigningKey  # noqa: E402
 
 
 def serve(data: bytes) -> int:

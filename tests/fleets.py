@@ -12,9 +12,9 @@ from collections import Counter
 import images
 from ota.crypto import Keys
 from ota.state import record as slots
-from otatool import keys, publish
 from otatool.fleet.link import Profile
 from otatool.fleet.simulate import Settings, simulate
+from otatool.release import keys, publish
 
 KEYS = Keys([images.KEY])
 SIGNING = keys.SigningKey(bytes.fromhex(images.KEY["secret"]))

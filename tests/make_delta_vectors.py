@@ -12,9 +12,10 @@ from pathlib import Path
 import code_images
 import numpy as np
 from delta_stream import Noise
-from otatool import delta, payload
-from otatool.pointers import Table
-from otatool.pointers.thumb import Thumb
+from otatool.patch import find as delta
+from otatool.patch import payload
+from otatool.patch.pointers import Table
+from otatool.patch.pointers.thumb import Thumb
 
 OUT = Path(__file__).parent / "vectors" / "delta"
 BLOCK = 256

@@ -11,11 +11,11 @@ from pathlib import Path
 import code_images
 from delta_stream import Noise
 from images import KEY, PRODUCT, image
-from otatool import build
-from otatool.keys import SigningKey
-from otatool.pointers.riscv import RiscV
-from otatool.pointers.thumb import Thumb
-from otatool.pointers.xtensa import Xtensa
+from otatool.patch.pointers.riscv import RiscV
+from otatool.patch.pointers.thumb import Thumb
+from otatool.patch.pointers.xtensa import Xtensa
+from otatool.release import package as build
+from otatool.release.keys import SigningKey
 
 OUT = Path(__file__).parent / "vectors" / "golden"
 LIST = OUT / "list.json"

@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 
 from images import KEY, PRODUCT, image
-from otatool import build, keys, publish
-from otatool.keys import SigningKey
+from otatool.release import keys, publish
+from otatool.release import package as build
+from otatool.release.keys import SigningKey
 
 OUT = Path(__file__).parent / "vectors" / "update"
 SIGNED = Path(__file__).parent / "vectors" / "signed"

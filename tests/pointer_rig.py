@@ -3,7 +3,7 @@
 from array import array
 
 import numpy as np
-from otatool.pointers import Filter, Table
+from otatool.patch.pointers import Filter, Table
 
 
 def table(*entries: tuple[int, int]) -> Table:

@@ -23,8 +23,9 @@ from explore import Failed, Run  # noqa: E402
 from faults import EFFECTS  # noqa: E402
 from images import KEY, PRODUCT  # noqa: E402
 from ota import device  # noqa: E402
-from otatool import build, search  # noqa: E402
-from otatool.keys import SigningKey  # noqa: E402
+from otatool.patch import jobs as search  # noqa: E402
+from otatool.release import package as build  # noqa: E402
+from otatool.release.keys import SigningKey  # noqa: E402
 from prove_budget import Budget  # noqa: E402
 from prove_update import Update  # noqa: E402
 from rig import KB, Rig  # noqa: E402

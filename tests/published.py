@@ -8,8 +8,8 @@ import threading
 
 import ota
 from images import KEY, PRODUCT, image
-from otatool import publish
-from otatool.keys import SigningKey
+from otatool.release import publish
+from otatool.release.keys import SigningKey
 from rig import Rig
 
 SIZE = 60_000

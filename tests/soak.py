@@ -31,7 +31,10 @@ from functools import partial
 from pathlib import Path
 
 from images import image as lines
-from otatool import image, keys, provision, publish, serve, sim
+from otatool import sim
+from otatool.image import build as image
+from otatool.product import provision
+from otatool.release import keys, publish, serve
 from otatool.sim.launcher import EFFECTS
 
 PRODUCT = "soak"

@@ -12,8 +12,8 @@ import sys
 from ota.errors import OtaError
 from ota.version import VERSION
 
-from . import console, meanings
 from .errors import ToolError
+from .terminal import console, meanings
 
 COMMANDS = ("ptbl", "diff", "patch", "image", "keygen", "build", "publish", "upload", "serve",
             "fleet", "provision", "push", "show", "verify", "sim", "demo")  # fmt: skip

@@ -7,7 +7,7 @@ the pointer filters of the host tools, which are an independent form of the devi
 import struct
 
 import numpy as np
-from otatool.pointers import Filter, Table, kinds
+from otatool.patch.pointers import Filter, Table, kinds
 
 _FILTERS = {c.kind: c for c in Filter.__subclasses__()}
 assert kinds and _FILTERS  # kinds has imported every filter

@@ -5,7 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from otatool import image, keys, provision, publish, serve, sim
+from otatool import sim
+from otatool.image import build as image
+from otatool.product import provision
+from otatool.release import keys, publish, serve
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import code_images
 import numpy as np
 import pytest
-from otatool import keys
-from otatool.pointers import Table, thumb
+from otatool.patch.pointers import Table, thumb
+from otatool.release import keys
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from otatool import image, keys, provision, publish, serve
+from otatool.image import build as image
+from otatool.product import provision
+from otatool.release import keys, publish, serve
 from otatool.sim import Board, firmware
 
 GOOD = """

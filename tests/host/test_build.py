@@ -6,7 +6,9 @@ import pytest
 from images import image
 from ota import package as fmt
 from ota.package import chunks
-from otatool import build, cli, keys
+from otatool import cli
+from otatool.release import keys
+from otatool.release import package as build
 
 KEY = keys.generate("hmac")
 META = build.Meta("p", "0.2")

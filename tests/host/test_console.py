@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from images import KEY, PRODUCT, image
-from otatool import commands, console, meanings, publish, show
+from otatool import commands
 from otatool.cli import main
-from otatool.keys import SigningKey
+from otatool.inspect import show
+from otatool.release import publish
+from otatool.release.keys import SigningKey
+from otatool.terminal import console, meanings
 from rich.console import Console
 
 _KEY = SigningKey(bytes.fromhex(KEY["secret"]))

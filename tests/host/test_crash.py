@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 from images import image as lines
-from otatool import image, keys, provision, publish, serve, sim
+from otatool import sim
+from otatool.image import build as image
+from otatool.product import provision
+from otatool.release import keys, publish, serve
 
 PRODUCT = "crash"
 PATIENCE_S = 20

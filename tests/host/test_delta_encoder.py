@@ -14,8 +14,21 @@ import pytest
 from ota.delta.patch import Patch
 from ota.errors import VerifyError
 from ota.package.inflate import Inflater
-from otatool import covers, delta, matcher, ordering, payload, placing, stash, stream
-from otatool.covers import Segment
+from otatool.patch import (
+    blocks as placing,
+)
+from otatool.patch import (
+    covers,
+    matcher,
+    ordering,
+    payload,
+    stash,
+    stream,
+)
+from otatool.patch import (
+    find as delta,
+)
+from otatool.patch.covers import Segment
 
 BLOCKS = (256, 1024, 4096)
 

@@ -3,10 +3,11 @@
 import io
 
 import pytest
-from otatool import demo, provision
+from otatool import demo
 from otatool.demo import application
 from otatool.demo.stage import Stage
 from otatool.errors import ToolError
+from otatool.product import provision
 from rich.console import Console
 
 

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 from ota import package as header
-from otatool import build, cli, diff, payload, stream
+from otatool import cli
 from otatool.errors import ToolError
+from otatool.patch import payload, stream
+from otatool.release import diff
+from otatool.release import package as build
 from test_delta_encoder import firmware, relinked
 
 OLD = firmware(21, 30000)

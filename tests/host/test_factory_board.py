@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from otatool import image, provision
+from otatool.image import build as image
+from otatool.product import provision
 from otatool.sim import Board
 
 

@@ -44,7 +44,7 @@ from ota.transport import head, sockets
 from ota.transport import http as device_http
 from ota.transport.keepalive import Kept
 from ota.transport.wire import Limits
-from otatool import cli, keys, publish, serve
+from otatool import cli
 from otatool.errors import ToolError
 from otatool.fleet import names, requests, stream
 from otatool.fleet.clock import Clock
@@ -54,6 +54,7 @@ from otatool.fleet.names import Names
 from otatool.fleet.network import Network
 from otatool.fleet.simulate import Settings, simulate
 from otatool.fleet.tally import Tally, quantile, until
+from otatool.release import keys, publish, serve
 
 
 @pytest.fixture(scope="module")

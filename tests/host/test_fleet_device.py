@@ -18,12 +18,12 @@ from ota.errors import TransportError
 from ota.source import mirrors
 from ota.state import record as slots
 from ota.transport.resume import Resuming
-from otatool import publish, serve
 from otatool.fleet import names
 from otatool.fleet.link import Cut, Link, Profile
 from otatool.fleet.names import Names
 from otatool.fleet.network import Network
 from otatool.fleet.tally import Tally
+from otatool.release import publish, serve
 from rig import Rig
 
 SIZE = 90_000

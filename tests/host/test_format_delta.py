@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from delta_stream import Base, Plain
 from ota.delta.patch import Patch
-from otatool import payload, stream
-from otatool.covers import Segment
+from otatool.patch import payload, stream
+from otatool.patch.covers import Segment
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format-delta.md").read_text()
 SIZE = 16

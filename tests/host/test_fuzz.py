@@ -45,10 +45,13 @@ _OUT_OF_REACH = {
     ("package/__init__.py", 'ManifestError("size", len(head))'): "who calls has read just that",
     ("package/inflate.py", 'VerifyError("inflate")'): "of MicroPython's inflater",
     ("delta/full.py", 'VerifyError("patch", index)'): "the chunk's numbers were looked at before",
-    ("delta/patch.py", 'VerifyError("patch", meta_max)'): "the header was looked at before",
+    ("delta/patch.py", 'VerifyError("patch", meta_max)'): "the header was looked at",
     ("delta/patch.py", 'ValueError("done is shorter than the image")'): "a mistake of the caller",
-    ("delta/pointers.py", 'VerifyError("patch", len(head))'): "the buffer has nine bytes",
-    ("delta/pointers.py", 'VerifyError("patch", kind)'): "the header was looked at before",
+    ("delta/pointers/__init__.py", 'VerifyError("patch", len(head))'): "the buffer has nine bytes",
+    (
+        "delta/pointers/__init__.py",
+        'VerifyError("patch", kind)',
+    ): "the header was looked at",
     ("delta/stash.py", 'VerifyError("patch", len(head))'): "the buffer has nine bytes",
     ("strategy/__init__.py", 'VerifyError("digest", image.size)'): _FLASH,
     ("strategy/__init__.py", 'PolicyError("geometry", block_size, region.program_size)'): (

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from otatool import cli, image
+from otatool import cli
 from otatool.errors import ToolError
+from otatool.image import build as image
 
 _VECTORS = Path(__file__).parents[1] / "vectors" / "image"
 _MICROPYTHON = Path(sys.executable).parent / "micropython"

@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from ota.crypto import Keys
 from ota.errors import SignatureError
-from otatool import cli, keys
+from otatool import cli
 from otatool.errors import ToolError
+from otatool.release import keys
 
 _ROOT = Path(__file__).parents[2]
 

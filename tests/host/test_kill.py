@@ -5,7 +5,10 @@ import time
 
 import pytest
 from images import image as lines
-from otatool import image, keys, provision, publish, serve, sim
+from otatool import sim
+from otatool.image import build as image
+from otatool.product import provision
+from otatool.release import keys, publish, serve
 
 MAIN = """
 import ota

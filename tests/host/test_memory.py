@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from otatool import provision
+from otatool.product import provision
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 

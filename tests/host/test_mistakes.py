@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from images import KEY, image, vector
-from otatool import cli, keys, values
+from otatool import cli
 from otatool.errors import ToolError
-from otatool.keys import SigningKey
+from otatool.release import keys
+from otatool.release.keys import SigningKey
+from otatool.terminal import values
 
 _PUBLISH = "publish www 1.img --product lamp --version 0.1 --key k.key"
 _BUILD = "build 1.img out.ota --product lamp --version 0.1 --key k.key"

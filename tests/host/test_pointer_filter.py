@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from ota import package
 from ota.delta.pointers import thumb as device
-from otatool import build, covers, delta, keys, payload, pointers
-from otatool.covers import Segment
-from otatool.pointers import thumb
-from otatool.pointers.kinds import candidates
+from otatool.patch import covers, payload, pointers
+from otatool.patch import find as delta
+from otatool.patch.covers import Segment
+from otatool.patch.pointers import thumb
+from otatool.patch.pointers.kinds import candidates
+from otatool.release import keys
+from otatool.release import package as build
 from pointer_rig import on_device, table
 
 KEY = keys.generate("hmac")

@@ -6,8 +6,8 @@ from pathlib import Path
 import code_images
 import pytest
 from otatool.demo import application
-from otatool.pointers import Table
-from otatool.pointers.thumb import Thumb
+from otatool.patch.pointers import Table
+from otatool.patch.pointers.thumb import Thumb
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
 

@@ -6,10 +6,13 @@ import stat
 import pytest
 from images import image
 from ota.partition import tobudos
-from otatool import build, cli, keys, provision
-from otatool import image as images
+from otatool import cli
 from otatool.errors import ToolError
-from otatool.keys import SigningKey
+from otatool.image import build as images
+from otatool.product import provision
+from otatool.release import keys
+from otatool.release import package as build
+from otatool.release.keys import SigningKey
 
 _SIGNING = SigningKey(bytes(32))
 _PACKAGE = build.full(image(1, 9000), build.Meta("lamp", "0.1"), [_SIGNING]).data

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 from ota.partition import tobudos
-from otatool import cli, ptbl
+from otatool import cli
 from otatool.errors import ToolError
+from otatool.product import ptbl
 
 _VECTORS = json.loads(
     (Path(__file__).parents[1] / "vectors" / "tobudos" / "ptbl.json").read_text()

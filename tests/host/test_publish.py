@@ -7,10 +7,13 @@ from images import KEY, PRODUCT, image, vector
 from ota import manifest
 from ota import package as header
 from ota.crypto import Keys
-from otatool import cli, keys, place, publish, search
-from otatool import image as images
+from otatool import cli
 from otatool.errors import ToolError
-from otatool.keys import SigningKey
+from otatool.image import build as images
+from otatool.patch import jobs as search
+from otatool.release import destination as place
+from otatool.release import keys, publish
+from otatool.release.keys import SigningKey
 
 _SIGNING = SigningKey(bytes.fromhex(KEY["secret"]))
 _SIZE = 12_000

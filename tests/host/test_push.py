@@ -1,9 +1,13 @@
 """otatool push on the pty of a virtual board."""
 
 import pytest
-from otatool import build, cli, keys, provision, push, sim
-from otatool import image as images
+from otatool import cli, sim
+from otatool.board import push
 from otatool.errors import ToolError
+from otatool.image import build as images
+from otatool.product import provision
+from otatool.release import keys
+from otatool.release import package as build
 from otatool.sim import firmware
 
 _MAIN = """\

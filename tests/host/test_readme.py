@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 from images import image as lines
-from otatool import image, keys, provision, publish, serve, sim
+from otatool import sim
 from otatool.cli import main
+from otatool.image import build as image
+from otatool.product import provision
+from otatool.release import keys, publish, serve
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 # A server that is away is given up at once, so that nobody waits for the test.

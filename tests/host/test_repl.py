@@ -3,7 +3,7 @@
 import collections
 
 import pytest
-from otatool import repl
+from otatool.board import repl
 from otatool.errors import ToolError
 
 _BANNER = b"raw REPL; CTRL-B to exit\r\n>"

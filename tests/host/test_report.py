@@ -13,10 +13,14 @@ import images
 import numpy as np
 import packer
 import pytest
-from otatool import build, cli, diff, image, picture, report, show
-from otatool.covers import Segment
+from otatool import cli
 from otatool.errors import ToolError
-from otatool.pointers.thumb import Thumb
+from otatool.image import build as image
+from otatool.inspect import picture, report, show
+from otatool.patch.covers import Segment
+from otatool.patch.pointers.thumb import Thumb
+from otatool.release import diff
+from otatool.release import package as build
 from test_delta_encoder import firmware, relinked
 
 # One worker makes each patch once, and all tests of this file take it from there.

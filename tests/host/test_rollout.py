@@ -9,9 +9,9 @@ from images import KEY, PRODUCT, image
 from ota import manifest
 from ota.crypto import Keys
 from ota.state import record as slots
-from otatool import place
 from otatool.cli import main
 from otatool.errors import ToolError
+from otatool.release import destination as place
 from published import SIZE, release
 
 DEVICES = [b"device %d" % i for i in range(200)]

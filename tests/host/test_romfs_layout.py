@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 from mpremote.romfs import VfsRomWriter
-from otatool import cli, delta, files, image, keys, publish, romfs, romfs_layout
+from otatool import cli, files
 from otatool.errors import ToolError
-from otatool.payload import decode
+from otatool.image import build as image
+from otatool.image import layout as romfs_layout
+from otatool.image import romfs
+from otatool.patch import find as delta
+from otatool.patch.payload import decode
+from otatool.release import keys, publish
 
 _MICROPYTHON = Path(sys.executable).parent / "micropython"
 _READ = """

@@ -6,7 +6,8 @@ import bsdiff4.core
 import numpy as np
 import pytest
 from images import image
-from otatool import covers, diff, runs
+from otatool.patch import covers, runs
+from otatool.release import diff
 
 _SIZE = 160_000
 

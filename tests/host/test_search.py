@@ -1,8 +1,10 @@
 """Patches looked for side by side, and how far the search says it is."""
 
 import pytest
-from otatool import delta, payload, search
 from otatool.demo import application
+from otatool.patch import find as delta
+from otatool.patch import jobs as search
+from otatool.patch import payload
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import threading
 
 import certificates
 import pytest
-from otatool import serve
 from otatool.errors import ToolError
+from otatool.release import serve
 
 DATA = bytes(range(256)) * 100
 ETAG = '"' + hashlib.sha256(DATA).hexdigest()[:32] + '"'

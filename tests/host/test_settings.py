@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from certificates import make
 from images import KEY
-from otatool import cli, settings
+from otatool import cli
 from otatool.errors import ToolError
+from otatool.product import settings
 
 
 @functools.cache

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 from ota import modules
-from otatool import image, keys, provision, publish, serve, sim
+from otatool import sim
+from otatool.image import build as image
+from otatool.product import provision
+from otatool.release import keys, publish, serve
 
 ROOT = Path(__file__).parents[2]
 LIB = ROOT / "lib"

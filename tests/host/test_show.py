@@ -4,10 +4,11 @@ import json
 
 import pytest
 from images import KEY, PRODUCT, image, vector
-from otatool import publish, show
 from otatool.cli import main
 from otatool.errors import ToolError
-from otatool.keys import SigningKey
+from otatool.inspect import show
+from otatool.release import publish
+from otatool.release.keys import SigningKey
 from rig import Rig
 
 TOBUDOS = "20640001960000000078000800d0020800d00208009803080098030800f80308"

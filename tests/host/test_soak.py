@@ -2,7 +2,7 @@
 
 import pytest
 import soak
-from otatool import provision
+from otatool.product import provision
 
 SEED = 3
 

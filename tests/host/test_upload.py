@@ -13,10 +13,11 @@ import asyncssh
 import fsspec.core  # noqa: F401
 import pytest
 from images import KEY, PRODUCT, image
-from otatool import image as app_image
-from otatool import place, publish, upload
 from otatool.cli import main
 from otatool.errors import ToolError
+from otatool.image import build as app_image
+from otatool.release import destination as place
+from otatool.release import publish, upload
 from published import SIZE, Broken, Watched, release
 
 

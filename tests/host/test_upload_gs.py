@@ -9,7 +9,8 @@ import threading
 import urllib.parse
 
 import pytest
-from otatool import place, upload
+from otatool.release import destination as place
+from otatool.release import upload
 from published import release
 
 

@@ -9,8 +9,9 @@ import time
 import pytest
 from images import image
 from moto.server import ThreadedMotoServer
-from otatool import place, publish, upload
 from otatool.errors import ToolError
+from otatool.release import destination as place
+from otatool.release import publish, upload
 from published import SIZE, Broken, Cut, Watched, release, updated
 from web_servers import ask, documented, nginx
 

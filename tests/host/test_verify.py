@@ -4,9 +4,10 @@ import json
 
 import pytest
 from images import KEY, PRODUCT, image, vector
-from otatool import build, keys, publish
 from otatool.cli import main
-from otatool.keys import SigningKey
+from otatool.release import keys, publish
+from otatool.release import package as build
+from otatool.release.keys import SigningKey
 
 _KEY = SigningKey(bytes.fromhex(KEY["secret"]))
 

@@ -10,8 +10,10 @@ import subprocess
 import pytest
 import web_servers
 from images import PRODUCT, image
-from otatool import cli, keys, provision, publish, serve, sim, upload
-from otatool import image as app_image
+from otatool import cli, sim
+from otatool.image import build as app_image
+from otatool.product import provision
+from otatool.release import keys, publish, serve, upload
 from published import SIZE, Cut, release, updated
 from web_servers import ask
 

@@ -6,10 +6,11 @@ import code_images
 import numpy as np
 import pytest
 from ota.delta.pointers import xtensa as device
-from otatool import delta, payload
-from otatool.covers import Segment
-from otatool.pointers import xtensa
-from otatool.pointers.kinds import candidates
+from otatool.patch import find as delta
+from otatool.patch import payload
+from otatool.patch.covers import Segment
+from otatool.patch.pointers import xtensa
+from otatool.patch.pointers.kinds import candidates
 from pointer_rig import on_device, table
 from xtensa_code import ADDI, MOV, call, load, word
 

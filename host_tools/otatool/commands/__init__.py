@@ -9,12 +9,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .. import console as consoles
-from .. import files, picture, show
-from ..build import WINDOWS
+from .. import files
 from ..errors import ToolError
-from ..report import Report
-from ..upload import MANIFEST_CACHE, Done
+from ..inspect import picture, show
+from ..inspect.report import Report
+from ..release.package import WINDOWS
+from ..release.upload import MANIFEST_CACHE, Done
+from ..terminal import console as consoles
 
 
 def put(console: Console, s: show.Section) -> None:

@@ -1,8 +1,12 @@
 """What the commands have in common that make packages: their options, their keys."""
 
-from .. import build, contents, files, keys, values
-from .. import console as consoles
+from .. import files
 from ..errors import ToolError
+from ..image import contents
+from ..release import keys
+from ..release import package as build
+from ..terminal import console as consoles
+from ..terminal import values
 
 _KEYS = 4  # lines of signatures that a device reads in a manifest (docs/format.md)
 

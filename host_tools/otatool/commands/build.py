@@ -2,9 +2,12 @@
 
 import argparse
 
-from .. import build, files, search, values
-from .. import console as consoles
-from .. import image as images
+from .. import files
+from ..image import build as images
+from ..patch import jobs as search
+from ..release import package as build
+from ..terminal import console as consoles
+from ..terminal import values
 from . import add_quick, add_wbits, searching, windows
 from ._release import add_release, image, signing
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .. import console, demo
+from .. import demo
 from ..demo import application
 from ..demo.stage import Stage
 from ..errors import ToolError
-from ..provision import STRATEGIES
+from ..product.provision import STRATEGIES
+from ..terminal import console
 
 
 def add(sub) -> None:

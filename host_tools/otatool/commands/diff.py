@@ -5,8 +5,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .. import console as consoles
-from .. import contents, diff, files, report, show, values
+from .. import files
+from ..image import contents
+from ..inspect import report, show
+from ..release import diff
+from ..terminal import console as consoles
+from ..terminal import values
 from . import add_quick, picture_path, put, searching, write_picture
 
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 from ota.crypto import Keys
 from ota.state import record as slots
 
-from .. import console, files, verify
+from .. import files
 from ..fleet import table
 from ..fleet.link import PROFILES
 from ..fleet.simulate import Settings, simulate
+from ..release import verify
+from ..terminal import console
 from . import searching
 
 _ABOUT = """Many simulated devices update from a real server: how long does a rollout take,

@@ -5,9 +5,14 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .. import console as consoles
-from .. import contents, files, image, place, publish, values
+from .. import files
 from ..errors import ToolError
+from ..image import build as image
+from ..image import contents
+from ..release import destination as place
+from ..release import publish
+from ..terminal import console as consoles
+from ..terminal import values
 
 
 def add(sub) -> None:

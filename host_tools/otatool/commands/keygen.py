@@ -2,8 +2,8 @@
 
 import argparse
 
-from .. import console as consoles
-from .. import keys
+from ..release import keys
+from ..terminal import console as consoles
 
 
 def add(sub) -> None:

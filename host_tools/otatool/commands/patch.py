@@ -2,8 +2,9 @@
 
 import argparse
 
-from .. import build, files
-from .. import console as consoles
+from .. import files
+from ..release import package as build
+from ..terminal import console as consoles
 
 
 def add(sub) -> None:

@@ -4,8 +4,11 @@ import argparse
 
 from rich.table import Table
 
-from .. import console as consoles
-from .. import files, keys, provision, ptbl, settings, values
+from .. import files
+from ..product import provision, ptbl, settings
+from ..release import keys
+from ..terminal import console as consoles
+from ..terminal import values
 from .keygen import add_passphrase
 
 

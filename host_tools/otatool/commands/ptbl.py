@@ -4,8 +4,10 @@ import argparse
 
 from rich.table import Table
 
-from .. import console as consoles
-from .. import files, ptbl, values
+from .. import files
+from ..product import ptbl
+from ..terminal import console as consoles
+from ..terminal import values
 
 
 def add(sub) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from .. import console as consoles
-from .. import place, publish, settings, values
 from ..errors import ToolError
+from ..product import settings
+from ..release import destination as place
+from ..release import publish
+from ..terminal import console as consoles
+from ..terminal import values
 from . import add_quick, add_upload, add_wbits, put_done, searching, windows
 from ._release import add_release, image, signing
 

@@ -4,7 +4,8 @@ import argparse
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from .. import console, push
+from ..board import push
+from ..terminal import console
 
 
 def add(sub) -> None:

@@ -4,7 +4,9 @@ import argparse
 import threading
 from pathlib import Path
 
-from .. import console, files, publish, serve, verify
+from .. import files
+from ..release import publish, serve, verify
+from ..terminal import console
 
 
 def add(sub) -> None:

@@ -3,7 +3,11 @@
 import argparse
 from pathlib import Path
 
-from .. import console, files, report, settings, show, verify
+from .. import files
+from ..inspect import report, show
+from ..product import settings
+from ..release import verify
+from ..terminal import console
 from . import picture_path, put, write_picture
 
 

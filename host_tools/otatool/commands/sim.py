@@ -5,9 +5,11 @@ import contextlib
 import sys
 from pathlib import Path
 
-from .. import files, settings, values
+from .. import files
 from ..errors import ToolError
+from ..product import settings
 from ..sim import Board, chip, console, firmware, launcher
+from ..terminal import values
 
 _SIZE = values.type_of(values.size)
 

@@ -2,7 +2,8 @@
 
 import argparse
 
-from .. import place, upload
+from ..release import destination as place
+from ..release import upload
 from . import add_upload, put_done
 
 

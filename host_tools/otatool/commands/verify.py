@@ -4,7 +4,9 @@ import argparse
 import time
 from pathlib import Path
 
-from .. import console, files, verify
+from .. import files
+from ..release import verify
+from ..terminal import console
 
 
 def add(sub) -> None:

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .. import files, image
+from .. import files
 from ..errors import ToolError
+from ..image import build as image
 
 APP = Path(__file__).with_name("app")
 OLD, NEW, BROKEN = "0.1", "0.2", "0.3"

@@ -4,8 +4,8 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from ..console import console as _console
-from ..console import harmless
+from ..terminal.console import console as _console
+from ..terminal.console import harmless
 
 _RULE = 80  # columns of the line above a part, at the most
 

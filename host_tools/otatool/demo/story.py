@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import files, keys, provision, publish, serve, sim
+from .. import files, sim
 from ..errors import ToolError
+from ..product import provision
+from ..release import keys, publish, serve
 from .application import BROKEN, NEW, OLD
 from .stage import Stage
 

@@ -1,7 +1,7 @@
 """A streaming HTTP/1.1 GET in fixed memory, for one file at a time.
 
-A connection is used once and closed, or left to the next request by a keepalive.Kept. What a status
-means for the update is decided by the caller.
+A connection is used once and closed, or left to the next request by a keepalive.Kept. What a
+status means for the update is decided by the caller.
 """
 
 from ..compat import ticks_ms

@@ -1,0 +1,1 @@
+"""Application images: a folder becomes a ROMFS or a littlefs."""

@@ -1,0 +1,1 @@
+"""Patches: search for copies, choose the smallest form, write the payload."""

@@ -1,0 +1,1 @@
+"""What a new product starts with: layout, partition table, first images."""

@@ -1,0 +1,1 @@
+"""From an image to published files: keys, packages, manifests, uploads, a development server."""

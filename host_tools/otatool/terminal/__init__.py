@@ -1,0 +1,1 @@
+"""What people type and read: consoles, values, the meaning of error codes."""
