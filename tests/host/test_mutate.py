@@ -40,7 +40,7 @@ def test_a_sample_of_the_steps_is_missed():
 
 def _step(edit):
     test = "test_state.TestMoves.test_names_and_numbers_are_those_of_the_record"
-    return steps(f"[step] state.py\n {test}\n{edit}")[0]
+    return steps(f"[step] state/__init__.py\n {test}\n{edit}")[0]
 
 
 def test_a_step_that_nobody_misses_is_said_so(monkeypatch, capsys):

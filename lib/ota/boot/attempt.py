@@ -22,9 +22,8 @@ def attempt(device, record, name) -> None:
         if not record.tries:
             # Why the last start failed, if it left a reason.
             last = " %s " % word(record.reason)
-            load("boot.outcome").go_back(
-                device, record, last.strip() if last in _REASONS else "tries"
-            )
+            last = last.strip() if last in _REASONS else "tries"
+            load("boot.outcome").go_back(device, record, last)
             trial.reset()
         # If power goes after this record, the start counts although it never happened: an
         # image that cuts the power itself must not run for ever.
