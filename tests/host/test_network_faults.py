@@ -335,13 +335,12 @@ def test_memory_that_runs_out_leaves_all_as_it_was(scheme, pki, tmp_path, board_
         failed = [r for _, _, _, r in done if r["error"]]
         assert {r["error"][0] for r in failed} == {"memory"}
         assert 20 <= len(failed) < len(done)
-        # What was being imported when memory ran out may stay until the next import, no longer:
-        # of three updates in turn, one begins with as little as the first.
+        # What was being imported when memory ran out may stay until the next import (up to 1344
+        # bytes were seen); from failure to failure nothing grows.
         for strategy in strategies:
             before = [r["before"] for _, _, _, r in done if r["name"].endswith(strategy)]
-            least = [min(before[i : i + 3]) for i in range(len(before) - 2)]
-            assert max(least) - min(least) <= 2 * _HEAP["MicroPython"], before
-            assert max(before) - min(least) <= 4 * 1024, before
+            assert max(before) - min(before) <= 2 * 1024, before
+            assert min(before[-10:]) - min(before[:10]) <= 2 * _HEAP["MicroPython"], before
         for r in failed:
             assert r["heap"] <= 6 * 1024  # seen in 2752 cases: up to 4320
             r["error"], r["heap"] = None, 0

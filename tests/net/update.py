@@ -258,6 +258,8 @@ def main(path):
     """Play the cases of a file."""
     for name in ("transport.date", "transport.tls", "delta.patch"):
         device.load(name)  # once loaded, they stay
+    if tracemalloc:
+        device.load("outcome")  # here that one stays, too
     _names()
     with open(path) as f:
         cases = json.load(f)
