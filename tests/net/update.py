@@ -259,7 +259,7 @@ def main(path):
     for name in ("transport.date", "transport.tls", "delta.patch"):
         device.load(name)  # once loaded, they stay
     if tracemalloc:
-        device.load("outcome")  # here that one stays, too
+        device.load("state.failure")  # here that one stays, too
     _names()
     with open(path) as f:
         cases = json.load(f)
