@@ -55,6 +55,43 @@ def test_pictures_are_those_of_their_script():
         assert (ROOT / "docs/images" / name).read_text() == draw(), name
 
 
+def test_reference_is_that_of_the_docstrings():
+    """If it fails: python docs/make_api.py writes the page anew."""
+    script = runpy.run_path(str(ROOT / "docs/make_api.py"))
+    text = (ROOT / "docs/api.md").read_text()
+    assert text == script["page"]()
+    for name in ("ota.steps", "ota.aio.watch", "ota.flash.Region", "ota.strategy.put"):
+        assert f"{name}(" in text.split(script["MARK"])[1], name
+
+
+def test_sections_of_a_docstring_become_lists():
+    script = runpy.run_path(str(ROOT / "docs/make_api.py"))
+    said = script["_described"](
+        """Install the package at `url`.
+
+        Once.
+
+        Args:
+            url: package address;
+                default: config "package_url".
+            *more: others.
+        Returns:
+            dict with "result";
+            sizes in bytes.
+        Raises:
+            PolicyError: "older".
+            OSError
+        """
+    )
+    assert said == (
+        "Install the package at `url`.\n\nOnce.\n\n"
+        '**Args**\n\n- `url`: package address; default: config "package_url".\n'
+        "- `*more`: others.\n\n"
+        '**Returns**\n\ndict with "result"; sizes in bytes.\n\n'
+        '**Raises**\n\n- `PolicyError`: "older".\n- OSError\n\n'
+    )
+
+
 def test_version_stands_in_one_place_and_the_changelog():
     from ota.version import VERSION
 
