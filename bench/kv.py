@@ -16,7 +16,10 @@ table has the targets of ours.
 import sys
 
 _HERE = __file__.rpartition("/")[0] or "."
-sys.path[:0] = [_HERE, _HERE + "/../lib", _HERE + "/../tests"]
+sys.path[:0] = [_HERE + "/../tests", _HERE]
+import folders  # noqa: E402
+
+folders.add()
 
 import kv_models as models  # noqa: E402
 from nor import Nor  # noqa: E402

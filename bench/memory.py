@@ -19,7 +19,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import folders  # noqa: E402
+
+folders.add()
 
 import random  # noqa: E402
 

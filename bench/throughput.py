@@ -20,7 +20,10 @@ import threading
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(_ROOT / "tests")]
+sys.path.insert(0, str(_ROOT / "tests"))
+import folders  # noqa: E402
+
+folders.add()
 
 from images import KEY, PRODUCT  # noqa: E402
 from otatool.release import package as build  # noqa: E402

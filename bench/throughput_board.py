@@ -8,7 +8,11 @@ import time
 
 lib, tests, requests_path, url, size, image_size, kind = sys.argv[1:]
 size = int(size)
-sys.path[:0] = [lib, tests]
+sys.path.insert(0, tests)
+import folders  # noqa: E402
+
+folders.add()
+sys.path.insert(0, lib)
 
 from ota import device, update  # noqa: E402
 from ota.transport.resume import Resuming  # noqa: E402

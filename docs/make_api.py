@@ -51,7 +51,7 @@ REFERENCE = (
     ),
     (
         "Seam: flash driver",
-        "For people who write a driver. `tests/contract_flash.py` checks one.",
+        "For people who write a driver. `tests/support/flash/contract_flash.py` checks one.",
         (("ota.flash", ("", "Region")), ("ota.flash.blockdev", ("BlockDevFlash()",))),
     ),
     (

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-_HERE = Path(__file__).parent
-for _p in (_HERE, _HERE / "shared"):
-    sys.path.insert(0, str(_p))
+sys.path.insert(0, str(Path(__file__).parent))
+import folders  # noqa: E402
+
+folders.add()
 
 
 def pytest_addoption(parser):

@@ -16,9 +16,10 @@ from pathlib import Path
 import atheris
 
 _TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [
-    str(p) for p in (_TESTS.parent / "lib", _TESTS, _TESTS / "shared", _TESTS / "fuzz")
-]
+sys.path.insert(0, str(_TESTS))
+import folders  # noqa: E402
+
+folders.add()
 
 _WANTED = ("package", "delta", "codec", "strategy", "update", "settle", "verdict", "errors")
 _SEEDS = 200

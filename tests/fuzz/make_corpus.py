@@ -14,9 +14,10 @@ from collections import Counter
 from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [
-    str(p) for p in (_TESTS.parent / "lib", _TESTS, _TESTS / "shared", _TESTS / "fuzz")
-]
+sys.path.insert(0, str(_TESTS))
+import folders  # noqa: E402
+
+folders.add()
 
 import choices  # noqa: E402
 import fuzz_run  # noqa: E402
@@ -103,7 +104,8 @@ def reached(case):
 def _on_micropython(name):
     """{number of a case: " | " and its outcome on MicroPython, where that is another one}."""
     code = (
-        "import sys; sys.path[:0] = ['tests', 'lib']; import fuzz_run\n"
+        "import sys; sys.path.insert(0, 'tests'); import folders; folders.add()\n"
+        "import fuzz_run\n"
         f"for n, got, want in fuzz_run.differences({name!r}):\n"
         "    if want: print('%d|%s' % (n, got))"
     )

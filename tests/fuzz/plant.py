@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [
-    str(p) for p in (_TESTS.parent / "lib", _TESTS, _TESTS / "shared", _TESTS / "fuzz")
-]
+sys.path.insert(0, str(_TESTS))
+import folders  # noqa: E402
+
+folders.add()
 
 import choices  # noqa: E402
 import mutate  # noqa: E402

@@ -11,7 +11,7 @@ import pytest
 from fault_server import FaultServer
 from ota import clock
 
-_TESTS = Path(__file__).parents[1]
+_PLAYER = Path(__file__).parents[1] / "support" / "net" / "players" / "bound.py"
 _COMMANDS = {
     "CPython": [sys.executable],
     "MicroPython": [Path(sys.executable).parent / "micropython", "-X", "heapsize=8M"],
@@ -28,7 +28,7 @@ def test_the_next_request_goes_by_the_month_of_the_last_manifest(interpreter, tm
     }
     with FaultServer(pages, certificate=pki.good) as server:
         done = subprocess.run(
-            [*_COMMANDS[interpreter], _TESTS / "net" / "bound.py", server.url + "/manifest",
+            [*_COMMANDS[interpreter], _PLAYER, server.url + "/manifest",
              pki.ca],
             capture_output=True, text=True, timeout=60,
         )  # fmt: skip

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 _TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(_TESTS / "fuzz"))
 
 import choices  # noqa: E402
 import fuzz_run  # noqa: E402
@@ -40,7 +39,7 @@ _INSTALL = (
 _BOOT = ("patch", "inflate", "chunk")
 
 # Refusals that no stream and no package brings about, and why.
-_FLASH = "flash that changed since it was looked at: tests/prove.py"
+_FLASH = "flash that changed since it was looked at: tests/prove"
 _OUT_OF_REACH = {
     ("package/__init__.py", 'ManifestError("size", len(head))'): "who calls has read just that",
     ("package/inflate.py", 'VerifyError("inflate")'): "of MicroPython's inflater",
@@ -196,7 +195,8 @@ def test_planted_faults_are_noticed():
 @pytest.mark.parametrize("name", _HEAPS)
 def test_corpus_in_a_small_heap(name):
     code = (
-        "import sys; sys.path[:0] = ['tests', 'lib']; import fuzz_run\n"
+        "import sys; sys.path.insert(0, 'tests'); import folders; folders.add()\n"
+        "import fuzz_run\n"
         f"print(fuzz_run.replay({name!r}, 3))"
     )
     command = [Path(sys.executable).parent / "micropython", "-X", f"heapsize={_HEAPS[name]}K"]

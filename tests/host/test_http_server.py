@@ -72,7 +72,7 @@ def run(interpreter, cases, tmp_path, *options, tests=_TESTS):
     file = tmp_path / "cases.json"
     file.write_text(json.dumps(cases))
     done = subprocess.run(
-        [interpreter, *options, tests / "net" / "fetch.py", file],
+        [interpreter, *options, tests / "support/net/players/fetch.py", file],
         capture_output=True,
         text=True,
         timeout=60,

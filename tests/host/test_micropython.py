@@ -16,7 +16,7 @@ import pytest
 _TESTS = Path(__file__).parents[1]
 _SCRIPTS = Path(sys.executable).parent
 _MODULES = sorted(path.stem for path in (_TESTS / "shared").glob("test_*.py"))
-_WASM = _TESTS / "wasm"
+_WASM = _TESTS / "tools" / "wasm"
 _TIMEOUT_S = 600
 
 # Modules that the 32-bit build cannot run, and what it lacks.
@@ -33,7 +33,7 @@ def _found(module: str) -> int:
 
 
 def _check(module: str, done: subprocess.CompletedProcess) -> None:
-    """The closing lines of tests/run.py tell of as many tests as CPython finds, all passed."""
+    """The closing lines of run.py tell of as many tests as CPython finds, all passed."""
     said = done.stdout + done.stderr
     line = re.search(rf"^{module}: (\d+) run, (\d+) failed, (\d+) skipped$", said, re.MULTILINE)
     assert line, said
@@ -53,7 +53,7 @@ test_network_cut test_refusals test_steps test_trial test_update test_update_cut
 @pytest.mark.parametrize("module", _MODULES)
 def test_on_micropython(module, board_files):
     # Flash of the mock and its snapshots lie in the heap: boards have them outside.
-    command = [str(_SCRIPTS / "micropython"), "-X", "heapsize=16M", "tests/run.py", module]
+    command = [str(_SCRIPTS / "micropython"), "-X", "heapsize=16M", "tests/tools/run.py", module]
     _check(module, _run(command, board_files))
 
 
@@ -66,11 +66,13 @@ def test_a_module_without_tests_fails(tmp_path):
     tests = tmp_path / "tests"
     (tests / "shared").mkdir(parents=True)
     (tests / "shared" / "test_none.py").write_text("import unittest\n")
-    shutil.copytree(_TESTS / "mp", tests / "mp")
-    for name in ("run.py", "garbage.py"):
-        shutil.copy(_TESTS / name, tests)
+    shutil.copy(_TESTS / "folders.py", tests)
+    for name in ("support/micropython", "support/board"):
+        shutil.copytree(_TESTS / name, tests / name)
+    (tests / "tools").mkdir()
+    shutil.copy(_TESTS / "tools" / "run.py", tests / "tools")
     shutil.copytree(_TESTS.parent / "lib", tmp_path / "lib")
-    done = _run([str(_SCRIPTS / "micropython"), "run.py"], tests)
+    done = _run([str(_SCRIPTS / "micropython"), "tools/run.py"], tests)
     assert done.returncode == 1
     assert "FAILED test_none ran no test" in done.stdout
 

@@ -1,6 +1,6 @@
 """The list of protective steps (tests/mutations.txt) fits the source, and steps are missed.
 
-All of it takes about 40 seconds on one core (`python tests/mutate.py`). What runs here is a
+All of it takes about 40 seconds on one core (`python tests/tools/mutate.py`). What runs here is a
 fixed sample: the first step of each file and every eighth of the list.
 """
 

@@ -1,6 +1,6 @@
 """Every row of docs/network-faults.md as whole updates over real sockets, on both interpreters.
 
-tests/network_faults.py has the cases. Each ends with the expected code, wrote and erased what it
+network_faults.py has the cases. Each ends with the expected code, wrote and erased what it
 may, left no socket and no memory behind, and the next update from a good server succeeds.
 """
 
@@ -31,6 +31,7 @@ from network_faults import (
 from ota import errors
 
 _TESTS = Path(__file__).parents[1]
+_PLAYER = "support/net/players/update.py"
 _INTERPRETERS = ("CPython", "MicroPython")
 _ROWS = sorted({f.row for f in network_faults.faults()} - {0})
 _HEAP = {"MicroPython": 256, "CPython": 4096}  # bytes that may be in use afterwards beside before
@@ -43,7 +44,7 @@ _HEAD = 250  # bytes of the longest good head
 
 
 class _Net:
-    """Servers with the pages of some faults; the cases for tests/net/update.py."""
+    """Servers with the pages of some faults; the cases for players/update.py."""
 
     def __init__(self, files, server, other, six, full, tls=None):
         self._files = files
@@ -106,9 +107,19 @@ class _Net:
     def _command(self, interpreter, heap):
         if interpreter == "CPython":
             # Of what nobody closed.
-            return [sys.executable, "-W", "always::ResourceWarning", _TESTS / "net" / "update.py"]
+            return [
+                sys.executable,
+                "-W",
+                "always::ResourceWarning",
+                _TESTS / _PLAYER,
+            ]
         micropython = Path(sys.executable).parent / "micropython"
-        return [micropython, "-X", f"heapsize={heap}", self._files / "tests" / "net" / "update.py"]
+        return [
+            micropython,
+            "-X",
+            f"heapsize={heap}",
+            self._files / "tests" / _PLAYER,
+        ]
 
     def asked(self, n, *pages):
         """Requests of a case, for those pages or for all; first those of the first server."""

@@ -77,4 +77,4 @@ def test_a_test_that_is_not_there_is_found_out():
 def test_the_document_has_the_same_tables():
     text = _DOCUMENT.read_text()
     for lines in (network_rows.table(), network_rows.places()):
-        assert "\n".join(lines) in text, "python tests/network_rows.py prints them"
+        assert "\n".join(lines) in text, "python tests/tools/network_rows.py prints them"

@@ -1,6 +1,6 @@
 """Rows of docs/network-faults.md against a real nginx over TLS, with a chain of certificates.
 
-The server block is the one of docs/publish.md. Whole updates, played by tests/net/update.py, on
+The server block is the one of docs/publish.md. Whole updates, played by players/update.py, on
 both interpreters.
 """
 
@@ -37,6 +37,7 @@ from packer import OTHER_KEY, content, entry, manifest, release
 from test_network_faults import problems
 
 _TESTS = Path(__file__).parents[1]
+_PLAYER = "support/net/players/update.py"
 _INTERPRETERS = {
     "CPython": [sys.executable],
     "MicroPython": [Path(sys.executable).parent / "micropython", "-X", "heapsize=8M"],
@@ -203,8 +204,7 @@ class _Server:
         file = self._folder / "cases.json"
         file.write_text(json.dumps(self.cases))
         done = subprocess.run(
-            [*_INTERPRETERS[interpreter], self._tests[interpreter] / "net" / "update.py", file,
-             "wait"],
+            [*_INTERPRETERS[interpreter], self._tests[interpreter] / _PLAYER, file, "wait"],
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-500:] + done.stderr

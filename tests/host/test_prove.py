@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
+PROVE = TESTS / "prove" / "__main__.py"
 MICROPYTHON = Path(sys.executable).parent / "micropython"
 PARTS = ("kv", "update", "twice", "network", "bytes", "resets", "contents", "flips")
 
@@ -26,7 +27,7 @@ def run(*command, **options):
 
 @pytest.mark.parametrize("part", ["kv", "update"])
 def test_a_sample_of_two_parts_on_micropython(part, board_files):
-    command = (MICROPYTHON, "-X", "heapsize=64M", board_files / "tests" / "prove.py")
+    command = (MICROPYTHON, "-X", "heapsize=64M", board_files / "tests" / "prove" / "__main__.py")
     done = run(*command, "--quick", "--part", part)
     assert done.returncode == 0, done.stdout + done.stderr
     said = re.fullmatch(r"(\d+) passed, (\d+) failed", done.stdout.splitlines()[-1])
@@ -42,7 +43,7 @@ def test_a_sample_of_two_parts_on_micropython(part, board_files):
 )
 def test_a_sample_of_everything(interpreter, board_files):
     tests = TESTS if interpreter[0] == sys.executable else board_files / "tests"
-    done = run(*interpreter, tests / "prove.py", "--quick")
+    done = run(*interpreter, tests / "prove" / "__main__.py", "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = {
         words[0]: int(words[1])
@@ -63,7 +64,7 @@ _HEAP = {(sys.executable,): (), (MICROPYTHON,): ("-X", "heapsize=64M")}
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--quick", "--part", "kv", "--help"]])
 def test_help_is_the_text_at_the_head(interpreter, arguments):
-    done = run(*interpreter, TESTS / "prove.py", *arguments)
+    done = run(*interpreter, PROVE, *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (0, prove.__doc__, "")
 
 
@@ -84,9 +85,9 @@ def test_help_is_the_text_at_the_head(interpreter, arguments):
     ],
 )
 def test_arguments_that_mean_nothing(interpreter, arguments, message):
-    done = run(*interpreter, TESTS / "prove.py", *arguments)
+    done = run(*interpreter, PROVE, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"prove.py: {message} (--help tells more)\n"
+    assert done.stderr == f"prove: {message} (--help tells more)\n"
 
 
 @pytest.mark.parametrize("interpreter", _INTERPRETERS)
@@ -99,9 +100,15 @@ def test_codes_of_no_case_are_told(interpreter):
         "flips-16384", "flips-x", "ab-full-24k-4096-8", "ab-full-24k-4096-8-1-99999-prefix",
         "ac-full-24k-4096-8-1-3-prefix", "ab-full-24k-4096-8-x-3-prefix",
     ):  # fmt: skip
-        done = run(*interpreter[:1], *_HEAP[interpreter], TESTS / "prove.py", "--replay", code)
+        done = run(
+            *interpreter[:1],
+            *_HEAP[interpreter],
+            PROVE,
+            "--replay",
+            code,
+        )
         assert (done.returncode, done.stdout) == (2, ""), code
-        assert done.stderr.startswith("prove.py: no ") and done.stderr.count("\n") == 1, code
+        assert done.stderr.startswith("prove: no ") and done.stderr.count("\n") == 1, code
 
 
 def test_the_whole_proof_is_as_large_as_promised():
@@ -152,7 +159,7 @@ def test_a_failure_prints_a_code_that_replays(monkeypatch):
     ],
 )
 def test_codes_of_every_kind_replay(code):
-    done = run(sys.executable, TESTS / "prove.py", "--replay", code)
+    done = run(sys.executable, PROVE, "--replay", code)
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stdout + done.stderr
 
 
@@ -161,7 +168,7 @@ def test_own_driver(tmp_path):
         "from ota.flash.ram import RamFlash\n\n\ndef make():\n    return RamFlash(8192, 1024, 8)\n"
     )
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = run(sys.executable, TESTS / "prove.py", "--driver", "mine:make", env=env)
+    done = run(sys.executable, PROVE, "--driver", "mine:make", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     passed, _, failed = done.stdout.split()[0], "", done.stdout.split()[2]
     assert int(passed) >= 90 and failed == "0"
@@ -184,5 +191,5 @@ def make():
 """
     )
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = run(sys.executable, TESTS / "prove.py", "--driver", "mine:make", env=env)
+    done = run(sys.executable, PROVE, "--driver", "mine:make", env=env)
     assert done.returncode == 1

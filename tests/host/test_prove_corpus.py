@@ -1,4 +1,4 @@
-"""A sample of tests/prove_corpus.py, on images that are here."""
+"""A sample of tests/prove/prove_corpus.py, on images that are here."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""tests/soak.py: a very short night, and that its checks see what is wrong."""
+"""tests/tools/soak.py: a very short night, and that its checks see what is wrong."""
 
 import pytest
 import soak

@@ -1,6 +1,6 @@
 """What random cuts seldom or never reach: each test here needs one protective step.
 
-tests/mutate.py removes the steps and runs these tests (tests/mutations.txt says which).
+tests/tools/mutate.py removes the steps and runs these tests (mutations.txt says which).
 """
 
 import struct

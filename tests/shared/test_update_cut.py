@@ -1,4 +1,4 @@
-"""A sample of what tests/prove.py does with whole updates, on every interpreter."""
+"""A sample of what tests/prove does with whole updates, on every interpreter."""
 
 import unittest
 

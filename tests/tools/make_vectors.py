@@ -1,15 +1,21 @@
-"""Make tests/vectors/update and signed: `python tests/make_vectors.py` after a format change."""
+"""Make tests/vectors/update and signed: python tests/tools/make_vectors.py"""
 
 import hashlib
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import folders
+
+folders.add()
 
 from images import KEY, PRODUCT, image
 from otatool.release import keys, publish
 from otatool.release import package as build
 from otatool.release.keys import SigningKey
 
-OUT = Path(__file__).parent / "vectors" / "update"
-SIGNED = Path(__file__).parent / "vectors" / "signed"
+OUT = Path(__file__).parents[1] / "vectors" / "update"
+SIGNED = Path(__file__).parents[1] / "vectors" / "signed"
 SIZES = {"24k": 24 * 1024, "130k": 130 * 1024}
 
 

@@ -1,5 +1,5 @@
 // Run shared tests on the webassembly build of MicroPython: node run.mjs FOLDER test_name ...
-// lib/ and tests/ of FOLDER are copied into its memory; what runs there is tests/run.py.
+// lib/ and tests/ of FOLDER are copied into its memory; what runs there is tests/tools/run.py.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -42,7 +42,7 @@ print("MicroPython", ".".join([str(n) for n in sys.implementation[1][:3]]), sys.
 # a board has: faster, and with other exceptions (binascii).
 for name in ("binascii", "collections", "io", "os", "time"):
     sys.modules[name] = __import__("u" + name)
-sys.path.insert(0, "/tests")
+sys.path.insert(0, "/tests/tools")
 import run
 status = run.main(json.loads(names))
 `);

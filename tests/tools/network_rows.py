@@ -1,6 +1,6 @@
 """Which tests cover each row of the network's faults: the list behind docs/network-faults.md.
 
-    python tests/network_rows.py      print the document's tables
+    python tests/tools/network_rows.py      print the document's tables
 
 A test is named MODULE.function or MODULE.Class.method, of tests/shared or tests/host. The cases of
 network_faults.py are found by their rows and not named here. tests/host/test_network_rows.py
@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-_HERE = Path(__file__).parent
-
 if __name__ == "__main__":
-    sys.path[:0] = [str(_HERE.parent / "lib"), str(_HERE / "shared"), str(_HERE)]
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import folders
+
+    folders.add()
 
 import network_faults  # noqa: E402
 

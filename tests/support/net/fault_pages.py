@@ -1,4 +1,4 @@
-"""Pages for tests/fault_server.py: heads, chunks, and a file that is served well but for drops."""
+"""Pages for fault_server.py: heads, chunks, and a file that is served well but for drops."""
 
 
 def head(status="200 OK", *fields, length=None):

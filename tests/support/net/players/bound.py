@@ -1,6 +1,6 @@
 """Update over TLS on a board that does not know the time, and print what its clock was set to.
 
-    micropython -X heapsize=8M tests/net/bound.py MANIFEST-URL CA-FILE
+    micropython -X heapsize=8M tests/support/net/players/bound.py MANIFEST-URL CA-FILE
 
 The clock of the board is one that only machine.RTC sets; TLS itself sees that of the system.
 Prints JSON: "asked", a list of (result or error, what the clock was set to) of one request each:
@@ -16,7 +16,10 @@ _HERE = __file__.rpartition("/")[0] or "."
 _NEW_YEAR_2026 = 1767225600
 _GMTIME = time.gmtime
 
-sys.path[:0] = [_HERE + "/../mp", _HERE + "/..", _HERE + "/../../lib"]
+sys.path.insert(0, _HERE + "/../../..")
+import folders  # noqa: E402
+
+folders.add()
 
 import ota  # noqa: E402
 import scenes  # noqa: E402

@@ -1,6 +1,6 @@
 """Cut the power of the KV on somebody's own flash driver.
 
-    python tests/prove.py --driver mine:make      mine.make() returns the driver
+    python tests/prove --driver mine:make      mine.make() returns the driver
 
 or on a board:  import prove_driver; prove_driver.check(MyFlash())
 

@@ -7,7 +7,7 @@ import os
 import sys
 import unittest
 
-_LIBRARY = __file__.rpartition("/")[0] + "/../lib"
+_LIBRARY = __file__.rpartition("/")[0] + "/../../lib"
 _DIRECTORY = 0x4000
 
 

@@ -1,4 +1,4 @@
-"""Run shared tests on MicroPython: micropython tests/run.py [test_name ...]
+"""Run shared tests on MicroPython: micropython tests/tools/run.py [test_name ...]
 
 Without names, all of tests/shared; they need `-X heapsize=4M` then. Closes with "N passed,
 N failed, N skipped"; a run that executed no test fails. On CPython pytest runs the same files.
@@ -8,18 +8,23 @@ import gc
 import os
 import sys
 
-_HERE = __file__.rpartition("/")[0] or "."
+_TESTS = (__file__.rpartition("/")[0] or ".") + "/.."
 
 
 def main(names):
     """Import and run each module, forgetting it before the next; return the exit status."""
-    sys.path[:0] = [_HERE + "/mp", _HERE + "/shared", _HERE, _HERE + "/../lib"]
+    sys.path.insert(0, _TESTS)
+    import folders
+
+    folders.add()
     import unittest
 
     import garbage
 
     garbage.wait()
-    names = names or sorted(n[:-3] for n in os.listdir(_HERE + "/shared") if n.startswith("test_"))
+    names = names or sorted(
+        n[:-3] for n in os.listdir(_TESTS + "/shared") if n.startswith("test_")
+    )
     passed = failed = skipped = 0
     for name in names:
         before = set(sys.modules)

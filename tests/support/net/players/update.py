@@ -1,6 +1,6 @@
 """Play whole updates over real sockets and print what each left behind, on either interpreter.
 
-    micropython -X heapsize=8M tests/net/update.py CASES.json [wait]
+    micropython -X heapsize=8M tests/support/net/players/update.py CASES.json [wait]
 
 wait: the library's garbage waits until memory is short, see garbage.py.
 
@@ -25,7 +25,11 @@ except ImportError:
 _HERE = __file__.rpartition("/")[0] or "."
 _KB = 1024
 
-sys.path[:0] = [_HERE, _HERE + "/../mp", _HERE + "/..", _HERE + "/../../lib"]
+sys.path.insert(0, _HERE + "/../../..")
+import folders  # noqa: E402
+
+folders.add()
+sys.path.insert(0, _HERE)
 
 if sys.argv[2:] == ["wait"]:
     import garbage

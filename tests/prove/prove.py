@@ -1,25 +1,17 @@
 """Prove that flash never loses: every cut, every effect, and then some.
 
-    python tests/prove.py                     all of it, on all cores
-    python tests/prove.py --quick             a sample of everything, under a minute
-    python tests/prove.py --part kv           one part: kv, update, twice, network, bytes, resets,
-                                              contents, flips
-    python tests/prove.py --replay CODE       one case again, as a failure printed it
-    python tests/prove.py --driver mine:make  the KV on your own driver: mine.make() gives it
-    python tests/prove.py --help              this text
+    python tests/prove                     all of it, on all cores
+    python tests/prove --quick             a sample of everything, under a minute
+    python tests/prove --part kv           one part: kv, update, twice, network, bytes, resets,
+                                           contents, flips
+    python tests/prove --replay CODE       one case again, as a failure printed it
+    python tests/prove --driver mine:make  the KV on your own driver: mine.make() gives it
+    python tests/prove --help              this text
 
 The quick run works on MicroPython too. docs/reliability.md says what is proven and what is not.
 """
 
 import sys
-
-if __name__ == "__main__":
-    _HERE = __file__.rpartition("/")[0] or "."
-    sys.path[:0] = [_HERE + "/../lib", _HERE + "/shared", _HERE]
-    if sys.implementation.name == "micropython":
-        import garbage
-
-        garbage.wait()
 
 import prove_driver
 import prove_flash
@@ -264,7 +256,7 @@ def main(args):
     try:
         given = options(args)
     except Usage as e:
-        print("prove.py: %s (--help tells more)" % e, file=sys.stderr)
+        print("prove: %s (--help tells more)" % e, file=sys.stderr)
         return 2
     if "--help" in given or "-h" in given:
         with open(__file__) as f:  # MicroPython keeps no docstrings
@@ -274,7 +266,7 @@ def main(args):
         try:
             replay(given["--replay"])
         except Usage as e:
-            print("prove.py: %s (--help tells more)" % e, file=sys.stderr)
+            print("prove: %s (--help tells more)" % e, file=sys.stderr)
             return 2
         print("ok")
         return 0
@@ -308,7 +300,3 @@ def _results(todo):
         return
     with Pool() as pool:
         yield from pool.imap_unordered(work, todo)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

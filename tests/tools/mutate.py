@@ -1,8 +1,8 @@
 """Remove each protective step from the library, one at a time: a named test must fail then.
 
-    python tests/mutate.py                 every step of mutations.txt, on one core
-    python tests/mutate.py --list          names and files
-    python tests/mutate.py --only NAME     one step, or all whose name contains NAME
+    python tests/tools/mutate.py               every step of mutations.txt, on one core
+    python tests/tools/mutate.py --list        names and files
+    python tests/tools/mutate.py --only NAME   one step, or all whose name contains NAME
 
 The steps are edits of the source: whole lines (-) that occur exactly once, and what takes their
 place (+). They are done in a copy of the tree. Each named test passes there without the edit and
@@ -22,7 +22,7 @@ import unittest
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _TABLE = "mutations.txt"
 _TIMEOUT = 120  # seconds, and 10 more for each test; a step whose loss only hangs is not noticed
 # What edited code that is broken raises: that proves nothing about the step.
@@ -101,7 +101,14 @@ class Tree:
     def run(self, tests):
         """How each test ends: "" passed, else what was raised."""
         # -S: no site-packages, so no other copy of the library. -B: no code of an edit is kept.
-        command = [sys.executable, "-S", "-B", self.root / "tests/mutate.py", "--run", *tests]
+        command = [
+            sys.executable,
+            "-S",
+            "-B",
+            self.root / "tests/tools/mutate.py",
+            "--run",
+            *tests,
+        ]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         try:
             done = subprocess.run(
@@ -179,7 +186,10 @@ class _Result(unittest.TestResult):
 
 
 def _run(tests):
-    sys.path[:0] = [str(_ROOT / p) for p in ("lib", "tests/shared", "tests")]
+    sys.path.insert(0, str(_ROOT / "tests"))
+    import folders
+
+    folders.add()
     import ota
 
     if not Path(ota.__file__).is_relative_to(_ROOT):

@@ -2,7 +2,7 @@
 
 import json
 
-_FOLDER = (__file__.rpartition("/")[0] or ".") + "/vectors/"
+_FOLDER = (__file__.rpartition("/")[0] or ".") + "/../../vectors/"
 
 
 def load(name: str) -> bytes:

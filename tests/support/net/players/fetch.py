@@ -1,6 +1,6 @@
 """Fetch what a file of cases says and print what came of it, on either interpreter.
 
-    micropython tests/net/fetch.py CASES.json
+    micropython tests/support/net/players/fetch.py CASES.json
 
 A case is a dict: url; offset, etag, headers, tls, limits as transport.http.get takes them;
 "resume": arguments of Resuming, to use that; "names": what a name server says, see names.py.
@@ -15,7 +15,11 @@ import sys
 _HERE = __file__.rpartition("/")[0] or "."
 _PIECE = 700
 
-sys.path[:0] = [_HERE, _HERE + "/../../lib"]
+sys.path.insert(0, _HERE + "/../../..")
+import folders  # noqa: E402
+
+folders.add()
+sys.path.insert(0, _HERE)
 
 from names import Names, open_files  # noqa: E402
 from ota.errors import TransportError  # noqa: E402

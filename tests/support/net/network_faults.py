@@ -1,7 +1,7 @@
 """Whole updates over a network that misbehaves: the cases, by row of docs/network-faults.md.
 
 Each case gets a folder of its own on the server: "manifest" and "package", which are served
-well unless the case says otherwise, and further pages. tests/net/update.py plays them.
+well unless the case says otherwise, and further pages. players/update.py plays them.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ TAG = 'ETag: "v1"'
 QUICK_MS = 1000  # a busy machine does not answer at once
 QUICK = {"idle_ms": QUICK_MS}
 SLOW = {"rate": 2000, "rate_ms": 200}
-RETRIES = 3  # of tests/net/update.py
+RETRIES = 3  # of players/update.py
 ASKED = 3  # times for a manifest that does not come
 
 HEAD_MAX = 32768 + 4096  # bytes of a head that are read before it is refused
@@ -52,7 +52,7 @@ class Fault:
     manifest, or mirrors. ranges: a page, and the Range of each request for it or None. without:
     fields that no request may have; elsewhere: that none to the other server may have; other:
     requests there. reused: connections may carry several requests. sequence: of the newest
-    manifest afterwards. stop, spare, window, floor: as tests/net/update.py takes them.
+    manifest afterwards. stop, spare, window, floor: as players/update.py takes them.
     """
 
     row: int

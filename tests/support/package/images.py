@@ -1,7 +1,7 @@
 """Images and packages of the tests, the same on both interpreters.
 
 image(n, size) is version n of a compressible image; packages made from them by
-tests/make_vectors.py lie in tests/vectors/update. The keys are for tests only.
+tests/tools/make_vectors.py lie in tests/vectors/update. The keys are for tests only.
 """
 
 KEY = {"type": "hmac", "secret": "00112233445566778899aabbccddeeff" * 2}
@@ -36,5 +36,5 @@ def image(n, size):
 def vector(name):
     """Bytes of tests/vectors/update/NAME."""
     here = __file__.rpartition("/")[0] or "."
-    with open(here + "/vectors/update/" + name, "rb") as f:
+    with open(here + "/../../vectors/update/" + name, "rb") as f:
         return f.read()

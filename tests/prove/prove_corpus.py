@@ -1,6 +1,6 @@
 """Power cuts in updates in place of real images: every pair of bench/delta.py.
 
-    python tests/prove_corpus.py --cache FOLDER [--family NAME] [--most CASES] [--jobs N]
+    python tests/prove/prove_corpus.py --cache FOLDER [--family NAME] [--most CASES] [--jobs N]
 
 As prove.py's part "update", and with what that one asserts (erases within the schedule's
 budget included), for patches of real images with their way back, blocks and sectors of 2048 and
@@ -16,8 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-_HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE / "../bench"), str(_HERE / "../lib"), str(_HERE / "shared"), str(_HERE)]
+_TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(_TESTS), str(_TESTS.parent / "bench")]
+import folders  # noqa: E402
+
+folders.add()
 
 from explore import Failed, Run  # noqa: E402
 from faults import EFFECTS  # noqa: E402

@@ -1,4 +1,4 @@
-"""Make tests/vectors/delta/*.json with the encoder: python tests/make_delta_vectors.py
+"""Make tests/vectors/delta/*.json with the encoder: python tests/tools/make_delta_vectors.py
 
 Each file: old and new image, parameters, and the payload as chunks: [restart, first block,
 blocks, inflated length, stored bytes], deflated as docs/format.md section 4 says.
@@ -6,8 +6,14 @@ blocks, inflated length, stored bytes], deflated as docs/format.md section 4 say
 
 import json
 import struct
+import sys
 import zlib
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import folders
+
+folders.add()
 
 import code_images
 import numpy as np
@@ -17,7 +23,7 @@ from otatool.patch import payload
 from otatool.patch.pointers import Table
 from otatool.patch.pointers.thumb import Thumb
 
-OUT = Path(__file__).parent / "vectors" / "delta"
+OUT = Path(__file__).parents[1] / "vectors" / "delta"
 BLOCK = 256
 WBITS = 10
 

@@ -1,8 +1,8 @@
 """The virtual board survives a night's worth of updates in minutes.
 
-    python tests/soak.py                         500 updates of every strategy
-    python tests/soak.py --updates 20            a quick look
-    python tests/soak.py --seed 7 --strategy ab  the same random choices again
+    python tests/tools/soak.py                         500 updates of every strategy
+    python tests/tools/soak.py --updates 20            a quick look
+    python tests/tools/soak.py --seed 7 --strategy ab  the same random choices again
 
 One board per strategy is updated back and forth between two images while its power is cut at
 random: killed at a random time (on flash as slow as a real chip), or at a random flash operation
@@ -29,6 +29,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import folders
+
+folders.add()
 
 from images import image as lines
 from otatool import sim
