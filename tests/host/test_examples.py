@@ -134,7 +134,7 @@ def test_stock(tmp_path, server, monkeypatch):
     (stock / "app" / "page.html").write_text("new")
     for words in commands[2:]:
         assert main([str(tmp_path / "www") if w == "www/" else w for w in words]) == 0, words
-    with sim.Board(tmp_path / "stock.flash", heap="1M") as virtual:
+    with sim.Board(tmp_path / "stock.flash", heap="256K") as virtual:
         virtual.wait("lamp 0.1", 30)
         virtual.wait("lamp 0.2\nnone\n", 60)
 
