@@ -43,6 +43,7 @@ GROUPS = {
             "kv/append.py",
             "kv/full.py",
             "kv/index.py",
+            "kv/layout.py",
             "kv/log.py",
             "kv/recover.py",
             "kv/ring.py",

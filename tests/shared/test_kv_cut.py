@@ -10,7 +10,7 @@ from kv_cuts import Explorer, model_of, random_steps
 from nor import CUTS, Nor, PowerCut
 from ota.flash import Region
 from ota.kv.full import KV
-from ota.kv.log import ACTIVE
+from ota.kv.layout import ACTIVE
 from slow import SLOW
 
 _TIMES = int((hasattr(os, "getenv") and os.getenv("OTA_CUTS")) or 1)

@@ -24,7 +24,7 @@ from ota.errors import (
 from ota.flash import Region
 from ota.kv import Store
 from ota.kv.full import KV
-from ota.kv.log import SYNC
+from ota.kv.layout import SYNC
 from ota.state import record as slots
 from ota.state.journal import Journal
 from ota.strategy import staging

@@ -13,10 +13,9 @@ from binascii import crc32
 from ..compat import const
 from ..errors import FlashError
 from .index import OWN
-from .log import BATCH, DEL, IN_BATCH, SET, SYNC
+from .layout import BATCH, DEL, HEAD, IN_BATCH, SET, SYNC
 from .recover import Mount
 
-_HEAD = const(8)
 _RESERVE = const(1024)
 
 
@@ -72,7 +71,7 @@ class KV(Mount):
         if i < 0:
             return None
         op = self._at[i]
-        head = bytes(self._view[: _HEAD + len(name)])
+        head = bytes(self._view[: HEAD + len(name)])
         value = bytearray(self.vlen)
         if value:
             self.region.read(op + 4 + len(name), value)
@@ -95,7 +94,7 @@ class KV(Mount):
             return -1
         op, size = self._at[i], self.vlen
         if not offset:
-            head = bytes(self._view[:_HEAD])
+            head = bytes(self._view[:HEAD])
             crc = crc32(head[4:], self.seed(op - 4))
             if not head[7] & IN_BATCH and self.crc(op + 4, len(name) + size, crc) != (
                 int.from_bytes(head[:4], "little")
@@ -148,7 +147,7 @@ class KV(Mount):
         self._mounted()
         if self._fresh:
             self._ready = False
-            self.put(self.room(self.align(_HEAD)), SYNC, 0, 0, ())  # a data record left room
+            self.put(self.room(self.align(HEAD)), SYNC, 0, 0, ())  # a data record left room
             self._ready = True
         self._fresh = False
 
@@ -159,7 +158,7 @@ class KV(Mount):
         Raises FlashError "corrupt".
         """
         self._mounted()
-        size = count * self.align(_HEAD + length) + 2 * self.marker
+        size = count * self.align(HEAD + length) + 2 * self.marker
         most = self.sector - 2 * self.header - self.marker - sum(self._live)
         if self.end + size <= (self.newest + 1) * self.sector or size > most:
             return
@@ -212,16 +211,16 @@ class KV(Mount):
                 if i >= 0 and self._equal(self._at[i] + 4 + len(name), old, value):
                     continue
                 own = own and name.startswith(OWN)
-                after += self.align(_HEAD + len(name) + len(value))
+                after += self.align(HEAD + len(name) + len(value))
             if i >= 0:
-                before += self.align(_HEAD + len(name) + old)
+                before += self.align(HEAD + len(name) + old)
             todo.append((name, value))
             body += len(name) + (len(value) if value is not None else 0)
         if not todo:
             return
         if len(todo) > 1:
             body += 4 * len(todo)
-        size = self.align(_HEAD + body)
+        size = self.align(HEAD + body)
         self._check_room(size, after - before, own)
         self._ready = False
         self._write(todo, body, size)
@@ -242,7 +241,7 @@ class KV(Mount):
             parts.append(bytes((n & 0xFF, n >> 8, len(name), kind | IN_BATCH)) + name)
             parts.append(value or b"")
         self.put(at, BATCH, 0, body, parts)
-        at += _HEAD
+        at += HEAD
         for name, value in todo:
             n = 0 if value is None else len(value)
             self.apply(at, DEL if value is None else SET, name, n)

@@ -7,11 +7,10 @@ is compared on flash.
 from array import array
 from binascii import crc32
 
-from ..compat import const
-from .log import SET, Log
+from .layout import HEAD, SET
+from .log import Log
 
 OWN = b"ota."  # keys that may use the reserved room
-_HEAD = const(8)
 
 
 class Index(Log):
@@ -53,9 +52,9 @@ class Index(Log):
         own = key.startswith(OWN)
         i = self._find(key)
         if i >= 0:
-            self._live[own] -= self.align(_HEAD + len(key) + self.vlen)
+            self._live[own] -= self.align(HEAD + len(key) + self.vlen)
         if kind == SET:
-            self._live[own] += self.align(_HEAD + len(key) + vlen)
+            self._live[own] += self.align(HEAD + len(key) + vlen)
             if i >= 0:
                 self._at[i] = op
                 return
@@ -71,14 +70,14 @@ class Index(Log):
     def _find(self, key: bytes) -> int:
         """Place of key in the index, -1 if it is not there; vlen is then that of its value."""
         h = crc32(key) & 0xFFFF
-        n = _HEAD + len(key)
+        n = HEAD + len(key)
         for i in range(self._n):
             if self._hash[i] == h:
                 # From the check before the head, if it is a record of its own.
                 at = self._at[i] - 4
                 head = self._view[: min(n, self.region.size - at)]
                 self.region.peek(at, head)  # may reach beyond a shorter record
-                if head[6] == len(key) and head[_HEAD:] == key:
+                if head[6] == len(key) and head[HEAD:] == key:
                     self.vlen = head[4] | head[5] << 8
                     return i
         return -1
@@ -96,8 +95,8 @@ class Index(Log):
 
     def _count(self) -> None:
         self._live = [0, 0]
-        head = bytearray(_HEAD)
+        head = bytearray(HEAD)
         for i in range(self._n):
             self.region.read(self._at[i], head)
-            size = self.align(_HEAD + head[2] + (head[0] | head[1] << 8))
+            size = self.align(HEAD + head[2] + (head[0] | head[1] << 8))
             self._live[head[4:] == OWN] += size

@@ -5,29 +5,23 @@ records mean.
 """
 
 from binascii import crc32
-from struct import pack_into, unpack, unpack_from
+from struct import pack_into, unpack
 
 from ..compat import const
 from ..errors import FlashError
+from .layout import (
+    BATCH,
+    ERASING,
+    HEAD,
+    HEADER,
+    IN_BATCH,
+    MARKER,
+    SET,
+    align,
+    header,
+    seed,
+)
 
-VERSION = const(1)
-BIRTH = b"OKB\x01"
-OPEN = b"OKV\x01"
-UNFIT = b"NOE\x01"  # header of a flash that does not erase to 0xFF
-
-# Kinds of records. COPY marks a record that compaction moved: nobody's news.
-SET = const(1)
-DEL = const(2)
-BATCH = const(3)
-ACTIVE = const(4)
-SYNC = const(5)
-VOID = const(6)
-ERASING = const(7)
-COPY = const(0x80)
-IN_BATCH = const(0x10)
-
-_HEADER = const(16)
-_HEAD = const(8)
 _BUFFER = const(512)
 _PAGE = const(256)
 
@@ -53,23 +47,23 @@ class Log:
         self._sums = 0, 0  # of the record just read: CRC behind its head, and whole
         self._buf = bytearray(_BUFFER)
         self._view = memoryview(self._buf)
-        self._first8 = self._view[:_HEAD]  # slices cost heap, and record() is called a lot
-        self._after4 = self._view[4:_HEAD]
-        self._head = bytearray(_HEADER)
+        self._first8 = self._view[:HEAD]  # slices cost heap, and record() is called a lot
+        self._after4 = self._view[4:HEAD]
+        self._head = bytearray(HEADER)
         self._place = bytearray(8)
         self.use_unit(region.program_size)
 
     def use_unit(self, unit: int) -> None:
         """Records sit on multiples of unit bytes."""
         self.unit = unit
-        self.header = self.align(_HEADER)
-        self.marker = self.align(_HEAD + 12)
+        self.header = self.align(HEADER)
+        self.marker = self.align(MARKER)
         self.seq = [0] * self.sectors  # 0: not in use
         self.wear = [0] * self.sectors  # erases
 
     def align(self, n: int) -> int:
         """n rounded up to whole units."""
-        return (n + self.unit - 1) // self.unit * self.unit
+        return align(n, self.unit)
 
     def first(self, s: int) -> int:
         """Offset of the first record of sector s."""
@@ -87,14 +81,14 @@ class Log:
         self.readable = self.region.peek(at, h) or self.readable
         if sum([h[i] == magic[i] for i in range(4)]) < 3:
             return None
-        for bit in range(-1, 8 * _HEADER):
+        for bit in range(-1, 8 * HEADER):
             if bit >= 0:
                 h[bit >> 3] ^= 1 << (bit & 7)
-            number, wear, crc = unpack_from("<III", h, 4)
-            if crc32(memoryview(h)[:12]) == crc and h[:3] == magic[:3]:
-                if h[3] != VERSION:
+            found = header(h, magic)
+            if found:
+                if h[3] != magic[3]:
                     raise FlashError("magic", at)
-                return number, wear & 0xFFFFFF, 1 << (wear >> 24 & 15)
+                return found
             if bit >= 0:
                 h[bit >> 3] ^= 1 << (bit & 7)
         return None
@@ -133,8 +127,7 @@ class Log:
 
     def seed(self, at: int) -> int:
         """What the check of a record at `at` starts from: its sector's life and its place."""
-        pack_into("<II", self._place, 0, self.seq[at // self.sector], at % self.sector)
-        return crc32(self._place)
+        return seed(self._place, self.seq[at // self.sector], at % self.sector)
 
     def crc(self, at: int, n: int, crc: int) -> int:
         """Continue crc over n bytes of flash; -1 if some of them cannot be read."""
@@ -149,26 +142,26 @@ class Log:
 
     def record(self, at: int, end: int) -> int:
         """Length with padding of the record at `at`, 0 if no valid one is there."""
-        if at + _HEAD > end:
+        if at + HEAD > end:
             return 0
         if not self.region.peek(at, self._first8):
             return 0
         stored, vlen, klen, kind = unpack("<IHBB", self._first8)
-        if not SET <= (kind & 0x7F) <= ERASING or at + _HEAD + klen + vlen > end:
+        if not SET <= (kind & 0x7F) <= ERASING or at + HEAD + klen + vlen > end:
             return 0
         crc = crc32(self._after4, self.seed(at))
         size = klen + vlen
         if size > _BUFFER:
-            found = self._walk(at + _HEAD, size, 0 if kind & 0x7F == BATCH else klen, crc)
+            found = self._walk(at + HEAD, size, 0 if kind & 0x7F == BATCH else klen, crc)
         else:
-            found = self.crc(at + _HEAD, size, crc)
+            found = self.crc(at + HEAD, size, crc)
         if found != stored:
             return 0
         self._sums = crc, stored
         self.kind = kind
         self.klen = klen
         self.vlen = vlen
-        return self.align(_HEAD + klen + vlen)
+        return self.align(HEAD + klen + vlen)
 
     def _walk(self, at: int, size: int, klen: int, crc: int) -> int:
         """As crc() for a body that is longer than the buffer; what was checked counts, so the
@@ -268,12 +261,12 @@ class Log:
         """
         head = self._head
         pack_into("<HBB", head, 4, vlen, klen, kind)
-        crc = crc32(memoryview(head)[4:_HEAD], self.seed(at))
+        crc = crc32(memoryview(head)[4:HEAD], self.seed(at))
         for part in parts:
             crc = self.crc(part[0], part[1], crc) if type(part) is tuple else crc32(part, crc)
         pack_into("<I", head, 0, crc)
         pos = 0
-        for part in [memoryview(head)[:_HEAD]] + list(parts):
+        for part in [memoryview(head)[:HEAD]] + list(parts):
             flash = part[0] if type(part) is tuple else -1
             n = part[1] if flash >= 0 else len(part)
             done = 0

@@ -7,13 +7,10 @@ programmed; a second boot in a row programs and erases nothing.
 from binascii import crc32
 from struct import unpack
 
-from ..compat import const
 from ..errors import FlashError
-from .log import ACTIVE, OPEN, SYNC, VOID
+from .layout import ACTIVE, HEAD, OPEN, SYNC, VOID
 from .ring import BORN, FREE
 from .scan import OUTDONE, Scan
-
-_HEAD = const(8)
 
 
 class Mount(Scan):
@@ -52,10 +49,10 @@ class Mount(Scan):
 
     def _hold(self, at: int) -> None:
         """Read the last record once; it may read differently the next time."""
-        head = bytearray(_HEAD)
+        head = bytearray(HEAD)
         self.region.read(at, head)
         _, vlen, klen, _ = unpack("<IHBB", head)
-        ram = bytearray(min(_HEAD + klen + vlen, (at // self.sector + 1) * self.sector - at))
+        ram = bytearray(min(HEAD + klen + vlen, (at // self.sector + 1) * self.sector - at))
         self.region.read(at, ram)
         stored = unpack("<I", ram[:4])[0]
         if crc32(memoryview(ram)[4:], self.seed(at)) != stored:
@@ -100,10 +97,10 @@ class Mount(Scan):
                 self.mark(at, VOID, q, start, end)
         if self.ram:
             self._again()
-        self.put(self.room(self.align(_HEAD), self.marker), SYNC, 0, 0, ())
+        self.put(self.room(self.align(HEAD), self.marker), SYNC, 0, 0, ())
 
     def _again(self) -> None:
-        vlen, klen, kind = unpack("<HBB", self.ram[4:_HEAD])
+        vlen, klen, kind = unpack("<HBB", self.ram[4:HEAD])
         at = self.room(self.align(len(self.ram)), 2 * self.marker)
-        self.put(at, kind, klen, vlen, (memoryview(self.ram)[_HEAD:],))
+        self.put(at, kind, klen, vlen, (memoryview(self.ram)[HEAD:],))
         self.settled_at(at)

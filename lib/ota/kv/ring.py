@@ -10,11 +10,11 @@ from struct import pack, unpack
 from ..compat import const
 from ..errors import FlashError
 from .index import Index
-from .log import ACTIVE, BATCH, BIRTH, COPY, DEL, ERASING, IN_BATCH, OPEN, SET, UNFIT
+from .layout import ACTIVE, BATCH, BIRTH, COPY, DEL, ERASING, HEAD, IN_BATCH, OPEN, SET
 
 FREE = const(2)  # birth header valid, all else erased
 BORN = const(1)  # birth header valid
-_HEAD = const(8)
+UNFIT = b"NOE\x01"  # header of a flash that does not erase to 0xFF
 _LOOK = const(256)
 
 
@@ -42,7 +42,7 @@ class Ring(Index):
         if kind in (SET, DEL):
             yield at + 4, kind, self.klen, self.vlen
         elif kind == BATCH:
-            at += _HEAD
+            at += HEAD
             end = at + self.vlen
             head = bytearray(4)
             while at + 4 <= end:
@@ -69,7 +69,7 @@ class Ring(Index):
     def put(self, at: int, kind: int, klen: int, vlen: int, parts) -> None:
         """Program a record at `at`, the end of the log."""
         # Before the program: if it fails its place is spent.
-        self.end = at + self.align(_HEAD + klen + vlen)
+        self.end = at + self.align(HEAD + klen + vlen)
         self.begun = True
         self.emit(at, kind, klen, vlen, parts)
         self.begun = False
@@ -202,7 +202,7 @@ class Ring(Index):
                 parts = [self._part(op, 4 + klen + vlen) for op, klen, vlen in kept]
                 size = sum([4 + klen + vlen for _, klen, vlen in kept])
                 self.put(new, BATCH | COPY, 0, size, parts)
-                new += _HEAD
+                new += HEAD
                 for op, klen, vlen in kept:
                     self.moved(op, new)
                     new += 4 + klen + vlen
@@ -215,8 +215,8 @@ class Ring(Index):
         room = at + n + 2 * self.marker <= (self.newest + 1) * self.sector
         if self.ram_at < 0 or self.ram_at // self.sector == old or not room:
             return
-        vlen, klen, kind = unpack("<HBB", self.ram[4:_HEAD])
-        self.put(at, kind | COPY, klen, vlen, (memoryview(self.ram)[_HEAD:],))
+        vlen, klen, kind = unpack("<HBB", self.ram[4:HEAD])
+        self.put(at, kind | COPY, klen, vlen, (memoryview(self.ram)[HEAD:],))
         self.settled_at(at)
 
     # -- the record that may be unstable is read once; later reads may differ
@@ -231,7 +231,7 @@ class Ring(Index):
 
     def apply_ram(self, at: int) -> None:
         """What that record says holds, with its operations at `at`."""
-        self.vlen, self.klen, self.kind = unpack("<HBB", self.ram[4:_HEAD])
+        self.vlen, self.klen, self.kind = unpack("<HBB", self.ram[4:HEAD])
         for op, what, klen, vlen in self.ops(at):
             self.apply(op, what, bytes(self._part(op + 4, klen)), vlen)
 
@@ -239,7 +239,7 @@ class Ring(Index):
         """As in Log; the record that may be unstable is judged by what was read once."""
         if at != self.ram_at:
             return Index.record(self, at, end)
-        self.vlen, self.klen, self.kind = unpack("<HBB", self.ram[4:_HEAD])
+        self.vlen, self.klen, self.kind = unpack("<HBB", self.ram[4:HEAD])
         return self.align(len(self.ram))
 
     def _inside(self, at: int) -> bool:

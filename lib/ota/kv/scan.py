@@ -4,11 +4,21 @@ from struct import unpack
 
 from ..compat import const
 from ..errors import FlashError
-from .log import ACTIVE, BATCH, BIRTH, COPY, ERASING, IN_BATCH, OPEN, SYNC, UNFIT, VOID
-from .ring import BORN, FREE, Ring
+from .layout import (
+    ACTIVE,
+    BATCH,
+    BIRTH,
+    COPY,
+    ERASING,
+    HEAD,
+    IN_BATCH,
+    OPEN,
+    READS,
+    SYNC,
+    VOID,
+)
+from .ring import BORN, FREE, UNFIT, Ring
 
-_READS = const(3)  # before flash is believed to be erased
-_HEAD = const(8)
 OUTDONE = const(-2)  # Scan.last: no SYNC proves the last data record, but a copy has its keys
 
 
@@ -58,7 +68,7 @@ class Scan(Ring):
                 self.next_seq = max(self.next_seq, found[0] + 1)
             elif birth:
                 start = at + self.header
-                if s != self.doubt and self.tail(start, at + self.sector, _READS) == start:
+                if s != self.doubt and self.tail(start, at + self.sector, READS) == start:
                     self.state[s] = FREE
             if not found and self._was_open(s):
                 alive = True
@@ -89,7 +99,7 @@ class Scan(Ring):
             s = self.newest = self.seq.index(top)
             floor = own = copies = 0
             self.end = self.first(s)
-            for at, n in self.scan(s, _READS):
+            for at, n in self.scan(s, READS):
                 self.end = self._reach(at, n)
                 if n > 0 and self.kind == ACTIVE:
                     floor = self._args()[0]
@@ -214,7 +224,7 @@ class Scan(Ring):
                 while i + 4 <= size:
                     vlen, klen, what = unpack("<HBB", body[i : i + 4])
                     key = body[i + 4 : i + 4 + klen]
-                    self._say(kind, at + _HEAD + i, what & ~IN_BATCH, key, vlen)
+                    self._say(kind, at + HEAD + i, what & ~IN_BATCH, key, vlen)
                     i += 4 + klen + vlen
                 return proven
             self._same(at, size, (self.klen, self.vlen, self.body_crc()))
@@ -228,7 +238,7 @@ class Scan(Ring):
         if body == self._body:
             # The copy of one whose bits may be weak: its keys may read differently now, so it
             # is found by its place.
-            self.forget(self._body_at, self._body_at + _HEAD + size)
+            self.forget(self._body_at, self._body_at + HEAD + size)
         if not self.kind & COPY:  # those of a compaction may stand between the two
             self._body, self._body_at = body, at
 
