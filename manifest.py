@@ -46,6 +46,7 @@ GROUPS = {
             "kv/layout.py",
             "kv/log.py",
             "kv/recover.py",
+            "kv/replay.py",
             "kv/ring.py",
             "kv/scan.py",
             "modules.py",

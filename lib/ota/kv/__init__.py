@@ -78,7 +78,7 @@ class Store:
         if self._kv is None:
             self.sync()
             kv = load("kv.full").KV(self.region)
-            kv.spent = self.spent
+            kv.ring.spent = self.spent
             kv.mount()
             self._kv = kv
         return self._kv
