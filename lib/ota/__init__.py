@@ -160,7 +160,7 @@ def status():
         "checked": d.checked,
         "product": d.product,
         "channel": d.channel,
-        "strategy": d.strategy,
+        "strategy": d.strategy_name,
     }
 
 

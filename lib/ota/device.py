@@ -7,13 +7,12 @@ configuration is a dict or a JSON file; docs/config.md lists every key.
 import json
 import sys
 
-from . import modules
+from . import modules, state
 from .compat import collect, const
 from .errors import FlashError
 from .modules import firmware
 
 _BLOCK = const(4096)
-_STRATEGIES = const("ab pingpong inplace")
 _SAVES = const(4)  # of the state, in one update or one boot
 
 
@@ -44,12 +43,15 @@ class Device:
     def _build(self, config):
         self.product = config["product"]
         self.component = config.get("component", "app")
-        self.strategy = config.get("strategy", "ab")
-        if self.strategy not in _STRATEGIES.split():
+        self.strategy_name = config.get("strategy", "ab")
+        try:
+            how, self.slot_order = state.facts(self.strategy_name)[:2]
+        except (AttributeError, ImportError, ValueError):
             raise FlashError("config", "strategy")
+        self.streams, self.in_place = how == "streams", how == "in-place"
         self.wbits = config.get("wbits", 12)
         # What is staged is written by whole sectors.
-        self.block_size = config.get("block", _BLOCK) if self.strategy == "ab" else _BLOCK
+        self.block_size = config.get("block", _BLOCK) if self.streams else _BLOCK
         self.tries = config.get("tries", 3)
         self.mpy = getattr(sys.implementation, "_mpy", 0)
         try:
@@ -69,7 +71,7 @@ class Device:
         self.kv = kv.Store(self.partitions.get("kv"))
         self.kv.mount()
         self.unload_kv()  # if it was needed, for repair
-        self.slots = record.Slots(self.kv, self.component, self.strategy)
+        self.slots = record.Slots(self.kv, self.component, self.strategy_name)
 
     def setting(self, name: str):
         """A key of the configuration that must be there. Raises FlashError "config"."""
@@ -88,6 +90,12 @@ class Device:
         if number >= len(names):
             raise FlashError("config", number)
         return self.partitions.get(names[number])
+
+    @property
+    def strategy(self):
+        """The module that config "strategy" names (strategy/__init__.py); loaded when it is asked
+        for, which a settled board never does."""
+        return load("strategy." + self.strategy_name)
 
     @property
     def channel(self) -> str:

@@ -132,7 +132,7 @@ def decide(m, device, record, now: int = 0):
         elif base["digest"] == record.image.digest and base["size"] == record.image.size:
             # In place only a package in a safe order can be applied; the others take one
             # that brings every block.
-            if (device.strategy == "inplace") == package["in_place"]:
+            if device.in_place == package["in_place"]:
                 chosen = package
                 break
     if chosen is None:

@@ -174,9 +174,7 @@ def _install(device, open_at, choice, downgrade):
                 return {"result": "none", "version": record.image.version}
             newer(header, record, downgrade)
         device.prepare_kv()  # while there is memory for its code
-        # Only ab writes what it receives at once; the others stage it.
-        strategy = "ab" if device.strategy == "ab" else "receive"
-        steps = load("strategy." + strategy).install(device, record, head, header, way.open)
+        steps = device.strategy.install(device, record, head, header, way.open)
         head = None  # the strategy's own, if it needs it
         for step in steps:
             yield step and ("stream", step[0], step[1])

@@ -71,7 +71,6 @@ SIBLINGS = {
     ("partition.layout", "partition"): "the base file of its folder",
     ("partition.layout", "partition.tobudos"): "a configuration names its table's format here",
     ("*", "delta.varints"): "numbers of the payload, read in one place",
-    ("strategy.inplace", "strategy.rewrite"): "which package, and how a slot is rewritten",
     ("package.chunks", "package"): "the header is the base file of its folder",
     ("package.reader", "package"): "versions are compared as its header has them",
     ("manifest", "package"): "versions are written alike in both",

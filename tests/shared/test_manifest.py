@@ -329,7 +329,7 @@ class _Device:
     component = "app"
 
     def __init__(self, strategy, device_id=b""):
-        self.strategy = strategy
+        self.in_place = strategy == "inplace"
         self.device_id = device_id
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ota import manifest, package
+from ota import manifest, package, state
 from ota.crypto import Keys
 from ota.state import record as slots
 
@@ -25,7 +25,7 @@ class _Facts:
 
     product: str
     component: str
-    strategy: str
+    in_place: bool
     device_id: bytes
 
 
@@ -69,17 +69,20 @@ class Offer:
         """manifest.decide() for one device; sets the image that it runs if it has none yet."""
         if not record.image.digest:
             record.image = self._image(found)
-        facts = _Facts(found["product"], self.target, self.strategy, device_id)
+        facts = _Facts(found["product"], self.target, self._in_place(), device_id)
         choice = manifest.decide(found, facts, record, now)
         if choice and (self.newest is None or _age(choice) > _age(self.newest)):
             self.newest = choice
         return choice
 
+    def _in_place(self) -> bool:
+        return state.facts(self.strategy)[0] == "in-place"
+
     def _image(self, found: dict) -> slots.Image:
         if self.running is None:
             self.running = slots.Image()
             for entry in _packages(found, self.target):
-                if entry["base"] and entry["in_place"] == (self.strategy == "inplace"):
+                if entry["base"] and entry["in_place"] == self._in_place():
                     self.running = slots.Image(
                         "", 0, entry["base"]["size"], entry["base"]["digest"]
                     )

@@ -125,6 +125,6 @@ def _staged(device, record) -> bool:
     ota.peek(0, head)
     name = hashlib.sha256(head).digest()[:8]
     if record.state == state.FETCH:
-        # ab streams from here what was put here by hand; power may have gone meanwhile.
-        return device.strategy == "ab" and name == record.package
+        # A package put here by hand is streamed from here; power may have gone meanwhile.
+        return name == record.package and device.streams
     return name not in (record.package, record.refused)

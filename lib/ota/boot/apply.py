@@ -92,21 +92,20 @@ def apply(device, record, header):
     one was checked, or if a factory image is back. header: what this returned before in this
     boot, None at first. Raises OtaError."""
     now = record.state
-    name = "strategy." + device.strategy
     if now == state.RESCUE:
         return load("boot.factory").restore(device, record)
     if now != state.APPLY or header is None:
         device.prepare_kv()
-        if device.strategy != "ab":
+        if not device.streams:
             device.block()  # long, so before modules that come and go leave holes
         if now != state.READY and not any(record.secret):
             # Of an older library: its marks do not count, those of others neither.
             record.renew()
             device.slots.save(record)
     if now == state.BACK:
-        steps = load(name).back(device, record)
-    elif device.strategy == "ab":
-        steps = load(name).apply(device, record)
+        steps = device.strategy.back(device, record)
+    elif device.streams:
+        steps = device.strategy.apply(device, record, None)
     elif now == state.READY or header is None:
         # Nothing on flash is trusted: at READY, and where power went and with it what this boot
         # knows of flash.
@@ -120,7 +119,7 @@ def apply(device, record, header):
         record.state = state.APPLY
         record.renew()
         record.tries = device.tries
-        if device.strategy == "pingpong":
+        if state.may(device.strategy_name, state.APPLY, state.BACK):
             # The backup is about to be overwritten: there is nothing older to go back to.
             record.previous, record.old = NONE, Image()
         # If power goes here, the package is checked again, or the apply begins without a mark.
@@ -131,7 +130,7 @@ def apply(device, record, header):
         # the code that uses them.
         device.unload_kv()
         device.inflater(header)
-        steps = load(name).apply(device, record, header)
+        steps = device.strategy.apply(device, record, header)
     for _ in steps:
         device.feed()
     return None

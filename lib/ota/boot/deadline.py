@@ -135,7 +135,7 @@ def _note():
     _device.feed()
     store = Store(_device.region("kv"))
     store.mount()
-    slots = Slots(store, _device.component, _device.strategy)
+    slots = Slots(store, _device.component, _device.strategy_name)
     record = slots.load()
     if record.state == TRIAL:
         record.reason = code("deadline")

@@ -86,8 +86,8 @@ def restore(device, record) -> bool:
 
     If power goes in here, the record still says RESCUE and all of it is done again.
     """
-    # Strategy ab has a slot to spare: what was in the active one stays until the end.
-    number = 1 - record.active if device.strategy == "ab" else 0
+    # With a slot to spare, what was in the active one stays until the end.
+    number = (record.active + 1) % len(device.slot_order)
     try:
         header = _check(device)
         device.prepare_kv()
@@ -120,7 +120,7 @@ def _check(device):
     """Header of the factory package, checked from flash; it must do on a board as new."""
     header = genuine(device, device.region(PARTITION))
     admit(device, Record(), header)  # which refuses a patch, too: it has no base there
-    for number in range(2 if device.strategy == "ab" else 1):
+    for number in range(len(device.slot_order)):
         slot = device.slot(number)
         geometry(slot, header.block_size, True)
         if header.image_size > slot.size:

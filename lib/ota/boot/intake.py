@@ -31,7 +31,7 @@ def first(device):
     device.slots.save(record)
     load("state.accepted").prepare(device)
     unload("state.accepted")
-    if device.strategy == "ab":
+    if device.streams:
         # Made here, so that a stream later replaces it without the KV's code.
         device.kv.set(device.slots.key + AT, bytes(PROGRESS))
     return record
@@ -60,8 +60,8 @@ def by_hand(device, record) -> None:
     # Read once: this header is the one that is checked, and the one that is used.
     header = found[0]
     name = header.digest[:8]
-    if record.state == state.FETCH and (device.strategy != "ab" or name != record.package):
-        return  # of a download; what ab streams from here goes on
+    if record.state == state.FETCH and (name != record.package or not device.streams):
+        return  # of a download; what is streamed from here goes on
     running = record.image.version
     if (
         record.refused == name
@@ -72,7 +72,7 @@ def by_hand(device, record) -> None:
     try:
         staging.genuine(device, ota, found)
         found = None
-        if device.strategy == "ab":
+        if device.streams:
             _stream(device, record, header)
         else:
             staging.suits(device, record, header)
@@ -86,7 +86,7 @@ def by_hand(device, record) -> None:
         device.free()
         refuse(device, record, name, StateError("memory"))
         return
-    if device.strategy != "ab":
+    if not device.streams:
         record.state = state.READY
         record.package = name
         record.reason = 0
@@ -95,11 +95,11 @@ def by_hand(device, record) -> None:
 
 
 def _stream(device, record, header):
-    """Strategy ab: the staged package goes into the inactive slot as if it were fetched."""
+    """The staged package goes into the inactive slot as if it were fetched."""
 
     def open_at(offset):
         yield None
         return RegionReader(device.region("ota"), offset, header.size - offset)
 
-    for _ in load("strategy.ab").install(device, record, None, header, open_at):
+    for _ in device.strategy.install(device, record, None, header, open_at):
         pass

@@ -4,7 +4,6 @@ Below apply, intake, factory and trial; each of these is one write.
 """
 
 from .. import state
-from ..device import load
 from ..errors import PolicyError, code
 from ..state.record import NONE, Image
 from ..strategy import holds
@@ -47,8 +46,8 @@ def go_back(device, record, word: str) -> None:
 
 def way_back(device, record) -> bool:
     """True if the image before this one, record.previous, is there and whole."""
-    if device.strategy == "inplace":
-        return load("strategy.inplace").reversible(device, record)
+    if record.previous > 1:  # no slot: only the strategy knows
+        return device.strategy.reversible(device, record)
     return holds(device.slot(record.previous), record.old, device.feed)
 
 
@@ -72,8 +71,9 @@ def failed(device, record, error) -> None:
         pass
     elif was == state.APPLY and record.image.size and _runs(device, record):
         refuse(device, record, record.package, error)  # nothing was changed yet
-    elif was == state.APPLY and device.strategy == "pingpong" and record.image.size:
-        record.old, record.image, record.previous = record.image, record.new, 1
+    elif _backed(device, record):
+        record.old, record.image = record.image, record.new
+        record.previous = int(device.slot_order[record.active])
         go_back(device, record, error.reason)
     else:
         if was == state.APPLY or not record.reason:
@@ -106,6 +106,12 @@ def _again(device, record, error) -> bool:
         except (AttributeError, ImportError):
             pass  # it goes on at once
     return True
+
+
+def _backed(device, record):
+    """True if the apply that failed copied the image that ran first, and may go BACK."""
+    may = state.may(device.strategy_name, state.APPLY, state.BACK)
+    return record.state == state.APPLY and may and record.image.size
 
 
 def _runs(device, record):

@@ -10,6 +10,7 @@ docs/states.md says what each move means; tests/shared/test_moves.py makes each 
 
 from ..compat import const
 from ..errors import StateError
+from ..modules import load
 
 IDLE = const(0)
 FETCH = const(1)
@@ -22,16 +23,20 @@ RESCUE = const(6)
 # Texts instead of tuples and dicts: in place in flash, they cost no heap.
 _NAMES = const("IDLE FETCH READY APPLY TRIAL BACK RESCUE")
 
-# strategy: for each state those that may follow, as digits. A state may always be written again.
-_MOVES = const(
+# What each strategy is: how a package reaches its slot (strategy/__init__.py), for each slot that
+# may be active the number of the one before it (2: none, the reverse package), then for each state
+# those that may follow, as digits. A state may always be written again. These rows are here
+# because a board that starts, or asks for a manifest, has no strategy loaded; one that is not
+# among them states its row as FACTS in its module.
+_FACTS = const(
     # RESCUE -> IDLE: the factory image was put back.
     # ab has nothing to apply: the new image is already whole in its slot.
-    "ab 156 026 0146 - 056 06 01 ; "
+    " ab streams 10 156 026 0146 - 056 06 01 ;"
     # Going back copies the backup; an apply that fails goes back too, or to IDLE as long as
     # it changed nothing. IDLE -> READY: a package that was staged by hand.
-    "pingpong 1256 026 0136 0456 056 06 012 ; "
+    " pingpong staged 1 1256 026 0136 0456 056 06 012 ;"
     # Going back needs the reverse package behind the staged one; half of an apply has none.
-    "inplace 1256 026 0136 046 056 06 012 ; "
+    " inplace in-place 2 1256 026 0136 046 056 06 012 ;"
 )
 
 
@@ -42,10 +47,24 @@ def name(state: int) -> str:
 
 def check(strategy: str, old: int, new: int) -> None:
     """Raise StateError "state" unless the strategy may go from old to new."""
-    if old != new and str(new) not in _moves(strategy)[old]:
+    if old != new and not may(strategy, old, new):
         raise StateError("state", old, new)
 
 
-def _moves(strategy):
-    i = _MOVES.find(strategy + " ") + len(strategy) + 1
-    return _MOVES[i : _MOVES.find(" ;", i)].split()
+def may(strategy: str, old: int, new: int) -> bool:
+    """True if the strategy has a move from state old to state new."""
+    return str(new) in facts(strategy)[2 + old]
+
+
+def facts(strategy: str) -> list:
+    """What a strategy is: "streams", "staged" or "in-place"; for each slot that may be active one
+    digit, the slot before it; for each state those that may follow.
+
+    Raises:
+        AttributeError, ImportError, ValueError: there is no such strategy.
+    """
+    i = _FACTS.find(" %s " % strategy)
+    if i < 0:
+        return load("strategy." + strategy).FACTS.split()
+    i += len(strategy) + 2
+    return _FACTS[i : _FACTS.find(" ;", i)].split()

@@ -34,7 +34,7 @@ def mend(r, strategy: str):
     r.new: what it says of the image that ran. What keeps old images out stays. A confirmed image
     stays, too: the boot stage runs it if the slot holds it.
     """
-    if r.active > (strategy == "ab"):
+    if r.active >= len(state.facts(strategy)[1]):
         r.active = 0
     if r.state not in (state.IDLE, state.FETCH, state.READY):
         r.new = r.old

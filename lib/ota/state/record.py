@@ -19,7 +19,6 @@ _IMAGE_SIZE = const(56)
 NONE = const(255)
 SIZE = const(216)  # bytes of a record
 _SECRET = const(8)
-_REVERSE = const(2)  # as in strategy.inplace
 PROGRESS = const(32)  # bytes of what a strategy may keep under key + AT
 AT = const(".at")
 
@@ -107,14 +106,13 @@ def unpack(data, strategy: str = "") -> Record:
     r.image = image(data, end - 3 * _IMAGE_SIZE)
     r.old = image(data, end - 2 * _IMAGE_SIZE)
     r.new = image(data, end - _IMAGE_SIZE)
-    # The slot before the active one: the backup; in place the reverse package.
-    other = 1 - r.active if strategy == "ab" else 1 if strategy == "pingpong" else _REVERSE
+    slots = state.facts(strategy)[1] if strategy else "10"
     runs = r.state in (state.IDLE, state.TRIAL, state.BACK)
     if (
         r.state > state.RESCUE
-        or r.active > (strategy in ("ab", ""))
-        or (strategy and r.previous not in (other, NONE))
-        or (strategy == "ab" and r.state == state.APPLY)
+        or r.active >= len(slots)
+        or (strategy and r.previous not in (int(slots[r.active]), NONE))
+        or (strategy and r.state == state.APPLY and not state.may(strategy, state.READY, r.state))
         or (runs and not r.image.size)
         or (r.state == state.BACK and r.previous == NONE)
         or (r.previous != NONE and not r.old.size)

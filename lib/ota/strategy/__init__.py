@@ -1,14 +1,26 @@
 """What the strategies share: regions as readers, digests of slots, the check of a package.
 
-A strategy is a module with generators that are resumable from flash alone:
+A strategy is a module of this folder, named by config "strategy". What it is, FACTS, is a text of
+words (the three of the library have theirs in state/__init__.py):
+
+    how a package reaches its slot
+        streams     straight into a slot that does not run: READY leads to TRIAL
+        staged      by way of the partition "ota": READY leads to APPLY
+        in-place    likewise, over the image it is made from: patches must be ordered, and
+                    stash and scratch share that partition
+    for each slot that may be active one digit, the slot before it; 2: in no slot
+    for each state (state/__init__.py) those that may follow, "-" for none
+
+What it does is in generators that resume from flash alone:
 
     install(device, record, head, header, open_at)  receive the package; leaves READY
-                                                    (pingpong, inplace: in receive.py)
-    apply(device, record, header)                   what the boot stage does with APPLY, once
-                                                    the staged package is checked (ab: READY)
-    back(device, record)                            what it does with BACK
+    apply(device, record, header)                   carry out APPLY, once the staged package is
+                                                    checked; streams: READY, header is None
+    back(device, record)                            carry out BACK
+    reversible(device, record) -> bool              whether back() can; only for a strategy whose
+                                                    previous image is in no slot
 
-A strategy works on what it is handed (device.Device, slots.Record) and never sees a source.
+A strategy works on what it is handed (device.Device, record.Record) and never sees a source.
 """
 
 import hashlib

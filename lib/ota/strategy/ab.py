@@ -72,7 +72,7 @@ def install(device, record, head, header, open_at):
     device.slots.save(record)
 
 
-def apply(device, record):
+def apply(device, record, header=None):
     """Generator: READY -> TRIAL; the slot is whole already. Raises VerifyError "digest"."""
     other = 1 - record.active
     verified(device.slot(other), record.new, device.feed)

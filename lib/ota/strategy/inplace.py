@@ -7,11 +7,16 @@ afterwards.
 from .. import state
 from ..compat import const
 from ..errors import OtaError, StateError
+from ..modules import load
 from ..state.record import NONE, Image
-from .rewrite import rewrite
 from .staging import Plan, genuine, reverse
 
 REVERSE = const(2)  # record.previous: the way back is the staged reverse package
+
+
+def install(device, record, head, header, open_at):
+    """Stage the package (receive.py)."""
+    return load("strategy.receive").install(device, record, head, header, open_at)
 
 
 def apply(device, record, header):
@@ -22,6 +27,7 @@ def apply(device, record, header):
     scratch nor slot holds the block in progress.
     """
     plan = Plan(device, header)
+    rewrite = load("strategy.rewrite").rewrite  # receiving needs none of it
     yield from rewrite(device, record, header, 0, plan, record.image, record.new)
     device.free()
     record.previous = NONE
@@ -43,6 +49,7 @@ def back(device, record):
     header = record.previous == REVERSE and _leads(device, header, plan, record.image, record.old)
     if not header:
         raise StateError("none")
+    rewrite = load("strategy.rewrite").rewrite
     yield from rewrite(device, record, header, plan.reverse, plan, record.image, record.old)
     record.image, record.old = record.old, Image()
     record.previous = NONE

@@ -7,8 +7,8 @@ from .. import state
 from ..compat import const
 from ..delta import decoder
 from ..errors import VerifyError
+from ..modules import load
 from ..package import chunks
-from ..state.journal import Journal
 from ..state.record import NONE, Image
 from . import RegionReader, admit, holds, put, verified
 from .staging import journal_region
@@ -16,6 +16,11 @@ from .staging import journal_region
 _COPIED = const(1)  # block `index` is copied
 _DONE = const(3)  # block number `index` of the payload is on the active slot
 _BLOCK = const(4096)
+
+
+def install(device, record, head, header, open_at):
+    """Stage the package (receive.py)."""
+    return load("strategy.receive").install(device, record, head, header, open_at)
 
 
 def apply(device, record, header):
@@ -26,7 +31,7 @@ def apply(device, record, header):
     changed; afterwards the boot stage goes BACK.
     """
     active, backup = device.slot(0), device.slot(1)
-    journal = Journal(journal_region(device), record.secret)
+    journal = _journal(device, record)
     journal.begin()
     if journal.kind != _DONE:
         admit(device, record, header)
@@ -77,7 +82,7 @@ def back(device, record):
     """
     active, backup = device.slot(0), device.slot(1)
     verified(backup, record.old, device.feed)
-    journal = Journal(journal_region(device), record.secret)
+    journal = _journal(device, record)
     journal.begin()
     yield from _copy(device, backup, active, record.old.size, journal)
     verified(active, record.old, device.feed)
@@ -86,6 +91,11 @@ def back(device, record):
     record.state = state.IDLE
     record.tries = 0
     device.slots.save(record)
+
+
+def _journal(device, record):
+    # Receiving needs none.
+    return load("state.journal").Journal(journal_region(device), record.secret)
 
 
 def _save(device, record, active, backup, journal):

@@ -63,7 +63,7 @@ def install(device, record, head, header, open_at):
     record.state = state.FETCH
     record.package = header.digest[:8]
     record.new = Image(header.version, header.floor, header.image_size, header.image_digest)
-    if device.strategy == "inplace":
+    if device.in_place:
         record.previous = NONE  # the reverse package is about to be overwritten
     device.slots.save(record)
     at = resume(device, header, head)

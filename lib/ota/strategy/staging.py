@@ -29,7 +29,7 @@ class Plan:
         sector = ota.sector_size
         self.journal = journal_region(device)
         end = self.journal.offset - ota.offset
-        need = device.strategy == "inplace" and _need(header)
+        need = device.in_place and _need(header)
         used = (header.size + sector - 1) // sector * sector
         self.reverse = 0
         if header.reverse_size:
@@ -82,9 +82,9 @@ def suits(device, record, header):
     """
     admit(device, record, header)
     # Blocks that come in an order of their own cannot share a sector.
-    in_order = device.strategy != "inplace" and not header.ordered
+    in_order = not device.in_place and not header.ordered
     geometry(device.slot(0), header.block_size, in_order)
-    if device.strategy == "inplace" and header.encoding == package.PATCH and not header.ordered:
+    if device.in_place and header.encoding == package.PATCH and not header.ordered:
         raise PolicyError("strategy")
     return Plan(device, header)
 
