@@ -29,4 +29,4 @@ def add():
     found = [_HERE + "/" + name for name in FOLDERS] + [_HERE + "/../lib"]
     if sys.implementation.name == "micropython":
         found.insert(0, _HERE + "/support/micropython")
-    sys.path[:0] = found
+    sys.path[:] = found + [p for p in sys.path if p not in found]

@@ -1,15 +1,22 @@
 """Remove each protective step from the library, one at a time: a named test must fail then.
 
-    python tests/tools/mutate.py               every step of mutations.txt, on one core
-    python tests/tools/mutate.py --list        names and files
-    python tests/tools/mutate.py --only NAME   one step, or all whose name contains NAME
+    python tests/tools/mutate.py                     every step of mutations.txt, on one core
+    python tests/tools/mutate.py --list              names and files
+    python tests/tools/mutate.py --only NAME         one step, or all whose name contains NAME
+    python tests/tools/mutate.py --changed REVISION  simple mutants of the functions touched since
+    python tests/tools/mutate.py --file boot/trial.py ...   of all functions of files of lib/ota
 
 The steps are edits of the source: whole lines (-) that occur exactly once, and what takes their
 place (+). They are done in a copy of the tree. Each named test passes there without the edit and
 fails with it, by what it checks: a crash of edited code (a missing name, a wrong type) does not
 count. A step that survives makes the exit status 1.
+
+The mutants of --changed and --file are made by mutants.py, and any failure of the subject's tests
+counts. Some that survive change nothing that matters; read each, it may be a test that is missing.
+The exit status is 1 if one survives.
 """
 
+import argparse
 import compileall
 import os
 import re
@@ -23,6 +30,12 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 
 _ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(_ROOT / "tests"))
+import folders
+
+folders.add()
+import mutants
+
 _TABLE = "mutations.txt"
 _TIMEOUT = 120  # seconds, and 10 more for each test; a step whose loss only hangs is not noticed
 # What edited code that is broken raises: that proves nothing about the step.
@@ -98,26 +111,24 @@ class Tree:
         mode = PycInvalidationMode.CHECKED_HASH
         compileall.compile_dir(self.root, quiet=2, invalidation_mode=mode)
 
-    def run(self, tests):
-        """How each test ends: "" passed, else what was raised."""
+    def run(self, tests, first=False, timeout=0):
+        """How each test ends: "" passed, else what was raised. first: up to the first that fails;
+        timeout: seconds, instead of what the number of tests allows."""
         # -S: no site-packages, so no other copy of the library. -B: no code of an edit is kept.
-        command = [
-            sys.executable,
-            "-S",
-            "-B",
-            self.root / "tests/tools/mutate.py",
-            "--run",
-            *tests,
-        ]
+        here = self.root / "tests" / "tools" / "mutate.py"
+        word = "--run-first" if first else "--run"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, env=environment,
-                timeout=_TIMEOUT + 10 * len(tests),
+                [sys.executable, "-S", "-B", here, word, *tests],
+                capture_output=True, text=True, env=environment,
+                timeout=timeout or _TIMEOUT + 10 * len(tests),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return ["hangs"] * len(tests)
         results = [x[1:] for x in done.stdout.splitlines() if x[:1] == ">"]
+        if first and (done.returncode or results[-1:] != [""]):
+            return [*results, f"exit {done.returncode}"] if done.returncode else results
         if done.returncode or len(results) != len(tests):
             raise RuntimeError(done.stdout + done.stderr)
         return results
@@ -161,6 +172,38 @@ def check(chosen, write=print):
     return lost
 
 
+def check_mutants(chosen, write=print):
+    """Run the tests of the subject on each mutant; returns how many of them survive. Here every
+    failure counts, and so do a crash and a hang."""
+    begun = time.monotonic()
+    lost = 0
+    plain: dict[str, tuple[list[str], float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Tree(folder)
+        for mutant in chosen:
+            if mutant.path not in plain:
+                tests, start = (
+                    mutants.subjects(_ROOT / "tests", mutant.path, steps()),
+                    time.monotonic(),
+                )
+                if any(tree.run(tests)):
+                    raise ValueError(f"{mutant.path}: tests fail anyway: {' '.join(tests)}")
+                plain[mutant.path] = tests, 20 + 5 * (time.monotonic() - start)
+            tests, timeout = plain[mutant.path]
+            path = tree.root / "lib" / "ota" / mutant.path
+            source = path.read_text()
+            path.write_text(mutant.source)
+            try:
+                killed = any(tree.run(tests, True, timeout))
+            finally:
+                path.write_text(source)
+            lost += not killed
+            write(f"{'killed  ' if killed else 'SURVIVES'} {mutant}")
+    spent = time.monotonic() - begun
+    write(f"{len(chosen)} mutants, {len(chosen) - lost} killed, {lost} not, {spent:.0f} s")
+    return lost
+
+
 def attempt(name):
     """Run one test; returns "" or the last line of what went wrong."""
     if name.startswith("prove "):
@@ -185,11 +228,7 @@ class _Result(unittest.TestResult):
         return f"{err[0].__name__}: {err[1]}"
 
 
-def _run(tests):
-    sys.path.insert(0, str(_ROOT / "tests"))
-    import folders
-
-    folders.add()
+def _run(tests, first=False):
     import ota
 
     if not Path(ota.__file__).is_relative_to(_ROOT):
@@ -200,19 +239,60 @@ def _run(tests):
         result = attempt(test)
         sys.stdout = out
         print(">" + " ".join(result.split()), flush=True)
+        if first and result:
+            break
+
+
+def _mutants(args):
+    """The mutants that the arguments ask for."""
+    library = _ROOT / "lib" / "ota"
+    if args.file:
+        chosen = dict.fromkeys(args.file)
+    else:
+        chosen = mutants.changed(_ROOT, args.changed)
+    found = []
+    for path, lines in sorted(chosen.items()):
+        if not (library / path).is_file():
+            raise ValueError(f"no such file: lib/ota/{path}")
+        found += mutants.mutants(path, (library / path).read_text(), lines)
+    return found
+
+
+def options(args):
+    """The arguments; leaves with a message and status 2 if they mean nothing."""
+    head, _, text = __doc__.partition("\n")
+    p = argparse.ArgumentParser(
+        "mutate.py", description=head, epilog=text, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    one = p.add_mutually_exclusive_group()
+    one.add_argument("--list", action="store_true", help="names and files of the steps")
+    one.add_argument("--only", metavar="NAME", help="one step, or all whose name contains NAME")
+    one.add_argument("--changed", metavar="REVISION", help="mutants of functions touched since")
+    one.add_argument("--file", metavar="PATH", nargs="+", help="mutants of files under lib/ota")
+    one.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
+    one.add_argument("--run-first", nargs="+", help=argparse.SUPPRESS)
+    return p.parse_args(args)
 
 
 def main(args):
     """Run what the arguments ask for; returns the exit status."""
-    if args[:1] == ["--run"]:
-        _run(args[1:])
+    args = options(args)
+    if args.run or args.run_first:
+        _run(args.run or args.run_first, bool(args.run_first))
         return 0
+    if args.changed or args.file:
+        try:
+            return 1 if check_mutants(_mutants(args)) else 0
+        except ValueError as e:
+            print(f"mutate.py: {e}", file=sys.stderr)
+            return 2
     chosen = steps()
-    if args[:1] == ["--only"]:
-        chosen = [s for s in chosen if s.name == args[1]] or [
-            s for s in chosen if args[1] in s.name
+    if args.only:
+        chosen = [s for s in chosen if s.name == args.only] or [
+            s for s in chosen if args.only in s.name
         ]
-    if args[:1] == ["--list"]:
+    if args.list:
         for step in chosen:
             step.removed((_ROOT / "lib" / "ota" / step.path).read_text())
             print(f"{step.name:44} {step.path}")
