@@ -70,6 +70,7 @@ class Device:
         self._block = None
         self.kv = kv.Store(self.partitions.get("kv"))
         self.kv.mount()
+        self.repaired = self.kv.loaded  # its last records may be lost, see boot/intake.py
         self.unload_kv()  # if it was needed, for repair
         self.slots = record.Slots(self.kv, self.component, self.strategy_name)
 

@@ -420,6 +420,68 @@ class TestBootStage(Case):
                 self.rests(rig, "TRIAL", TWO, "0.2")
 
 
+class TestRepairedStore(Case):
+    """A cut program may damage its whole sector, and with it the last records of the KV."""
+
+    def older(self, strategy, update=True, damaged=False, staged=True):
+        """A board updated to TWO whose KV shows an older record, and was cut in a write."""
+        rig = fresh(strategy)
+        rig.install(Package(TWO, None).data())
+        record = rig.device.slots.load()
+        record.state = state.FETCH if update else state.IDLE
+        record.new = record.new if update else slots.Image()
+        rig.boot()
+        trial.confirm()
+        rig.boot()
+        self.assertTrue(rig.runs(TWO))
+        kv = rig.device.kv
+        kv.set(rig.device.slots.key, record.pack())
+        rig.nor.cut_at(1, "middle")
+        with self.assertRaises(PowerCut):
+            kv.set("app", b"x" * 64)
+        rig.nor.cut_at(None)
+        rig.nor.power_on()
+        if damaged:
+            rig.nor.put(5, bytes([rig.nor.data[5] ^ 1]))
+        if not staged:
+            rig.write("ota", bytes(64))
+        return rig
+
+    def test_the_image_in_the_slot_is_the_one_recorded(self):
+        for strategy in ("pingpong", "inplace"):
+            with self.subTest(strategy=strategy):
+                rig = self.older(strategy)
+                for _ in range(2):  # the second boot finds nothing to do
+                    rig.boot()
+                    self.assertTrue(rig.runs(TWO))
+                    status = ota.status()
+                    self.assertEqual((status["state"], status["version"]), ("IDLE", "0.2"))
+                    self.assertEqual(status["previous"], "")  # nothing is known of one
+                done = rig.install(Package(THREE, None, "0.3").data())
+                self.assertEqual(done["result"], "ready")
+
+    def test_an_image_that_nobody_knows_does_not_run(self):
+        for strategy in ("pingpong", "inplace"):
+            for update, damaged in ((True, True), (False, False)):
+                with self.subTest(strategy=strategy, update=update, damaged=damaged):
+                    rig = self.older(strategy, update, damaged, staged=False)
+                    for _ in range(2):
+                        rig.boot()
+                        self.assertEqual(ota.status()["state"], "RESCUE")
+                        self.assertEqual(ota.status()["reason"], "digest")
+                    # What is staged helps, if it is a full package.
+                    rig = self.older(strategy, update, damaged)
+                    rig.boot()
+                    self.rests(rig, "TRIAL", TWO, "0.2")
+
+    def test_a_slot_that_no_apply_rewrites_is_not_read(self):
+        rig = self.older("ab")
+        # Slot 0 is the old one; what runs is told by the record alone.
+        rig.boot()
+        self.assertEqual((ota.status()["state"], ota.status()["version"]), ("FETCH", "0.1"))
+        self.assertTrue(rig.runs(ONE))
+
+
 class TestRescue(Case):
     def _rescued(self, strategy):
         rig, r = on_trial(strategy)

@@ -67,6 +67,7 @@ def settle(device):
     if (
         record is not None
         and record.state in (state.IDLE, state.FETCH)
+        and (device.streams or not device.repaired)
         and not _staged(device, record)
     ):
         return record

@@ -66,6 +66,9 @@ def _take_in(device, record):
     if record is None:
         intake = load("boot.intake")
         record = intake.first(device)
+    elif device.repaired and not device.streams and record.state in (state.IDLE, state.FETCH):
+        intake = load("boot.intake")
+        intake.compare(device, record)
     # Who asked for the factory image does not mean a package that lies about.
     wanted = record.state == state.RESCUE and record.reason == code("restore")
     if record.state == state.RESCUE and record.new.size:
