@@ -7,7 +7,7 @@ from .. import image, state
 from ..device import load, unload
 from ..errors import FlashError, ManifestError, OtaError, StateError, code
 from ..package import version
-from ..state.record import AT, NONE, PROGRESS, Image, Record
+from ..state.record import AT, PROGRESS, Image, Record
 from ..strategy import RegionReader, digest, holds
 from .outcome import note, refuse, rescue
 
@@ -51,19 +51,13 @@ def compare(device, record) -> None:
     """Check the running image after the KV was repaired, where an apply rewrites its slot.
 
     A cut program that damages its whole sector takes the last records with it: an older one then
-    names another image than the one in the slot. The image of the lost update runs if it is whole,
-    else none does. If power goes before this is recorded, the next boot starts what is there.
+    names another image than the one in the slot. Then none runs, but the one of the lost update if
+    it is whole: see mend(). If power goes before this is recorded, the next boot starts what is
+    there.
     """
-    slot = device.slot(record.active)
-    if holds(slot, record.image, device.feed):
-        return
-    if holds(slot, record.new, device.feed):
-        record.state, record.image, record.new = state.IDLE, record.new, Image()
-        record.previous, record.old = NONE, Image()
-        device.slots.save(record)
-        return
-    record.reason = code("digest")
-    rescue(device, record)
+    if not holds(device.slot(record.active), record.image, device.feed):
+        record.reason = code("digest")
+        rescue(device, record)
 
 
 def by_hand(device, record) -> None:
