@@ -82,8 +82,8 @@ CROWD = """
 import ota
 store = ota.store()
 kv = store.full()
-while (kv.newest + 1) * kv.sector - kv.end > 200:
-    kv.set('crowd', bytes([kv.end & 255, kv.end >> 8]))
+while (kv.ring.newest + 1) * kv.log.sector - kv.ring.end > 200:
+    kv.set('crowd', bytes([kv.ring.end & 255, kv.ring.end >> 8]))
 store.sync()
 print('BENCH', 'done')
 """

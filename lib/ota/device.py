@@ -125,7 +125,7 @@ class Device:
     def unload_kv(self) -> None:
         """Free the KV's code until it is needed again. Raises FlashError."""
         self.kv.release()
-        for name in ("full", "append", "recover", "scan", "ring", "index", "log"):
+        for name in ("full", "append", "recover", "replay", "scan", "ring", "index", "log"):
             unload("kv." + name)
 
     def prepare_kv(self) -> None:

@@ -37,10 +37,10 @@ LAYERS = (
     ("appending to the store", ("kv.append",)),
     ("the whole store", ("kv.full",)),
     ("recovering the store", ("kv.recover",)),
+    ("reading the store's records", ("kv.replay",)),
     ("scanning the store", ("kv.scan",)),
-    ("ring of the store", ("kv.ring",)),
-    ("index of the store", ("kv.index",)),
-    ("log of the store", ("kv.log",)),
+    ("parts of the store", ("kv.log", "kv.index", "kv.ring")),
+    ("layout of the store", ("kv.layout",)),
     ("sources", ("source", "source.*")),
     ("into a file", ("transport.download",)),
     ("resuming", ("transport.resume",)),
@@ -63,6 +63,7 @@ LAYERS = (
 # (importer, imported): why these two of one layer know each other. "*" is any of the layer.
 SIBLINGS = {
     ("*", "flash"): "the flash seam: what everything that touches flash is handed",
+    ("kv", "kv.layout"): "the layout stands once for the small reader and the whole store",
     ("crypto", "crypto.rsa"): "a key's type chooses its algorithm in this one place",
     ("crypto", "crypto.hmac"): "a key's type chooses its algorithm in this one place",
     ("delta.patch", "delta.add"): "two forms of one inner loop",

@@ -122,7 +122,7 @@ def test_a_failure_prints_a_code_that_replays(monkeypatch):
     # Without settling, a boot believes what the next one may not see any more.
     from ota.kv import recover as kvmount
 
-    monkeypatch.setattr(kvmount.Mount, "_settle", lambda self, proven: None)
+    monkeypatch.setattr(kvmount, "_settle", lambda ring, found: None)
     scenario = prove.Scenario(prove.Geometry(2, 512, 8, 4, 12), 7)
     with pytest.raises(Failed) as caught:
         scenario.explore(prove.EFFECTS)

@@ -341,7 +341,7 @@ class TestGeometry(_Case):
         fine.data[:] = nor.data
         kv = KV(Region(fine, 0, 4096))
         kv.mount()
-        self.assertEqual((kv.get("a"), kv.unit), (b"1", 32))
+        self.assertEqual((kv.get("a"), kv.log.unit), (b"1", 32))
         coarse = RamFlash(4096, 1024, 64)
         coarse.data[:] = nor.data
         self.refused("config", KV(Region(coarse, 0, 4096)).mount)
@@ -501,7 +501,7 @@ class TestDamage(_Case):
         copy = bytes(nor.data[record : record + 24])
         for s in range(3):
             at = (s + 1) * 512 - 32
-            if nor.data[at : at + 24] == b"\xff" * 24 and kv.seq[s]:
+            if nor.data[at : at + 24] == b"\xff" * 24 and kv.log.seq[s]:
                 nor.data[at : at + 24] = copy
                 nor._unit[at // 8 : at // 8 + 3] = b"\x01\x01\x01"
         self.assertNotEqual(bytes(nor.data).count(copy), 1)

@@ -10,7 +10,7 @@ from kv_cuts import Explorer, model_of, random_steps
 from nor import CUTS, Nor, PowerCut
 from ota.flash import Region
 from ota.kv.full import KV
-from ota.kv.log import ACTIVE
+from ota.kv.layout import ACTIVE
 from slow import SLOW
 
 _TIMES = int((hasattr(os, "getenv") and os.getenv("OTA_CUTS")) or 1)
@@ -76,9 +76,9 @@ class TestDirected(unittest.TestCase):
         for step in self.explorer.steps:
             before = self.nor.snapshot()
             kept = self.explorer.keep()
-            newest = self.kv.newest
+            newest = self.kv.ring.newest
             self.kv.batch(step)
-            if self.kv.newest == newest:
+            if self.kv.ring.newest == newest:
                 self.model = model_of(self.model, step)
                 continue
             for n in range(1, 40):
@@ -91,10 +91,10 @@ class TestDirected(unittest.TestCase):
                 except PowerCut:
                     pass
                 self.nor.power_on()
-                if kv.newest != newest:
-                    for at, length in kv.scan(kv.newest):
-                        if length > 0 and kv.kind == ACTIVE:
-                            self.assertEqual(at + length, kv.end)
+                if kv.ring.newest != newest:
+                    for at, length in kv.log.scan(kv.ring.newest):
+                        if length > 0 and kv.log.kind == ACTIVE:
+                            self.assertEqual(at + length, kv.ring.end)
                             return at
         raise AssertionError("no compaction")
 
@@ -142,7 +142,7 @@ class TestDirected(unittest.TestCase):
         self.larger()
         self.kv.set("key0", b"old")
         self.kv.set("key1", b"last")
-        start = self.kv.end
+        start = self.kv.ring.end
         self.kv.set("key0", b"new")
         whole = bytes(self.nor.data[start : start + 16])
         self.nor.data[start] ^= 0x10  # a bit that was not programmed to the end
@@ -165,7 +165,7 @@ class TestDirected(unittest.TestCase):
             self.kv = KV(self.region)
             self.kv.mount()
             pairs = [("key%d" % i, bytes([i]) * 150) for i in range(5)]
-            start = self.kv.end
+            start = self.kv.ring.end
             self.kv.batch(pairs)
             at = bytes(self.nor.data).find(b"key4", start)
             self.nor.weaken(at + 3, 1, 2)
@@ -179,7 +179,7 @@ class TestDirected(unittest.TestCase):
     def test_a_record_once_seen_stays(self):
         self.larger()
         self.kv.set("key0", b"old")
-        start = self.kv.end
+        start = self.kv.ring.end
         self.kv.set("key0", b"new")
         self.assertEqual(self.found(), {"key0": b"new"})
         self.nor.data[start] ^= 0x10

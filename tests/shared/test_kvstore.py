@@ -130,7 +130,7 @@ class TestStore(unittest.TestCase):
             for i in range(6):
                 kv.set("ota.%d" % i, bytes([i]) * 20)
             kv.sync()
-            if at >= kv.end:
+            if at >= kv.ring.end:
                 break
             nor.data[at] ^= 0x10
             self.same(nor, kv.region)

@@ -11,7 +11,7 @@ from ota.errors import FlashError
 from ota.flash import Region
 from ota.kv import Store
 from ota.kv.full import KV
-from ota.kv.log import SYNC
+from ota.kv.layout import SYNC
 
 
 def _store(sectors=2, size=512, unit=8, seed=1, kind=Nor):
@@ -65,7 +65,7 @@ class TestSettling(_Case):
         nor, kv = _store(3, 2048)
         kv.set("key0", b"old")
         kv.sync()
-        start = kv.end
+        start = kv.ring.end
         kv.set("key0", b"new")
         whole = bytes(nor.data[start : start + 16])
         nor.data[start] ^= 0x10
@@ -81,10 +81,10 @@ class TestSettling(_Case):
     def test_small_store_leaves_a_void_record_to_the_whole_one(self):
         nor, kv = _store(3)
         kv.set("key0", b"old")
-        while kv.end < 400:
-            kv.set("fill", bytes([kv.end & 0xFF]))
+        while kv.ring.end < 400:
+            kv.set("fill", bytes([kv.ring.end & 0xFF]))
         kv.sync()
-        start, end = kv.end, 512 - 2 * kv.marker
+        start, end = kv.ring.end, 512 - 2 * kv.log.marker
         kv.set("key0", b"n" * (end - start - 12))  # the VOID comes right behind
         whole = bytes(nor.data[start:end])
         nor.data[start] ^= 0x10
@@ -98,7 +98,7 @@ class TestSettling(_Case):
         for seed in range(24):
             nor, kv = _store(2, 512, 8, seed)
             kv.sync()
-            at = kv.end
+            at = kv.ring.end
             kv.set("key4", b"value")
             nor.weaken(at + 8 + 3, 1, 2)  # of its last letter
             for _ in range(4):
@@ -117,10 +117,10 @@ class TestSettling(_Case):
                 kv.set("key4", b"old")
                 kv.set("kept", b"1")
                 i = 0
-                while kv.newest == 0 or kv.end + 72 < (kv.newest + 1) * 512:
+                while kv.ring.newest == 0 or kv.ring.end + 72 < (kv.ring.newest + 1) * 512:
                     i += 1
                     kv.set("fill", bytes([i & 0xFF, i >> 8]))
-                at = kv.end
+                at = kv.ring.end
                 kv.set("key4", b"new")
                 if then == "weak":
                     nor.weaken(at + 8 + 3, 1, 2)
@@ -156,12 +156,12 @@ class TestSettling(_Case):
             nor, kv = _store(3, 512, 8, n)
             kv.set("key4", b"old")
             i = 0
-            while kv.newest == 0 or kv.end + 24 + 40 + 40 < (kv.newest + 1) * 512:
+            while kv.ring.newest == 0 or kv.ring.end + 24 + 40 + 40 < (kv.ring.newest + 1) * 512:
                 i += 1
                 kv.set("fill", bytes([i & 0xFF, i >> 8]))
             kv.set("key5", b"older")
             olds = {"key4": b"old", "key5": b"older"}
-            at = kv.end
+            at = kv.ring.end
             kv.batch(sorted(news.items()))
             nor.cut_at(n, "after")
             try:
@@ -185,7 +185,7 @@ class TestSettling(_Case):
                 old = {"key4": b"value", "key6": b"kept"}
                 kv.batch(old.items())
                 kv.sync()
-                at = kv.end
+                at = kv.ring.end
                 kv.batch([("key4", value)])
                 nor.weaken(at + 8 + 3, 1, 2)
                 new = dict(old)
@@ -204,7 +204,7 @@ class TestSettling(_Case):
                 nor, kv = _store(2, 512, 8, seed)
                 kv.set("a", b"1")
                 kv.sync()
-                at = kv.end
+                at = kv.ring.end
                 _spent(nor, at, 8)
                 nor.weaken(at, 1, 1)
                 kv = kind(kv.region)
@@ -222,7 +222,7 @@ class TestSettling(_Case):
         for unit in (8, 256):
             nor, kv = _store(2, 8192, unit)
             kv.set("a", b"1")
-            end = kv.end
+            end = kv.ring.end
             nor.data[end] = 0
             _spent(nor, end, unit)
             page = (end + unit + 255) // 256 * 256
@@ -248,13 +248,13 @@ class TestSettling(_Case):
         for n in range(1, 160, 8):
             for settling in (0, 1):
                 nor, kv = _store(3)
-                while kv.end < 310:
-                    kv.set("fill", bytes([kv.end & 0xFF]) * 12)
+                while kv.ring.end < 310:
+                    kv.set("fill", bytes([kv.ring.end & 0xFF]) * 12)
                 kv.sync()
-                at = kv.end
+                at = kv.ring.end
                 if settling:
                     kv.set("a", bytes(n))
-                    at = kv.end
+                    at = kv.ring.end
                     kv = KV(kv.region)
                 nor.log = []
                 nor.cut_at(1, "before")
@@ -286,8 +286,8 @@ class TestSectors(_Case):
             kv.set("a", b"1")
             kv.set("b", b"2")
             kv.sync()
-            self.cut(nor, 4, kv.advance)  # header, two copies, ACTIVE
-            target, active = kv.newest * 512, kv.end - 24
+            self.cut(nor, 4, kv.ring.advance)  # header, two copies, ACTIVE
+            target, active = kv.ring.newest * 512, kv.ring.end - 24
             nor.data[active] ^= 0x10  # this boot does not see it, and begins to erase
             self.cut(nor, 2, KV(kv.region).mount, "before")
             if not spared:
@@ -306,12 +306,12 @@ class TestSectors(_Case):
         nor, kv = _store(4)
         kv.set("a", b"1")
         kv.sync()
-        self.cut(nor, 2, kv.advance)  # header, ACTIVE
-        active = kv.end - 24
+        self.cut(nor, 2, kv.ring.advance)  # header, ACTIVE
+        active = kv.ring.end - 24
         nor.data[active] ^= 0x10
         self.cut(nor, 2, KV(kv.region).mount, "before")
         # Its erase began; what was there shows again.
-        _spent(nor, kv.newest * 512, 512)
+        _spent(nor, kv.ring.newest * 512, 512)
         nor.data[active] ^= 0x10
         store = Store(kv.region)
         store.mount()
@@ -322,12 +322,12 @@ class TestSectors(_Case):
         nor, kv = _store()
         kv.set("gone", b"1")
         kv.set("kept", b"2")
-        end = kv.end
+        end = kv.ring.end
         kv.delete("gone")
         kv.sync()
-        self.cut(nor, 3, kv.advance)  # header, copy, ACTIVE
-        active = kv.end - 24
-        source = 512 - kv.newest * 512
+        self.cut(nor, 3, kv.ring.advance)  # header, copy, ACTIVE
+        active = kv.ring.end - 24
+        source = 512 - kv.ring.newest * 512
         self.cut_erase(nor, kv.region)
         # The sector that is being erased still has its beginning, and the ACTIVE record that
         # was believed does not show any more.
@@ -340,8 +340,8 @@ class TestSectors(_Case):
         nor, kv = _store()
         kv.set("a", b"1")
         kv.sync()
-        self.cut(nor, 4, kv.advance, "before")  # header, copy, ACTIVE, erase
-        source = 512 - kv.newest * 512
+        self.cut(nor, 4, kv.ring.advance, "before")  # header, copy, ACTIVE, erase
+        source = 512 - kv.ring.newest * 512
         nor.data[source + 16 : source + 512] = b"\xff" * 496  # it looks free
         Store(kv.region).mount()
         ops = nor.ops
@@ -371,9 +371,9 @@ class TestSectors(_Case):
         nor, kv = _store()
         kv.set("a", b"1")
         kv.sync()
-        kv.advance()  # the sectors are worn so that no note gives it away
-        source = kv.newest * 512
-        self.cut(nor, 4, kv.advance, "before")  # header, copy, ACTIVE, erase
+        kv.ring.advance()  # the sectors are worn so that no note gives it away
+        source = kv.ring.newest * 512
+        self.cut(nor, 4, kv.ring.advance, "before")  # header, copy, ACTIVE, erase
         nor.data[source : source + 512] = b"\xff" * 512
         for i in range(60):
             kv = KV(kv.region)
@@ -408,13 +408,13 @@ class TestSectors(_Case):
         for i in range(3):
             kv.set("a", bytes([i]) * 600)
         kv.sync()
-        self.cut(nor, 1, kv.advance, "blank-weak")
+        self.cut(nor, 1, kv.ring.advance, "blank-weak")
         kv = KV(kv.region)
         kv.mount()
-        newest = kv.newest
+        newest = kv.ring.newest
         for _ in range(2):  # the first time it is refused
             kv.prepare(8, 300)
-        self.assertNotEqual(kv.newest, newest)
+        self.assertNotEqual(kv.ring.newest, newest)
         self.assertEqual(_found(kv.region), {"a": b"\2" * 600})
 
     def test_format_of_many_sectors_is_all_or_nothing(self):
@@ -442,14 +442,14 @@ class TestSectors(_Case):
         nor, kv = _store()
         kv.set("a", b"1")
         kv.sync()
-        kv.advance()
-        nor.data[kv.end - 24] ^= 0x10
+        kv.ring.advance()
+        nor.data[kv.ring.end - 24] ^= 0x10
         self.assertEqual(_found(kv.region), {"a": b"1"})
 
     def test_only_sector_with_nothing_that_reads_is_not_formatted(self):
         nor, kv = _store()
         kv.set("a", b"1")
-        start = kv.first(kv.newest)
+        start = kv.log.first(kv.ring.newest)
         nor.data[start] ^= 0x10  # ACTIVE
         nor.data[start + 24] ^= 0x10
         before = bytes(nor.data)
@@ -463,8 +463,8 @@ class TestSectors(_Case):
         nor, kv = _store()
         kv.set("a", b"1")
         kv.sync()
-        while kv.marker_fits():
-            kv.put(kv.end, SYNC, 0, 0, ())
+        while kv.ring.marker_fits():
+            kv.ring.put(kv.ring.end, SYNC, 0, 0, ())
         return nor, kv
 
     def test_full_sector_at_boot_is_left(self):
@@ -479,8 +479,8 @@ class TestSectors(_Case):
 
     def test_full_sector_cannot_note_an_erase(self):
         nor, kv = self.full()
-        free = 512 - kv.newest * 512
-        self.cut(nor, 2, kv.advance)  # header, copy
+        free = 512 - kv.ring.newest * 512
+        self.cut(nor, 2, kv.ring.advance)  # header, copy
         self.cut_erase(nor, kv.region)
         nor.data[free + 16 : free + 512] = b"\xff" * 496  # the birth header is spared
         self.assertEqual(_found(kv.region), {"a": b"1"})
@@ -489,14 +489,14 @@ class TestSectors(_Case):
     def test_record_of_an_earlier_life_at_its_old_place_is_not_taken(self):
         nor, kv = _store()
         kv.set("a", b"1")
-        life, place = kv.newest, kv.end
+        life, place = kv.ring.newest, kv.ring.end
         kv.set("old", b"secret")
         record = bytes(nor.data[place : place + 24])
         kv.delete("old")
         erases = nor.wear[life]
-        while nor.wear[life] == erases or kv.newest != life:
-            kv.advance()
-        self.assertLessEqual(kv.end, place)
+        while nor.wear[life] == erases or kv.ring.newest != life:
+            kv.ring.advance()
+        self.assertLessEqual(kv.ring.end, place)
         self.assertEqual(place % 8, 0)
         nor.data[place : place + 24] = record
         _spent(nor, place, 24)
@@ -511,7 +511,7 @@ class TestKeys(_Case):
             for key in old:
                 kv.set(key, old[key])
             kv.sync()
-            at = kv.end
+            at = kv.ring.end
             new = {"key4": b"w" * 700, "key6": b"kept"}
             kv.set("key4", new["key4"])
             nor.weaken(at + 8 + 3, 1, 2)  # "key4" or "key6"

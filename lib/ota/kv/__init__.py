@@ -6,23 +6,15 @@ when a look at flash leaves a doubt. Layout: docs/format-kv.md.
 """
 
 from binascii import crc32
-from struct import pack, unpack, unpack_from
+from struct import unpack, unpack_from
 
 from ..compat import const
 from ..errors import FlashError
 from ..modules import load
+from . import layout
 
-_SET = const(1)
-_DEL = const(2)
-_BATCH = const(3)
-_ACTIVE = const(4)
-_SYNC = const(5)
-_ERASING = const(7)
-_PART = const(0x10)  # of a batch
-_COPY = const(0x80)
 _BUFFER = const(256)  # a state record fits
 _PIECE = const(128)  # looked at for being erased: a copy of it must find room, too
-_READS = const(3)  # before flash is believed to be erased
 _AGAIN = const(512)  # of it, at each look: the longest record appended, in the largest unit
 
 
@@ -46,7 +38,7 @@ class Store:
         """As KV.mount(). Raises FlashError."""
         self._kv = None
         self.own = 0
-        if self.look(b"", _READS) is None:
+        if self.look(b"", layout.READS) is None:
             self.full()
 
     def get(self, key: str):
@@ -86,7 +78,7 @@ class Store:
         if self._kv is None:
             self.sync()
             kv = load("kv.full").KV(self.region)
-            kv.spent = self.spent
+            kv.ring.spent = self.spent
             kv.mount()
             self._kv = kv
         return self._kv
@@ -118,6 +110,7 @@ class Store:
 
     def _walk(self, name, times):
         buf = memoryview(bytearray(_BUFFER))
+        align = layout.align
         unit, used, free, born = self._sectors(buf, times)
         if not used or not free or unit % self.region.program_size:
             return None
@@ -125,7 +118,7 @@ class Store:
         proven = True
         newest = max(used)[0]
         for number, start in sorted(used):
-            at = start + 2 * ((15 + unit) // unit * unit)
+            at = start + 2 * align(layout.HEADER, unit)
             end = start + self.region.sector_size
             floor = 0
             while at < end:
@@ -135,26 +128,26 @@ class Store:
                         return None
                     break
                 ours = number == newest and 0 < self.own <= at  # and came back
-                at += (7 + size + unit) // unit * unit
-                if kind == _SYNC:
+                at += align(layout.HEAD + size, unit)
+                if kind == layout.SYNC:
                     proven = True
-                elif kind in (_ACTIVE, _ERASING):
+                elif kind in (layout.ACTIVE, layout.ERASING):
                     a, b, c = unpack("<III", buf[:size])
-                    if kind == _ACTIVE:
+                    if kind == layout.ACTIVE:
                         floor, a, b = a, b, c
                     # Erased fewer times than a note promised: that was cut.
                     if free.get(a * self.region.sector_size, b) < b:
                         return None
-                    if kind == _ERASING and born.get(a * self.region.sector_size, b) < b:
+                    if kind == layout.ERASING and born.get(a * self.region.sector_size, b) < b:
                         return None
-                elif kind & 0x7F in (_SET, _DEL):
-                    proven = proven and (kind & _COPY or ours)
+                elif kind & 0x7F in (layout.SET, layout.DEL):
+                    proven = proven and (kind & layout.COPY or ours)
                     if buf[:klen] == name:
                         if size > _BUFFER:
                             return None
-                        found = bytes(buf[klen:size]) if kind & 0x7F == _SET else None
-                elif kind & 0x7F == _BATCH:
-                    proven = proven and kind & _COPY
+                        found = bytes(buf[klen:size]) if kind & 0x7F == layout.SET else None
+                elif kind & 0x7F == layout.BATCH:
+                    proven = proven and kind & layout.COPY
                     if size > _BUFFER:
                         return None
                     i = 0
@@ -163,13 +156,15 @@ class Store:
                         i += 4 + klen
                         if buf[i - klen : i] == name:
                             found = (
-                                bytes(buf[i : i + vlen]) if kind & 0x7F == _PART | _SET else None
+                                bytes(buf[i : i + vlen])
+                                if kind & 0x7F == layout.IN_BATCH | layout.SET
+                                else None
                             )
                         i += vlen
                 else:
                     return None
         # Room for one more marker, nothing superseded, and the last write was proven.
-        if not proven or not 0 < floor <= min(used)[0] or at + (19 + unit) // unit * unit > end:
+        if not proven or not 0 < floor <= min(used)[0] or at + align(layout.MARKER, unit) > end:
             return None
         self.tail = at, start, number, unit
         return (found,)
@@ -183,35 +178,35 @@ class Store:
         free = {}
         alive = {}
         for at in range(0, self.region.size // sector * sector, sector):
-            born = self._header(buf, at, b"OKB\x01")
-            if not born or born[0] != sector or unit not in (0, 1 << (born[1] >> 24 & 15)):
+            born = self._header(buf, at, layout.BIRTH)
+            if not born or born[0] != sector or unit not in (0, born[2]):
                 return 1, (), (), ()
-            unit = 1 << (born[1] >> 24 & 15)
-            begin = at + (15 + unit) // unit * unit
-            opened = self._header(buf, begin, b"OKV\x01")
+            unit = born[2]
+            begin = at + layout.align(layout.HEADER, unit)
+            opened = self._header(buf, begin, layout.OPEN)
             if opened:
                 used.append((opened[0], at))
-                alive[at] = opened[1] & 0xFFFFFF
+                alive[at] = opened[1]
             elif self._blank(buf, begin, at + sector, times):
-                free[at] = born[1] & 0xFFFFFF
+                free[at] = born[1]
             else:
                 return 1, (), (), ()
         return unit, used, free, alive
 
     def _header(self, buf, at, magic):
-        self.region.read(at, buf[:16])
-        number, wear, crc = unpack_from("<III", buf, 4)
-        return (number, wear) if buf[:4] == magic and crc32(buf[:12]) == crc else None
+        self.region.read(at, buf[: layout.HEADER])
+        return layout.header(buf, magic) if buf[3] == magic[3] else None
 
     def _record(self, buf, at, end, number, place):
         """(length of key and value, length of key, kind); a length of -1 if no good record is
         here. buf then begins with key and value, with the key alone if it is too short."""
-        if at + 8 <= end:
-            self.region.read(at, buf[:8])
-            check, vlen, klen, kind = unpack("<IHBB", buf[:8])
-            crc = crc32(buf[4:8], crc32(pack("<II", number, place)))
+        head = buf[: layout.HEAD]
+        if at + len(head) <= end:
+            self.region.read(at, head)
+            check, vlen, klen, kind = unpack("<IHBB", head)
+            crc = crc32(head[4:], layout.seed(bytearray(8), number, place))
             size = klen + vlen
-            at += 8
+            at += len(head)
             if at + size <= end:
                 for i in range(at, at + size, _BUFFER):
                     part = buf[: min(_BUFFER, at + size - i)]

@@ -5,15 +5,10 @@ so it cannot become too full, and no sector has to be freed. docs/format-kv.md h
 """
 
 from binascii import crc32
-from struct import pack, pack_into
+from struct import pack_into
 
-from ..compat import const
 from ..errors import FlashError
-
-_SET = const(1)
-_SYNC = const(5)
-_HEAD = const(8)
-_MARKER = const(20)
+from .layout import HEAD, MARKER, SET, SYNC, align, seed
 
 
 def replace(store, name: bytes, value) -> bool:
@@ -26,7 +21,7 @@ def replace(store, name: bytes, value) -> bool:
     if not found or found[0] is None or len(found[0]) != len(value):
         return False
     return found[0] == value or (
-        fits(store, 1, len(name) + len(value)) and _append(store, _SET, name, value)
+        fits(store, 1, len(name) + len(value)) and _append(store, SET, name, value)
     )
 
 
@@ -36,25 +31,25 @@ def fits(store, count: int, length: int) -> bool:
         return False
     at, start, _, unit = store.tail
     # Two markers stay possible behind every record.
-    size = count * _align(_HEAD + length, unit) + 2 * _align(_MARKER, unit)
+    size = count * align(HEAD + length, unit) + 2 * align(MARKER, unit)
     return at + size <= start + store.region.sector_size
 
 
 def prove(store) -> None:
     """Write that what was appended came back. If that fails, the next mount does the work."""
     # There is room: see fits().
-    if store.look(b"", 1) and _append(store, _SYNC, b"", b""):
+    if store.look(b"", 1) and _append(store, SYNC, b"", b""):
         store.own = 0
 
 
 def _append(store, kind, name, value):
     at, start, number, unit = store.tail
-    n = _HEAD + len(name) + len(value)
-    data = bytearray(b"\xff" * _align(n, unit))
+    n = HEAD + len(name) + len(value)
+    data = bytearray(b"\xff" * align(n, unit))
     pack_into("<HBB", data, 4, len(value), len(name), kind)
-    data[_HEAD : _HEAD + len(name)] = name
-    data[_HEAD + len(name) : n] = value
-    crc = crc32(memoryview(data)[4:n], crc32(pack("<II", number, at - start)))
+    data[HEAD : HEAD + len(name)] = name
+    data[HEAD + len(name) : n] = value
+    crc = crc32(memoryview(data)[4:n], seed(bytearray(8), number, at - start))
     pack_into("<I", data, 0, crc)
     try:
         store.region.program(at, data)
@@ -65,7 +60,3 @@ def _append(store, kind, name, value):
         return False
     store.own = store.own or at
     return True
-
-
-def _align(n, unit):
-    return (n + unit - 1) // unit * unit

@@ -12,23 +12,32 @@ from binascii import crc32
 
 from ..compat import const
 from ..errors import FlashError
-from .index import OWN
-from .log import BATCH, DEL, IN_BATCH, SET, SYNC
-from .recover import Mount
+from .index import OWN, Index
+from .layout import BATCH, DEL, HEAD, IN_BATCH, SET, SYNC
+from .log import Log
+from .recover import recover
+from .ring import Ring
 
-_HEAD = const(8)
 _RESERVE = const(1024)
 
 
-class KV(Mount):
-    """The store in a region of at least two sectors.
+class KV:
+    """The store in a region of at least two sectors: its log, index and ring.
 
-    reserve: bytes of live records that only keys starting with "ota." may take, and
-    deletes; at most a quarter of the capacity. One of those records is at most half of it.
+    damaged: torn places that the last mount found.
+
+    Args:
+        reserve: bytes of live records that only keys starting with "ota." may take, and
+            deletes; at most a quarter of the capacity. One of those records is at most half
+            of it.
     """
 
     def __init__(self, region, reserve: int = _RESERVE):
-        Mount.__init__(self, region)
+        self.region = region
+        self.log = Log(region)
+        self.index = Index(self.log)
+        self.ring = Ring(self.log, self.index)
+        self.damaged = 0
         self._wish = reserve
         self._ready = False
         self._fresh = False
@@ -41,13 +50,13 @@ class KV(Mount):
         does not fit, "erased" for flash that does not erase to 0xFF, "io", "verify".
         """
         self._ready = self._fresh = False
-        for attempt in range(self.tries):
+        for attempt in range(self.log.tries):
             try:
-                self.recover()
+                self.damaged = recover(self.ring)
                 self._ready = True
                 return
             except FlashError as e:
-                if e.reason not in ("io", "verify") or attempt == self.tries - 1:
+                if e.reason not in ("io", "verify") or attempt == self.log.tries - 1:
                     raise
 
     def format(self) -> None:
@@ -55,10 +64,9 @@ class KV(Mount):
         ready = self._ready
         self._ready = False
         if ready:
-            self.clear()
+            self.ring.clear()
         else:
-            self.create()
-        self.clear_index()
+            self.ring.create()
         self._ready = True
 
     def get(self, key: str):
@@ -68,36 +76,38 @@ class KV(Mount):
         """
         self._mounted()
         name = _name(key)
-        i = self._find(name)
+        log, index = self.log, self.index
+        i = index.find(name)
         if i < 0:
             return None
-        op = self._at[i]
-        head = bytes(self._view[: _HEAD + len(name)])
-        value = bytearray(self.vlen)
+        op = index.at[i]
+        head = bytes(log.view[: HEAD + len(name)])
+        value = bytearray(index.vlen)
         if value:
             self.region.read(op + 4 + len(name), value)
         if not head[7] & IN_BATCH:
-            crc = crc32(value, crc32(head[4:], self.seed(op - 4)))
+            crc = crc32(value, crc32(head[4:], log.seed(op - 4)))
             if crc != int.from_bytes(head[:4], "little"):
                 raise FlashError("crc", op)
         return bytes(value)
 
     def readinto(self, key: str, buf, offset: int = 0) -> int:
-        """Fill buf from byte `offset` of the value of key on, for values too long to hold.
+        """Fill buf from byte `offset` of the value of key, for values too long to hold.
 
         Returns the bytes read, 0 behind the end, -1 if there is no such key. At offset 0 the
         whole value is checked first. Raises FlashError "crc", "io".
         """
         self._mounted()
         name = _name(key)
-        i = self._find(name)
+        log, index = self.log, self.index
+        i = index.find(name)
         if i < 0:
             return -1
-        op, size = self._at[i], self.vlen
+        op, size = index.at[i], index.vlen
         if not offset:
-            head = bytes(self._view[:_HEAD])
-            crc = crc32(head[4:], self.seed(op - 4))
-            if not head[7] & IN_BATCH and self.crc(op + 4, len(name) + size, crc) != (
+            head = bytes(log.view[:HEAD])
+            crc = crc32(head[4:], log.seed(op - 4))
+            if not head[7] & IN_BATCH and log.crc(op + 4, len(name) + size, crc) != (
                 int.from_bytes(head[:4], "little")
             ):
                 raise FlashError("crc", op)
@@ -130,14 +140,14 @@ class KV(Mount):
                 if len(value) > 0xFFFF:
                     raise FlashError("full", len(value))
             ops[_name(key)] = value
-        for attempt in range(self.tries):
+        for attempt in range(self.log.tries):
             self._mounted()
             try:
                 self._commit(ops)
                 return
             except FlashError as e:
                 # A program that did not stick: mount() leaves its place behind.
-                if e.reason not in ("io", "verify") or attempt == self.tries - 1:
+                if e.reason not in ("io", "verify") or attempt == self.log.tries - 1:
                     raise
 
     def sync(self) -> None:
@@ -148,24 +158,26 @@ class KV(Mount):
         self._mounted()
         if self._fresh:
             self._ready = False
-            self.put(self.room(self.align(_HEAD)), SYNC, 0, 0, ())  # a data record left room
+            ring = self.ring
+            ring.put(ring.room(self.log.length(0)), SYNC, 0, 0, ())  # a data record left room
             self._ready = True
         self._fresh = False
 
     def prepare(self, count: int, length: int) -> None:
-        """Go on in the next sector now if the newest has no room for count values of length
+        """Open the next sector now if the newest has no room for count values of length
         bytes, key included, and a sector ever has: one erase, and no more than one.
 
         Raises FlashError "corrupt".
         """
         self._mounted()
-        size = count * self.align(_HEAD + length) + 2 * self.marker
-        most = self.sector - 2 * self.header - self.marker - sum(self._live)
-        if self.end + size <= (self.newest + 1) * self.sector or size > most:
+        log, ring = self.log, self.ring
+        size = count * log.length(length) + 2 * log.marker
+        most = log.sector - 2 * log.header - log.marker - sum(self.index.used)
+        if ring.end + size <= (ring.newest + 1) * log.sector or size > most:
             return
         self._ready = False
         try:
-            self.advance()
+            ring.advance()
             self._ready = True
         except FlashError as e:
             if e.reason not in ("io", "verify"):  # the next write mounts and tries again
@@ -175,12 +187,14 @@ class KV(Mount):
         """All keys, in no order."""
         self._mounted()
         found = []
-        for i in range(self._n):
-            op = self._at[i]
+        index = self.index
+        read = self.region.read
+        for i in range(index.count):
+            op = index.at[i]
             head = bytearray(4)
-            self.region.read(op, head)
+            read(op, head)
             key = bytearray(head[2])
-            self.region.read(op + 4, key)
+            read(op + 4, key)
             found.append(bytes(key).decode())
         return found
 
@@ -199,41 +213,45 @@ class KV(Mount):
             self.mount()
 
     def _commit(self, ops) -> None:
+        index = self.index
+        length = self.log.length
         todo = []
         body = before = after = 0
         own = True
         for name, value in ops.items():
-            i = self._find(name)
-            old = self.vlen if i >= 0 else -1
+            i = index.find(name)
+            old = index.vlen if i >= 0 else -1
             if value is None:
                 if i < 0:
                     continue
             else:
-                if i >= 0 and self._equal(self._at[i] + 4 + len(name), old, value):
+                if i >= 0 and self._equal(index.at[i] + 4 + len(name), old, value):
                     continue
                 own = own and name.startswith(OWN)
-                after += self.align(_HEAD + len(name) + len(value))
+                after += length(len(name) + len(value))
             if i >= 0:
-                before += self.align(_HEAD + len(name) + old)
+                before += length(len(name) + old)
             todo.append((name, value))
             body += len(name) + (len(value) if value is not None else 0)
         if not todo:
             return
         if len(todo) > 1:
             body += 4 * len(todo)
-        size = self.align(_HEAD + body)
+        size = length(body)
         self._check_room(size, after - before, own)
         self._ready = False
         self._write(todo, body, size)
         self._ready = self._fresh = True
 
     def _write(self, todo, body: int, size: int) -> None:
-        at = self.room(size, 2 * self.marker)
+        ring = self.ring
+        apply = self.index.apply
+        at = ring.room(size, 2 * self.log.marker)
         if len(todo) == 1:
             name, value = todo[0]
             kind = DEL if value is None else SET
-            self.put(at, kind, len(name), body - len(name), (name, value or b""))
-            self.apply(at + 4, kind, name, body - len(name))
+            ring.put(at, kind, len(name), body - len(name), (name, value or b""))
+            apply(at + 4, kind, name, body - len(name))
             return
         parts = []
         for name, value in todo:
@@ -241,11 +259,11 @@ class KV(Mount):
             kind = DEL if value is None else SET
             parts.append(bytes((n & 0xFF, n >> 8, len(name), kind | IN_BATCH)) + name)
             parts.append(value or b"")
-        self.put(at, BATCH, 0, body, parts)
-        at += _HEAD
+        ring.put(at, BATCH, 0, body, parts)
+        at += HEAD
         for name, value in todo:
             n = 0 if value is None else len(value)
-            self.apply(at, DEL if value is None else SET, name, n)
+            apply(at, DEL if value is None else SET, name, n)
             at += 4 + len(name) + n
 
     def _check_room(self, size: int, more: int, own: bool) -> None:
@@ -254,9 +272,10 @@ class KV(Mount):
         Compaction moves whole sectors and merges none, so room is sure if the live records
         spread evenly leave it in each: some sector then has it.
         """
-        room = self.sector - 2 * self.header - 3 * self.marker
-        full = self.sectors - 1
-        user, ours = self._live
+        log = self.log
+        room = log.sector - 2 * log.header - 3 * log.marker
+        full = log.sectors - 1
+        user, ours = self.index.used
         ok = user + ours <= full * (room - size)
         if own:
             ok = ok and user + ours + more <= full * (room - size)

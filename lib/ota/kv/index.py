@@ -7,97 +7,104 @@ is compared on flash.
 from array import array
 from binascii import crc32
 
-from ..compat import const
-from .log import SET, Log
+from .layout import HEAD, SET
 
 OWN = b"ota."  # keys that may use the reserved room
-_HEAD = const(8)
 
 
-class Index(Log):
-    """A log that knows its keys."""
+class Index:
+    """The keys of a log.
 
-    def __init__(self, region):
-        Log.__init__(self, region)
-        self.clear_index()
+    at: offset of the latest operation of each of the `count` keys. used: bytes of the records
+    of user keys and of our keys. vlen: length of the value that find() found.
+    """
 
-    def clear_index(self) -> None:
+    def __init__(self, log):
+        self._log = log
+        self.vlen = 0
+        self.clear()
+
+    def clear(self) -> None:
         """Forget every key."""
-        self._hash = array("H")
-        self._at = array("I")
-        self._n = 0
-        self._live = [0, 0]  # bytes of records of user keys, of our keys
+        self.hashes = array("H")
+        self.at = array("I")
+        self.count = 0
+        self.used = [0, 0]
 
-    def live(self, op: int) -> bool:
-        """True if the operation at op holds its key's value."""
-        return self._index(op) >= 0
+    def find(self, key: bytes) -> int:
+        """Place of key in `at`, -1 if it is not there; vlen is then that of its value.
 
-    def moved(self, op: int, to: int) -> None:
-        """The live operation at op now is at `to`."""
-        self._at[self._index(op)] = to
-
-    def forget(self, start: int, end: int) -> None:
-        """What still points into [start, end) is lost."""
-        i = 0
-        before = self._n
-        while i < self._n:
-            if start <= self._at[i] < end:
-                self._remove(i)
-            else:
-                i += 1
-        if self._n < before:
-            self._count()
-
-    def apply(self, op: int, kind: int, key: bytes, vlen: int) -> None:
-        """The operation at op, SET or DEL, is the latest on key."""
-        own = key.startswith(OWN)
-        i = self._find(key)
-        if i >= 0:
-            self._live[own] -= self.align(_HEAD + len(key) + self.vlen)
-        if kind == SET:
-            self._live[own] += self.align(_HEAD + len(key) + vlen)
-            if i >= 0:
-                self._at[i] = op
-                return
-            if self._n == len(self._at):
-                self._hash.append(0)
-                self._at.append(0)
-            self._hash[self._n] = crc32(key) & 0xFFFF
-            self._at[self._n] = op
-            self._n += 1
-        elif i >= 0:
-            self._remove(i)
-
-    def _find(self, key: bytes) -> int:
-        """Place of key in the index, -1 if it is not there; vlen is then that of its value."""
+        The log's buffer begins with the check, head and key of a record of its own.
+        """
+        log = self._log
         h = crc32(key) & 0xFFFF
-        n = _HEAD + len(key)
-        for i in range(self._n):
-            if self._hash[i] == h:
+        n = HEAD + len(key)
+        for i in range(self.count):
+            if self.hashes[i] == h:
                 # From the check before the head, if it is a record of its own.
-                at = self._at[i] - 4
-                head = self._view[: min(n, self.region.size - at)]
-                self.region.peek(at, head)  # may reach beyond a shorter record
-                if head[6] == len(key) and head[_HEAD:] == key:
+                at = self.at[i] - 4
+                head = log.view[: min(n, log.region.size - at)]
+                log.region.peek(at, head)  # may reach beyond a shorter record
+                if head[6] == len(key) and head[HEAD:] == key:
                     self.vlen = head[4] | head[5] << 8
                     return i
         return -1
 
-    def _index(self, op: int) -> int:
-        for i in range(self._n):
-            if self._at[i] == op:
+    def live(self, op: int) -> bool:
+        """True if the operation at op holds its key's value."""
+        return self._place(op) >= 0
+
+    def moved(self, op: int, to: int) -> None:
+        """Move the live operation at op to `to`."""
+        self.at[self._place(op)] = to
+
+    def apply(self, op: int, kind: int, key: bytes, vlen: int) -> None:
+        """Make the operation at op, SET or DEL, the latest on key."""
+        own = key.startswith(OWN)
+        i = self.find(key)
+        if i >= 0:
+            self.used[own] -= self._log.length(len(key) + self.vlen)
+        if kind == SET:
+            self.used[own] += self._log.length(len(key) + vlen)
+            if i >= 0:
+                self.at[i] = op
+                return
+            if self.count == len(self.at):
+                self.hashes.append(0)
+                self.at.append(0)
+            self.hashes[self.count] = crc32(key) & 0xFFFF
+            self.at[self.count] = op
+            self.count += 1
+        elif i >= 0:
+            self._remove(i)
+
+    def forget(self, start: int, end: int) -> None:
+        """Drop the keys that still point into [start, end)."""
+        i = 0
+        before = self.count
+        while i < self.count:
+            if start <= self.at[i] < end:
+                self._remove(i)
+            else:
+                i += 1
+        if self.count < before:
+            self._measure()
+
+    def _place(self, op: int) -> int:
+        for i in range(self.count):
+            if self.at[i] == op:
                 return i
         return -1
 
     def _remove(self, i: int) -> None:
-        self._n -= 1
-        self._hash[i] = self._hash[self._n]
-        self._at[i] = self._at[self._n]
+        self.count -= 1
+        self.hashes[i] = self.hashes[self.count]
+        self.at[i] = self.at[self.count]
 
-    def _count(self) -> None:
-        self._live = [0, 0]
-        head = bytearray(_HEAD)
-        for i in range(self._n):
-            self.region.read(self._at[i], head)
-            size = self.align(_HEAD + head[2] + (head[0] | head[1] << 8))
-            self._live[head[4:] == OWN] += size
+    def _measure(self) -> None:
+        log = self._log
+        self.used = [0, 0]
+        head = bytearray(HEAD)
+        for i in range(self.count):
+            log.region.read(self.at[i], head)
+            self.used[head[4:] == OWN] += log.length(head[2] + (head[0] | head[1] << 8))

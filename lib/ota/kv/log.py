@@ -5,29 +5,24 @@ records mean.
 """
 
 from binascii import crc32
-from struct import pack_into, unpack, unpack_from
+from struct import pack_into, unpack
 
 from ..compat import const
 from ..errors import FlashError
+from .layout import (
+    BATCH,
+    DEL,
+    ERASING,
+    HEAD,
+    HEADER,
+    IN_BATCH,
+    MARKER,
+    SET,
+    align,
+    header,
+    seed,
+)
 
-VERSION = const(1)
-BIRTH = b"OKB\x01"
-OPEN = b"OKV\x01"
-UNFIT = b"NOE\x01"  # header of a flash that does not erase to 0xFF
-
-# Kinds of records. COPY marks a record that compaction moved: nobody's news.
-SET = const(1)
-DEL = const(2)
-BATCH = const(3)
-ACTIVE = const(4)
-SYNC = const(5)
-VOID = const(6)
-ERASING = const(7)
-COPY = const(0x80)
-IN_BATCH = const(0x10)
-
-_HEADER = const(16)
-_HEAD = const(8)
 _BUFFER = const(512)
 _PAGE = const(256)
 
@@ -35,41 +30,42 @@ _PAGE = const(256)
 class Log:
     """Sectors of a region, read and programmed record by record.
 
-    After record() or scan() gave a record, kind, klen and vlen (bytes of key and value) are
-    those of its head.
+    kind, klen, vlen (bytes of key and value): head of the record that record() or scan() found.
+    held, held_at: a record that may be unstable, as it was read once, and its place or -1; it
+    is read from RAM only, since flash may read differently every time.
     """
 
     def __init__(self, region):
         self.region = region
         self.sector = region.sector_size
         self.sectors = region.size // region.sector_size
-        # Each refused program costs a page or a sector.
+        # Each rejected program costs a page or a sector.
         self.tries = self.sectors + self.sector // _PAGE + 2
         if self.sectors < 2:
             raise FlashError("config", self.sectors)
         self.kind = self.klen = self.vlen = 0
         self.readable = False  # a header could be read
         self.long: list = []
-        self._sums = 0, 0  # of the record just read: CRC behind its head, and whole
+        self.held, self.held_at = b"", -1
+        self.sums = 0, 0  # of the record just read: CRC up to its head, and of all
         self._buf = bytearray(_BUFFER)
-        self._view = memoryview(self._buf)
-        self._first8 = self._view[:_HEAD]  # slices cost heap, and record() is called a lot
-        self._after4 = self._view[4:_HEAD]
-        self._head = bytearray(_HEADER)
+        self.view = memoryview(self._buf)  # key and value of a record that fits, once read
+        self._first8 = self.view[:HEAD]  # slices cost heap, and record() is called a lot
+        self._after4 = self.view[4:HEAD]
+        self._head = bytearray(HEADER)
         self._place = bytearray(8)
         self.use_unit(region.program_size)
 
     def use_unit(self, unit: int) -> None:
-        """Records sit on multiples of unit bytes."""
+        """Start on multiples of `unit` bytes, with no sector in use."""
         self.unit = unit
-        self.header = self.align(_HEADER)
-        self.marker = self.align(_HEAD + 12)
+        self.header = align(HEADER, unit)
+        self.marker = align(MARKER, unit)
         self.seq = [0] * self.sectors  # 0: not in use
-        self.wear = [0] * self.sectors  # erases
 
-    def align(self, n: int) -> int:
-        """n rounded up to whole units."""
-        return (n + self.unit - 1) // self.unit * self.unit
+    def length(self, size: int) -> int:
+        """Length of a record with `size` bytes of key and value, padding included."""
+        return align(HEAD + size, self.unit)
 
     def first(self, s: int) -> int:
         """Offset of the first record of sector s."""
@@ -87,14 +83,14 @@ class Log:
         self.readable = self.region.peek(at, h) or self.readable
         if sum([h[i] == magic[i] for i in range(4)]) < 3:
             return None
-        for bit in range(-1, 8 * _HEADER):
+        for bit in range(-1, 8 * HEADER):
             if bit >= 0:
                 h[bit >> 3] ^= 1 << (bit & 7)
-            number, wear, crc = unpack_from("<III", h, 4)
-            if crc32(memoryview(h)[:12]) == crc and h[:3] == magic[:3]:
-                if h[3] != VERSION:
+            found = header(h, magic)
+            if found:
+                if h[3] != magic[3]:
                     raise FlashError("magic", at)
-                return number, wear & 0xFFFFFF, 1 << (wear >> 24 & 15)
+                return found
             if bit >= 0:
                 h[bit >> 3] ^= 1 << (bit & 7)
         return None
@@ -104,7 +100,7 @@ class Log:
         shift = 0
         while 1 << shift < self.unit:
             shift += 1
-        h = self._view[: self.header]
+        h = self.view[: self.header]
         h[:] = b"\xff" * self.header
         h[:4] = magic
         pack_into("<II", self._buf, 4, number, (wear & 0xFFFFFF) | shift << 24)
@@ -122,7 +118,7 @@ class Log:
             pos = end
             while pos > at:
                 n = min(_PAGE, pos - at)
-                part = self._view[:n]
+                part = self.view[:n]
                 self.region.peek(pos - n, part)
                 n -= len(bytes(part).rstrip(b"\xff"))
                 pos -= n
@@ -133,13 +129,12 @@ class Log:
 
     def seed(self, at: int) -> int:
         """What the check of a record at `at` starts from: its sector's life and its place."""
-        pack_into("<II", self._place, 0, self.seq[at // self.sector], at % self.sector)
-        return crc32(self._place)
+        return seed(self._place, self.seq[at // self.sector], at % self.sector)
 
     def crc(self, at: int, n: int, crc: int) -> int:
         """Continue crc over n bytes of flash; -1 if some of them cannot be read."""
         while n > 0:
-            part = self._view[: min(n, _BUFFER)]
+            part = self.view[: min(n, _BUFFER)]
             if not self.region.peek(at, part):
                 return -1
             crc = crc32(part, crc)
@@ -149,26 +144,33 @@ class Log:
 
     def record(self, at: int, end: int) -> int:
         """Length with padding of the record at `at`, 0 if no valid one is there."""
-        if at + _HEAD > end:
+        if at == self.held_at:
+            return self.take_held()
+        if at + HEAD > end:
             return 0
         if not self.region.peek(at, self._first8):
             return 0
         stored, vlen, klen, kind = unpack("<IHBB", self._first8)
-        if not SET <= (kind & 0x7F) <= ERASING or at + _HEAD + klen + vlen > end:
+        if not SET <= (kind & 0x7F) <= ERASING or at + HEAD + klen + vlen > end:
             return 0
         crc = crc32(self._after4, self.seed(at))
         size = klen + vlen
         if size > _BUFFER:
-            found = self._walk(at + _HEAD, size, 0 if kind & 0x7F == BATCH else klen, crc)
+            found = self._walk(at + HEAD, size, 0 if kind & 0x7F == BATCH else klen, crc)
         else:
-            found = self.crc(at + _HEAD, size, crc)
+            found = self.crc(at + HEAD, size, crc)
         if found != stored:
             return 0
-        self._sums = crc, stored
+        self.sums = crc, stored
         self.kind = kind
         self.klen = klen
         self.vlen = vlen
-        return self.align(_HEAD + klen + vlen)
+        return self.length(klen + vlen)
+
+    def take_held(self) -> int:
+        """As record() of the held record, which was checked when it was read."""
+        self.vlen, self.klen, self.kind = unpack("<HBB", self.held[4:HEAD])
+        return align(len(self.held), self.unit)
 
     def _walk(self, at: int, size: int, klen: int, crc: int) -> int:
         """As crc() for a body that is longer than the buffer; what was checked counts, so the
@@ -185,34 +187,20 @@ class Log:
                 crc = self.crc(at, n, crc)
                 if crc < 0:
                     break
-                vlen, klen, kind = unpack("<HBB", self._view[:4])
+                vlen, klen, kind = unpack("<HBB", self.view[:4])
                 op = at
                 at += n
                 if n < 4 or at + klen + vlen > end:
                     return self.crc(at, end - at, crc) if at < end else crc
             if klen:
                 crc = self.crc(at, klen, crc)
-            self.long.append((op, kind & ~IN_BATCH, bytes(self._view[:klen]), vlen))
+            self.long.append((op, kind & ~IN_BATCH, bytes(self.view[:klen]), vlen))
             at += klen
             if vlen and crc >= 0:
                 crc = self.crc(at, vlen, crc)
             at += vlen
             klen = 0
         return crc
-
-    def body_crc(self) -> int:
-        """CRC-32 of key and value of the record just read, as they were read then."""
-        # A CRC is linear: what the place and the head add to it comes out again by zeros.
-        head, stored = self._sums
-        n = self.klen + self.vlen
-        plain = 0
-        zeros = bytes(_PAGE)
-        while n > 0:
-            part = zeros[:n]
-            head = crc32(part, head)
-            plain = crc32(part, plain)
-            n -= len(part)
-        return stored ^ head ^ plain
 
     def scan(self, s: int, times: int = 1):
         """Yield (offset, length) for each valid record of sector s, in order.
@@ -245,18 +233,33 @@ class Log:
                 yield torn, torn - at
                 return
 
-    def resume(self, start: int, at: int, s: int) -> int:
-        """Where to go on behind a torn place [start, at) in sector s.
+    def ops(self, at: int):
+        """Yield (offset, kind, klen, vlen) for each SET and DEL of the record just read."""
+        kind = self.kind & 0x7F
+        if kind in (SET, DEL):
+            yield at + 4, kind, self.klen, self.vlen
+        elif kind == BATCH:
+            at += HEAD
+            end = at + self.vlen
+            head = bytearray(4)
+            while at + 4 <= end:
+                part = self.part(at, 4)
+                if type(part) is tuple:
+                    self.region.read(at, head)
+                else:
+                    head[:] = part
+                vlen, klen, kind = unpack("<HBB", head)
+                if at + 4 + klen + vlen > end:
+                    return
+                yield at, kind & ~IN_BATCH, klen, vlen
+                at += 4 + klen + vlen
 
-        The page that was being programmed may hold cells that only look erased; a program
-        longer than what shows went on into that page or the next. But no record reaches
-        into the room that is kept for two markers, unless it is a marker itself: there a
-        note that a sector is erased must find a place, whatever was cut.
-        """
-        last = (s + 1) * self.sector
-        kept = max(last - 2 * self.marker, start + self.marker, at)
-        at = (at + _PAGE - 1) // _PAGE * _PAGE
-        return min(at + (_PAGE if self.unit < _PAGE else 2 * _PAGE), kept, last)
+    def part(self, at: int, n: int):
+        """n bytes at `at` for emit(): bytes of the held record, or (at, n) for any other."""
+        i = at - self.held_at
+        if self.held_at >= 0 and 0 <= i < len(self.held):
+            return memoryview(self.held)[i : i + n]
+        return at, n
 
     # -- writing
 
@@ -268,21 +271,21 @@ class Log:
         """
         head = self._head
         pack_into("<HBB", head, 4, vlen, klen, kind)
-        crc = crc32(memoryview(head)[4:_HEAD], self.seed(at))
+        crc = crc32(memoryview(head)[4:HEAD], self.seed(at))
         for part in parts:
             crc = self.crc(part[0], part[1], crc) if type(part) is tuple else crc32(part, crc)
         pack_into("<I", head, 0, crc)
         pos = 0
-        for part in [memoryview(head)[:_HEAD]] + list(parts):
+        for part in [memoryview(head)[:HEAD]] + list(parts):
             flash = part[0] if type(part) is tuple else -1
             n = part[1] if flash >= 0 else len(part)
             done = 0
             while done < n:
                 k = min(n - done, _BUFFER - pos)
                 if flash >= 0:
-                    self.region.read(flash + done, self._view[pos : pos + k])
+                    self.region.read(flash + done, self.view[pos : pos + k])
                 else:
-                    self._view[pos : pos + k] = memoryview(part)[done : done + k]
+                    self.view[pos : pos + k] = memoryview(part)[done : done + k]
                 pos += k
                 done += k
                 if pos == _BUFFER:
@@ -290,6 +293,6 @@ class Log:
                     at += pos
                     pos = 0
         if pos:
-            n = self.align(pos)
-            self._view[pos:n] = b"\xff" * (n - pos)
-            self.region.program(at, self._view[:n])
+            n = align(pos, self.unit)
+            self.view[pos:n] = b"\xff" * (n - pos)
+            self.region.program(at, self.view[:n])

@@ -8,7 +8,12 @@ from nor import Nor, PowerCut
 from ota.flash import Region
 from ota.kv.full import KV
 
-_STATE = ("seq", "wear", "state", "newest", "end", "next_seq", "_hash", "_at", "_n", "_live")
+# Of each part of a store, what a mount finds out.
+_STATE = (
+    ("log", ("seq",)),
+    ("ring", ("wear", "state", "newest", "end", "next_seq")),
+    ("index", ("hashes", "at", "count", "used")),
+)
 
 
 def model_of(before, step):
@@ -110,7 +115,7 @@ class Explorer:
                         self._check(old, new, i)
                 m += stride
         except BaseException:
-            print("case", case, "unit", self.nor.program_size, "sectors", self.kv.sectors)
+            print("case", case, "unit", self.nor.program_size, "sectors", self.kv.log.sectors)
             raise
 
     def _check(self, old, new, i):
@@ -151,23 +156,17 @@ class Explorer:
 
     def keep(self):
         kept = []
-        for name in _STATE:
-            value = getattr(self.kv, name)
-            if name in ("_hash", "_at"):
-                value = list(value)
-            kept.append(list(value) if isinstance(value, list) else value)
-        kept[2] = bytes(kept[2])
+        for part, names in _STATE:
+            for name in names:
+                value = getattr(getattr(self.kv, part), name)
+                kept.append(value if isinstance(value, int) else value[:])
         return kept
 
     def give(self, kv, kept):
-        kv.clear_index()
-        for i, name in enumerate(_STATE):
-            value = kept[i]
-            if name in ("_hash", "_at"):
-                for x in value:
-                    getattr(kv, name).append(x)
-            elif name == "state":
-                kv.state[:] = value
-            else:
-                setattr(kv, name, list(value) if isinstance(value, list) else value)
+        i = 0
+        for part, names in _STATE:
+            for name in names:
+                value = kept[i]
+                i += 1
+                setattr(getattr(kv, part), name, value if isinstance(value, int) else value[:])
         kv._ready = True
