@@ -96,7 +96,7 @@ def test_the_device_code_is_a_main_that_keeps_a_good_image(strategy, tmp_path):
             with serve.start(www, port):
                 seen = len(board.console)
                 board.power_cycle()
-                board.wait(lambda seen=seen: b"refused: " in board.console[seen:], 20)
+                board.wait(lambda seen=seen: b"rejected: " in board.console[seen:], 20)
                 board.wait(lambda seen=seen: b">>> " in board.console[seen:], 20)
                 assert b"0.1\n" in board.console[seen:]
         for path, data in good.items():

@@ -1,0 +1,4 @@
+# Count the try and import main from the mounted image.
+from ota.boot import trial
+
+trial.start()
