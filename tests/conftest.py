@@ -16,10 +16,13 @@ def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="also the long tests (marker `long`)")
 
 
+def _named(config):
+    return config.args_source is pytest.Config.ArgsSource.ARGS
+
+
 def pytest_collection_modifyitems(config, items):
     """Leaves the long tests out, unless a file or a test was named."""
-    named = config.args_source is pytest.Config.ArgsSource.ARGS
-    if config.option.all or named or config.option.markexpr:
+    if config.option.all or _named(config) or config.option.markexpr:
         return
     long = [item for item in items if item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=long)
@@ -38,3 +41,22 @@ def pytest_collection_finish():
     """What the run begins with is no garbage later: many tests collect."""
     gc.collect()
     gc.freeze()
+
+
+_passed_on_micropython = []
+
+
+def pytest_runtest_logreport(report):
+    """Notes that a file of tests/shared passed on MicroPython."""
+    if report.when == "call" and report.passed and "::test_on_micropython[" in report.nodeid:
+        _passed_on_micropython.append(report.nodeid)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A run of everything that tried nothing on MicroPython is a failure."""
+    config = session.config
+    if hasattr(config, "workerinput") or _named(config) or config.option.collectonly:
+        return
+    if exitstatus == 0 and not _passed_on_micropython:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("\nFAILED: no test ran on MicroPython", file=sys.stderr)

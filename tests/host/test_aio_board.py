@@ -16,7 +16,10 @@ import memory  # noqa: E402
 import steps  # noqa: E402
 
 
-@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    ["inplace", *(pytest.param(s, marks=pytest.mark.long) for s in ("ab", "pingpong"))],
+)
 def test_a_step_erases_one_sector_at_the_most(strategy, tmp_path):
     with steps.Board(tmp_path, strategy, *memory.images()) as board:
         for kind in ("update", "full"):

@@ -180,8 +180,13 @@ def test_a_fault_on_trial_leads_back(scene, strategy, fault):
     _came_back(one, fault.reason)
 
 
+# What each strategy does is cut in tests/shared; here one after the other with --all.
+_TIERS = [s if not i else pytest.param(s, marks=pytest.mark.long)
+          for i, s in enumerate(provision.STRATEGIES)]  # fmt: skip
+
+
 @pytest.mark.parametrize("blips", range(1, TRIES))
-@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+@pytest.mark.parametrize("strategy", _TIERS)
 def test_power_blips_on_trial_are_tolerated(scene, strategy, blips):
     left = TRIES - 1 - blips
     one = scene(
@@ -203,7 +208,7 @@ def test_power_blips_on_trial_are_tolerated(scene, strategy, blips):
     assert one.holds("backup" if strategy == "ab" else "active", one.new)
 
 
-@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+@pytest.mark.parametrize("strategy", _TIERS)
 def test_one_power_blip_more_leads_back(scene, strategy):
     one = scene(strategy, "while True:\n    time.sleep_ms(1)")
     with one.board() as board:

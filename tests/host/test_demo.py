@@ -7,7 +7,6 @@ from otatool import demo
 from otatool.demo import application
 from otatool.demo.stage import Stage
 from otatool.errors import ToolError
-from otatool.product import provision
 from rich.console import Console
 
 
@@ -16,7 +15,10 @@ def images():
     return application.images()
 
 
-@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    ["inplace", *(pytest.param(s, marks=pytest.mark.long) for s in ("ab", "pingpong"))],
+)
 def test_the_story(strategy, images, tmp_path):
     text = io.StringIO()
     stage = Stage(Console(file=text, width=200))

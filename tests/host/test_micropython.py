@@ -45,16 +45,32 @@ def _check(module: str, done: subprocess.CompletedProcess) -> None:
     assert run + skipped == _found(module), said
 
 
-# On the 32-bit build these take 13 to 60 s each: only with --all.
-LONG_ON_WASM = """test_boot test_fuzz_corpus test_kv test_kv_cut test_kvstore test_moves
-test_network_cut test_refusals test_steps test_trial test_update test_update_cut""".split()
+# These play a sample of their cases, see slow.py: all of them on CPython and with --all.
+SAMPLED = sorted(
+    path.stem
+    for path in (_TESTS / "shared").glob("test_*.py")
+    if "from slow import" in path.read_text()
+)
+# On the 32-bit build the others take up to a minute each: only with --all.
+SHORT_ON_WASM = """test_codec test_config test_head test_image test_nor test_package test_pins
+test_slots test_state test_url""".split()
+
+
+def _on_micropython(module, board_files, *options):
+    # Flash of the mock and its snapshots lie in the heap: boards have them outside.
+    command = [str(_SCRIPTS / "micropython"), "-X", "heapsize=16M", "tests/tools/run.py"]
+    _check(module, _run([*command, *options, module], board_files))
 
 
 @pytest.mark.parametrize("module", _MODULES)
 def test_on_micropython(module, board_files):
-    # Flash of the mock and its snapshots lie in the heap: boards have them outside.
-    command = [str(_SCRIPTS / "micropython"), "-X", "heapsize=16M", "tests/tools/run.py", module]
-    _check(module, _run(command, board_files))
+    _on_micropython(module, board_files, *(["--sample"] if module in SAMPLED else []))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("module", SAMPLED)
+def test_all_of_it_on_micropython(module, board_files):
+    _on_micropython(module, board_files)
 
 
 def test_the_interpreter_is_micropython():
@@ -101,7 +117,7 @@ def test_the_oldest_supported_version_is_32_bit(node):
 
 
 _TIERS = [
-    pytest.param(m, marks=pytest.mark.long) if m in LONG_ON_WASM else m
+    m if m in SHORT_ON_WASM else pytest.param(m, marks=pytest.mark.long)
     for m in _MODULES
     if m not in NOT_ON_WASM
 ]
@@ -119,7 +135,8 @@ def test_the_library_is_source_for_the_oldest_version(node):
 
 
 def test_exclusions_name_existing_modules():
-    assert set(NOT_ON_WASM) | set(LONG_ON_WASM) <= set(_MODULES)
+    assert set(NOT_ON_WASM) | set(SHORT_ON_WASM) <= set(_MODULES)
+    assert 5 <= len(SAMPLED) < len(_MODULES) // 2
     assert all(NOT_ON_WASM.values())
 
 

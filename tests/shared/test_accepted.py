@@ -18,6 +18,7 @@ from ota.errors import (
 from ota.state import accepted
 from packer import OTHER_KEY, Package, content, entry, manifest, release
 from scenes import ONE, STRATEGIES, THREE, TWO, Case, Source, blank, digest, fresh, made, outside
+from slow import SAMPLE, some
 
 _FULL = Package(TWO, None).data()
 _PLACE = made("place")
@@ -109,9 +110,10 @@ class TestSequence(Case):
     def test_power_cut_while_it_is_kept(self):
         for first in (True, False):
             n, cuts = 0, 0
+            effects = EFFECTS[:7:3] if SAMPLE else EFFECTS
             while n < 40:
                 n += 1
-                for effect in EFFECTS:
+                for effect in effects:
                     rig = fresh("ab")
                     if not first:
                         ask(rig, nothing(2))
@@ -126,9 +128,9 @@ class TestSequence(Case):
                     self.assertIn(ota.status()["sequence"], (0 if first else 2, 3))
                     self.assertEqual(ask(rig, nothing(3)), "none")
                     self.refused(PolicyError, "sequence", ask, rig, offers(2))
-                if cuts < n * len(EFFECTS):
+                if cuts < n * len(effects):
                     break
-            self.assertGreaterEqual(cuts, len(EFFECTS))
+            self.assertGreaterEqual(cuts, len(effects))
 
     def test_a_full_store_stops_no_update(self):
         rig = fresh("ab")
@@ -269,7 +271,7 @@ class TestAgain(Case):
         self.assertEqual((ota.status()["state"], ota.status()["reason"]), ("IDLE", reason))
 
     def test_silence_in_a_trial_freezes_nobody(self):
-        for strategy in STRATEGIES:
+        for strategy in some(STRATEGIES):
             for reason in ("tries", "deadline"):
                 with self.subTest(strategy=strategy, reason=reason):
                     rig = fresh(strategy)
@@ -440,7 +442,7 @@ class TestRefused(Case):
         self.assertTrue(rig.runs(ONE))
 
     def test_it_is_bounded(self):
-        for strategy in STRATEGIES:
+        for strategy in some(STRATEGIES):
             for error in (StateError("memory"), PolicyError("fit"), VerifyError("chain")):
                 with self.subTest(strategy=strategy, error=error.reason):
                     rig = fresh(strategy)

@@ -10,6 +10,7 @@ from ota.errors import FlashError, OtaError, PolicyError, StateError
 from packer import OTHER_KEY, Package
 from rig import Rig
 from scenes import ONE, SIZE, STRATEGIES, THREE, TWO, Case, digest, made, outside, usual
+from watched import lie, place
 
 FACTORY = Package(THREE, None, version="0.0.9").data()
 
@@ -360,3 +361,53 @@ class TestParts(Case):
         with self.assertRaises(OtaError):
             ota.restore(False, False)
         self.assertEqual(slots(rig), before)
+
+
+class TestSteps(Case):
+    def _rig(self, package):
+        device.current = None
+        rig = Rig("pingpong", SIZE, factory=package)
+        rig.boot()
+        return rig
+
+    def test_image_that_is_not_the_promised_one(self):
+        rig = self._rig(lie())
+        ota.restore(reset=False)
+        rig.boot()
+        self.assertEqual((ota.status()["state"], ota.status()["reason"]), ("RESCUE", "digest"))
+
+    def test_slot_that_loses_what_was_written_to_it(self):
+        rig = self._rig(Package(TWO, None).data())
+        ota.restore(reset=False)
+        program = rig.nor.program
+
+        def decay(offset, data):
+            program(offset, data)
+            if 16384 <= offset < 20480:
+                rig.nor.data[9] ^= 1
+
+        rig.nor.program = decay
+        rig.boot()
+        del rig.nor.program
+        self.assertEqual((ota.status()["state"], ota.status()["reason"]), ("RESCUE", "digest"))
+        rig.boot()
+        self.rests(rig, "IDLE", TWO, "0.2", "digest")
+
+    def test_why_nothing_runs_is_kept(self):
+        rig = self._rig(Package(TWO, None).data())
+        rig.install(Package(THREE, None, "0.3").data())
+        rig.boot()
+        rig.nor.data[place(rig, "factory", 9999)] ^= 1
+        for name in ("active", "backup"):
+            rig.nor.data[place(rig, name, 9999)] ^= 1
+        rig.boot()
+        self.rests(rig, "RESCUE", b"", "", "digest")
+
+    def test_image_that_is_not_the_promised_one_wears_nothing(self):
+        rig = self._rig(lie())
+        ota.restore(reset=False)
+        wear = list(rig.nor.wear)
+        first = rig.config["partitions"]["ota"]["offset"] // rig.nor.sector_size
+        for _ in range(3):
+            rig.boot()
+        self.assertEqual(rig.nor.wear[:first], wear[:first])

@@ -2,6 +2,7 @@ import hashlib
 import struct
 import unittest
 
+from faults import USED
 from nor import CUTS, Nor, PowerCut
 from ota.errors import FlashError
 from ota.flash import Region
@@ -241,3 +242,31 @@ class TestCuts(unittest.TestCase):
         nor.cut_at(None)
         self.assertEqual(_last(Journal(region, _MINE)), _value(marks - 1))
         return count
+
+
+def _spent(nor, at, n):
+    """Cells of [at, at + n) look erased and are not: a program was cut there."""
+    nor.mark(at // nor.program_size, n // nor.program_size, USED)
+
+
+class TestSteps(unittest.TestCase):
+    def test_what_only_began_has_no_mark(self):
+        nor = Nor(2 * 512, 512, 8)
+        region = Region(nor, 0, nor.size)
+        Journal(region, b"mine").begin()
+        again = Journal(region, b"mine")
+        self.assertEqual((again.kind, again._serial), (0, 2))
+
+    def test_place_of_a_mark_that_left_nothing_to_see_is_not_used(self):
+        for used in range(1, 9):
+            nor = Nor(768, 256, 8)
+            region = Region(nor, 0, 768)
+            journal = Journal(region, b"mine")
+            for k in range(used):
+                journal.mark(1, k)
+            _spent(nor, used * 24, 24)
+            journal = Journal(region, b"mine")
+            journal.begin()
+            self.assertEqual((journal.kind, journal.index), (1, used - 1))
+            journal.mark(1, used)
+            self.assertEqual(Journal(region, b"mine").index, used)

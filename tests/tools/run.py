@@ -1,6 +1,7 @@
-"""Run shared tests on MicroPython: micropython tests/tools/run.py [test_name ...]
+"""Run shared tests on MicroPython: micropython tests/tools/run.py [--sample] [test_name ...]
 
-Without names, all of tests/shared; they need `-X heapsize=4M` then. Closes with "N passed,
+Without names, all of tests/shared; they need `-X heapsize=4M` then. --sample: fewer of the many
+cases, see slow.py. Closes with "N passed,
 N failed, N skipped"; a run that executed no test fails. On CPython pytest runs the same files.
 """
 
@@ -20,8 +21,12 @@ def main(names):
     import unittest
 
     import garbage
+    import slow
 
     garbage.wait()
+    if names[:1] == ["--sample"]:
+        names = names[1:]
+        slow.SLOW = slow.SAMPLE = True
     names = names or sorted(
         n[:-3] for n in os.listdir(_TESTS + "/shared") if n.startswith("test_")
     )
