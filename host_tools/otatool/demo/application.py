@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .. import files
 from ..errors import ToolError
-from ..image import build as image
+from ..image.build import build
 
 APP = Path(__file__).with_name("app")
 OLD, NEW, BROKEN = "0.1", "0.2", "0.3"
@@ -92,7 +92,7 @@ def _image(version: str, source: Path) -> bytes:
         if version == BROKEN:
             main = app / "main.py"
             main.write_text(main.read_text().replace(*_BUG, 1))
-        return image.build(app)
+        return build(app)
 
 
 def _cache() -> Path:
