@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from ota.version import VERSION
-from otatool import packaging
-from otatool.sim import firmware
+from otatool.sim import firmware, packaging
 
 _ROOT = Path(__file__).parents[2]
 # As in a fresh environment: third-party packages, but nothing that leads to the source tree.

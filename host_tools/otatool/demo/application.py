@@ -16,7 +16,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .. import files
 from ..errors import ToolError
 from ..image.build import build
 
@@ -72,7 +71,7 @@ def wheel(version: str, cache: Path, say: Callable[[str], None]) -> Path:
                     f"needs a network once; or put {path.name} into {cache}"
                 )
             os.replace(got, path)
-    if hashlib.sha256(files.read(path)).hexdigest() != WHEELS[version]:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != WHEELS[version]:
         raise ToolError(f"{path} is not microdot {version} as published; delete it and try again")
     return path
 

@@ -1,11 +1,11 @@
-"""package.json (mip) from the tree: python -m otatool.packaging writes it anew."""
+"""package.json (mip) from the tree: python -m otatool.sim.packaging writes it anew."""
 
 import json
 from pathlib import Path
 
 from ota.version import VERSION
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOT_ON_DEVICES = ("ota/cpython.py",)
 
 
