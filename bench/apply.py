@@ -29,10 +29,10 @@ import apply_update
 from apply_run import Firmware
 from delta_pairs import Pair, local, pairs
 from ota import package as fmt
-from otatool import packaging
 from otatool.patch import find as delta
 from otatool.patch import payload
 from otatool.release import package as build
+from otatool.sim import packaging
 
 BLOCK = 4096
 WBITS = 10

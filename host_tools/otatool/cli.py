@@ -1,7 +1,8 @@
-"""The command line: finds the commands, prints errors in words. No work is done here.
+"""The command line: finds the command, prints errors in words. No work is done here.
 
-Only the module of the command that is run is imported: a command whose libraries are not there,
-such as the virtual board on Windows, breaks no other.
+Only the module of the command that runs is imported, so that --version and --help answer at
+once, and a command whose libraries are missing, such as the virtual board on Windows, breaks no
+other.
 """
 
 import argparse
@@ -13,10 +14,29 @@ from ota.errors import OtaError
 from ota.version import VERSION
 
 from .errors import ToolError
-from .terminal import console, meanings
+from .terminal import meanings
+from .terminal.plain import lenient, plain
 
-COMMANDS = ("ptbl", "diff", "patch", "image", "keygen", "build", "publish", "upload", "serve",
-            "fleet", "provision", "push", "show", "verify", "sim", "demo")  # fmt: skip
+COMMANDS = {
+    "ptbl": "write a TobudOS partition table",
+    "diff": "make a patch from two images",
+    "patch": "apply a patch to an image",
+    "image": "make an application image from a folder",
+    "keygen": "make a signing key",
+    "build": "make one signed package",
+    "publish": "write packages and the signed manifest into a folder",
+    "upload": "copy a published folder to where devices get it",
+    "serve": "serve a published folder to devices on the desk",
+    "fleet": "simulate many devices that update from a server",
+    "provision": "start a product: keys, layout, table, virtual board",
+    "push": "install a package on a board over its serial port",
+    "show": "say what a file holds: package, manifest, table, flash ...",
+    "verify": "check a package, or a manifest and its packages, as a device would",
+    "sim": "run a virtual board",
+    "demo": "play an update, power cuts and a rollback, and check them",
+}
+
+_EXTRAS = {"micropython_run": "sim", "micropython_unix": "sim"}  # module: extra
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,43 +46,48 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; {self.prog} --help tells more\n")
 
 
-def parser(only: str = "") -> argparse.ArgumentParser:
-    """The command line. only: this command alone; "": all whose libraries are there."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The command line.
+
+    Args:
+        command: the one whose arguments are declared; of all others only the name is.
+    Raises:
+        ToolError: a library that the command needs is missing.
+    """
     p = Parser(prog="otatool", description="Make, publish and try OTA updates.")
     p.add_argument("--version", action="version", version="otatool " + VERSION)
     sub = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in (only,) if only else COMMANDS:
-        try:
-            module = importlib.import_module("otatool.commands." + name)
-        except ImportError as e:
-            if only:
+    for name, summary in COMMANDS.items():
+        added = sub.add_parser(name, help=summary, description=summary)
+        if name == command:
+            try:
+                module = importlib.import_module("otatool.commands." + name)
+            except ImportError as e:
                 raise ToolError(_missing(e)) from e
-            sub.add_parser(name, help=f"cannot run here: {e}")
-            continue
-        module.add(sub)
+            module.add(added)
     return p
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status: 0 done, 1 refused, 2 wrong arguments."""
     words = sys.argv[1:] if argv is None else argv
-    only = words[0] if words and words[0] in COMMANDS else ""
-    console.lenient(sys.stdout)
-    console.lenient(sys.stderr)
+    command = words[0] if words and words[0] in COMMANDS else ""
+    lenient(sys.stdout)
+    lenient(sys.stderr)
     try:
-        args = parser(only).parse_args(words)
+        args = parser(command).parse_args(words)
         return args.run(args) or 0
     except (ToolError, OtaError, OSError) as e:
-        return _refuse(only, describe(e))
+        return _refuse(command, describe(e))
     except ImportError as e:
-        return _refuse(only, _missing(e))
+        return _refuse(command, _missing(e))
     except KeyboardInterrupt:
         return 130
     except Exception as e:
         if os.environ.get("OTATOOL_DEBUG"):
             raise
         text = f"{type(e).__name__}: {e}; this is a mistake of otatool, please report it with what"
-        return _refuse(only, f"{text} OTATOOL_DEBUG=1 in the environment prints")
+        return _refuse(command, f"{text} OTATOOL_DEBUG=1 in the environment prints")
 
 
 def describe(e: BaseException) -> str:
@@ -77,7 +102,7 @@ def describe(e: BaseException) -> str:
 def _refuse(command: str, text: str) -> int:
     text = f"otatool {command}: {text}" if command else f"otatool: {text}"
     # What a board or a file says may be a part of it.
-    print(console.plain(text, "\n"), file=sys.stderr)
+    print(plain(text, "\n"), file=sys.stderr)
     return 1
 
 
@@ -86,7 +111,9 @@ def _missing(e: ImportError) -> str:
     name = e.name or str(e)
     if name in ("fcntl", "pty", "termios", "tty"):
         return f"needs {name}, which this system has not: it runs on Linux, macOS and WSL only"
-    return f"needs {name}, which is not installed here: pip install micropython-ota-tool"
+    extra = _EXTRAS.get(name.partition(".")[0], "")
+    package = f"'micropython-ota-tool[{extra}]'" if extra else "micropython-ota-tool"
+    return f"needs {name}, which is not installed here: pip install {package}"
 
 
 if __name__ == "__main__":

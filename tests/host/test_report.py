@@ -311,7 +311,6 @@ def test_many_files_and_many_moves_stay_readable():
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     """Run a command in a folder with old.bin and new.bin; give (exit status, output)."""
-    monkeypatch.setattr(cli, "COMMANDS", ("diff", "show"))
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "old.bin").write_bytes(APP_OLD)

@@ -348,7 +348,6 @@ def test_micropython_imports_bytecode_that_lies_apart(tmp_path):
 
 
 def test_command(app, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(cli, "COMMANDS", ("image",))
     out, folder = tmp_path / "out.img", str(app.path)
     assert cli.main(["image", folder, str(out), "--room"]) == 0
     first = out.read_bytes()

@@ -1,24 +1,31 @@
-"""What the commands have in common that make packages: their options, their keys."""
+"""What build and publish share: the options of a release, its keys, its image."""
+
+import argparse
 
 from .. import files
 from ..errors import ToolError
-from ..image import contents
-from ..release import keys
-from ..release import package as build
-from ..terminal import console as consoles
+from ..image.checks import refuse_others
+from ..release import keys, package
 from ..terminal import values
+from ..terminal.plain import warn
 
 _KEYS = 4  # lines of signatures that a device reads in a manifest (docs/format.md)
 
 
-def add_release(p, newer: str = "") -> None:
-    """Declare the options that say what a package is of, and for. newer: of the version."""
+def add_release(p: argparse.ArgumentParser, version: str, floor: str, in_place: str = "") -> None:
+    """Declare the options of a release and of the packages that are made of it.
+
+    Args:
+        version: what --help says about --version behind "dotted integers".
+        floor: what --help says the floor is without --floor.
+        in_place: option that --spare goes with, if it needs one.
+    """
     p.add_argument("--product", required=True, type=values.type_of(values.name, "product"))
     p.add_argument(
         "--version",
         required=True,
         type=values.type_of(values.version),
-        help="dotted integers" + newer,
+        help="dotted integers" + version,
     )
     p.add_argument(
         "--key",
@@ -34,11 +41,46 @@ def add_release(p, newer: str = "") -> None:
         help="what the image is for (app)",
     )
     p.add_argument(
+        "--floor",
+        type=values.type_of(values.floor),
+        help=f"security version of this image ({floor})",
+    )
+    p.add_argument(
         "--block",
         type=values.type_of(values.block),
-        default=build.BLOCK,
+        default=package.BLOCK,
         help="output block, bytes (4096)",
     )
+    p.add_argument(
+        "--spare",
+        type=values.type_of(values.size),
+        default=0,
+        help=f"{in_place}flash of the OTA partition of one-slot devices that package, reverse "
+        "package and one block leave, such as 16k (0)",
+    )
+    p.add_argument(
+        "--wbits",
+        type=int,
+        choices=package.WINDOWS,
+        default=package.WINDOWS[-1],
+        help="largest window of the inflater: 10, 1 KB of the devices' RAM, or 12, 4 KB where "
+        "that saves a hundredth (12)",
+    )
+    add_quick(p)
+
+
+def add_quick(p: argparse.ArgumentParser) -> None:
+    """Declare --quick of a command that searches for patches."""
+    p.add_argument(
+        "--quick",
+        action="store_true",
+        help="patches some percent larger, several times as fast; without it 1 MB takes some 20 s",
+    )
+
+
+def windows(args: argparse.Namespace) -> list[int]:
+    """What --wbits allows."""
+    return [w for w in package.WINDOWS if w <= args.wbits]
 
 
 def signing(paths: list[str]) -> list[keys.SigningKey]:
@@ -48,14 +90,12 @@ def signing(paths: list[str]) -> list[keys.SigningKey]:
     found = [keys.load(path) for path in paths]
     if len({key.id for key in found}) < len(found):
         raise ToolError("--key: the same key twice")
-    consoles.warn(
-        *(f"{p} can be read by others: chmod 600 {p}" for p in paths if files.exposed(p))
-    )
+    warn(*(f"{p} can be read by others: chmod 600 {p}" for p in paths if files.exposed(p)))
     return found
 
 
 def image(path: str, target: str = "app") -> bytes:
     """The image in a file. Raises ToolError for something else, such as a package."""
     data = files.read(path)
-    contents.refuse_others(data, path, target)
+    refuse_others(data, path, target)
     return data

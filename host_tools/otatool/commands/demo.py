@@ -16,9 +16,8 @@ from ..product.provision import STRATEGIES
 from ..terminal import console
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser("demo", help="play an update, power cuts and a rollback, and check them")
     p.add_argument("--strategy", choices=STRATEGIES, help="one of them instead of all")
     p.add_argument(
         "--keep", metavar="DIR", help="keep boards, keys and packages in this new folder"

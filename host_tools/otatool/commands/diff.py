@@ -6,21 +6,20 @@ from pathlib import Path
 from rich.table import Table
 
 from .. import files
-from ..image import contents
+from ..image.checks import refuse_others
 from ..inspect import report, show
 from ..release import diff
-from ..terminal import console as consoles
 from ..terminal import values
-from . import add_quick, picture_path, put, searching, write_picture
+from ..terminal.console import console, searching
+from ._release import add_quick
+from ._report import picture_path, put, write_picture
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the command; the options are those of the TobudOS tool."""
-    p = sub.add_parser(
-        "diff",
-        help="make a patch from two images",
-        description="Make a patch that turns OLD.bin into NEW.bin. It is not signed: "
-        "`otatool patch` applies it; for devices use `otatool build --base`.",
+    p.description = (
+        "Make a patch that turns OLD.bin into NEW.bin. It is not signed: "
+        "`otatool patch` applies it; for devices use `otatool build --base`."
     )
     p.add_argument(
         "-v", dest="verbose", action="store_true", help="tell what the patch is made of"
@@ -80,25 +79,25 @@ def run(args: argparse.Namespace) -> int:
     old, new = files.read(args.old), files.read(args.new)
     for data, name in ((old, args.old), (new, args.new)):
         if data:  # else diff.make() says which
-            contents.refuse_others(data, name, "")
-    with searching("looking for the smallest patch") as progress:
+            refuse_others(data, name, "")
+    with searching("searching for the smallest patch") as progress:
         data, summary = diff.make(
             old, new, args.old_version, args.new_version, args.sector, args.in_place, args.quick,
             args.spare, progress,
         )  # fmt: skip
-    console = consoles.console()
+    out = console()
     if picture:
         r = report.explain(data, old)
         names = Path(args.old).name, Path(args.new).name
         write_picture(picture, r, f"{Path(args.patch).name}: {names[0]} \u2192 {names[1]}", *names)
-        put(console, show.regions(r))
+        put(out, show.regions(r))
     files.write(args.patch, data)
     if args.verbose:
-        console.print(_table(summary), soft_wrap=False)
+        out.print(_table(summary), soft_wrap=False)
     share = _share(summary.patch, summary.image)
-    console.print(f"{args.patch}: {summary.patch} bytes, {share} of the image")
+    out.print(f"{args.patch}: {summary.patch} bytes, {share} of the image")
     if picture:
-        console.print(f"{picture}: the same as a picture")
+        out.print(f"{picture}: the same as a picture")
     return 0
 
 

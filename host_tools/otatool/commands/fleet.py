@@ -13,8 +13,7 @@ from ..fleet import table
 from ..fleet.link import PROFILES
 from ..fleet.simulate import Settings, simulate
 from ..release import verify
-from ..terminal import console
-from . import searching
+from ..terminal.console import console, searching
 
 _ABOUT = """Many simulated devices update from a real server: how long does a rollout take,
 how many requests and bytes is it, how many at a time? Nothing is installed
@@ -27,15 +26,11 @@ That is an hour of a fleet, in a minute (--speed-up).
 """
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser(
-        "fleet",
-        help="simulate many devices that update from a server",
-        description=_ABOUT,
-        epilog="Values in brackets are the defaults. docs/fleet.md tells what is simulated.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p.description = _ABOUT
+    p.epilog = "Values in brackets are the defaults. docs/fleet.md describes the simulation."
+    p.formatter_class = argparse.RawDescriptionHelpFormatter
     p.add_argument(
         "url", nargs="+", help="of the manifest; several: mirrors, tried as config url says"
     )
@@ -180,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
         figures = simulate(args.url if len(args.url) > 1 else args.url[0], settings, progress)
     if args.json:
         files.write(args.json, json.dumps(figures, indent=1) + "\n")
-    table.show(console.console(), figures)
+    table.show(console(), figures)
     return 0 if figures["release"] and figures["updated"] == figures["wanted"] else 1
 
 

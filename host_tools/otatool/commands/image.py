@@ -7,26 +7,24 @@ from rich.table import Table
 
 from .. import files
 from ..errors import ToolError
-from ..image import build as image
-from ..image import contents
-from ..release import destination as place
-from ..release import publish
-from ..terminal import console as consoles
+from ..image import checks
+from ..image.build import FORMATS, build, describe, needs_mpy
+from ..release import destination, publish
 from ..terminal import values
+from ..terminal.console import console, row
+from ..terminal.plain import note, warn
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the command."""
-    p = sub.add_parser(
-        "image",
-        help="make an application image from a folder",
-        description="Make an application image from a folder; the same files give the same bytes. "
+    p.description = (
+        "Make an application image from a folder; the same files give the same bytes. "
         "Files of editors and version control, and what is surely a secret, stay out; patterns in "
-        "APPDIR/.otaignore, one a line as in a .gitignore, change that.",
+        "APPDIR/.otaignore, one a line as in a .gitignore, change that."
     )
     p.add_argument("appdir", metavar="APPDIR")
     p.add_argument("out", metavar="OUT")
-    p.add_argument("--format", choices=image.FORMATS, default="romfs")
+    p.add_argument("--format", choices=FORMATS, default="romfs")
     p.add_argument(
         "--size",
         type=values.type_of(values.positive_size),
@@ -65,35 +63,34 @@ def run(args: argparse.Namespace) -> int:
     files.check_output(args.out, *([args.previous] if args.previous else []))
     previous = _previous(args.previous) if args.previous else None
     notes: list[str] = []
-    data = image.build(
+    data = build(
         args.appdir, args.format, args.size, args.mpy, args.block, previous, args.room, notes
     )
     files.write(args.out, data)
-    found = image.describe(data)
+    found = describe(data)
     table = Table("file")
     table.add_column("bytes", justify="right")
     table.add_column("SHA-256")
     for file in found["files"]:
-        consoles.row(table, file.name, str(file.size), file.digest[:16])
-    out = consoles.console()
+        row(table, file.name, str(file.size), file.digest[:16])
+    out = console()
     out.print(table)
     out.print(f"{args.out}: {found['kind']}, {len(data)} bytes")
     out.print(f"SHA-256 {found['digest']}")
-    number = image.needs_mpy(data)
+    number = needs_mpy(data)
     if number:
-        out.print(f"needs {contents.needs(number)}")
+        out.print(f"needs {checks.needs(number)}")
     plain = [n for n in notes if n.startswith("left out")]
-    for note in plain:
-        consoles.console(stderr=True).print(note)
-    consoles.warn(*(n for n in notes if n not in plain))
+    note(*plain)
+    warn(*(n for n in notes if n not in plain))
     return 0
 
 
 def _previous(path: str) -> bytes:
-    if place.remote(path):
-        return publish.latest(place.locate(path))
+    if destination.remote(path):
+        return publish.latest(destination.locate(path))
     if Path(path).is_dir():
         return publish.latest(publish.history_of(path))
     data = files.read(path)
-    contents.refuse_others(data, path)
+    checks.refuse_others(data, path)
     return data

@@ -3,16 +3,14 @@
 import argparse
 
 from ..release import keys
-from ..terminal import console as consoles
+from ..terminal.plain import say, warn
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the command."""
-    p = sub.add_parser(
-        "keygen",
-        help="make a signing key",
-        description="Write NAME.pem (or NAME.key), the private half, and NAME.pub.json, which"
-        " goes into the firmware.",
+    p.description = (
+        "Write NAME.pem (or NAME.key), the private half, and NAME.pub.json, which"
+        " goes into the firmware."
     )
     p.add_argument("--type", choices=keys.TYPES, default="rsa")
     p.add_argument("--bits", type=int, choices=keys.BITS, default=3072, help="of an RSA key")
@@ -42,10 +40,11 @@ def run(args: argparse.Namespace) -> int:
         passphrase = keys.new_passphrase(args.passphrase)
     key = keys.generate(args.type, args.bits)
     private, public = keys.write(key, name, args.force, passphrase)
-    out = consoles.console()
-    out.print(f"key {key.id.hex()} ({key.type})")
-    out.print(f"private: {private}  keep it off the servers, and keep a copy")
-    out.print(f"device:  {public}")
+    say(
+        f"key {key.id.hex()} ({key.type})",
+        f"private: {private}  keep it off the servers, and keep a copy",
+        f"device:  {public}",
+    )
     if key.type == "hmac":
-        consoles.warn(f"{public} holds the secret itself: whoever reads it, or a device, can sign")
+        warn(f"{public} holds the secret itself: whoever reads it, or a device, can sign")
     return 0

@@ -7,14 +7,14 @@ from rich.table import Table
 from .. import files
 from ..product import provision, ptbl, settings
 from ..release import keys
-from ..terminal import console as consoles
 from ..terminal import values
+from ..terminal.console import console, row
+from ..terminal.plain import warn
 from .keygen import add_passphrase
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser("provision", help="start a product: keys, layout, table, virtual board")
     size = values.type_of(values.positive_size)
     p.add_argument("folder")
     p.add_argument("image", help="first application image (otatool image)")
@@ -87,15 +87,15 @@ def run(args: argparse.Namespace) -> None:
     if args.key_type == "rsa" or args.passphrase:
         passphrase = keys.new_passphrase(args.passphrase)
     done = provision.provision(args.folder, product, args.key_type, args.force, passphrase)
-    out = consoles.console()
+    out = console()
     table = Table(title=f"{args.product}, strategy {args.strategy}")
     for name in ("partition", "offset", "size"):
         table.add_column(name, justify="left" if name == "partition" else "right")
     for name, offset, size in done.partitions:
-        consoles.row(table, name, f"{offset:#x}", str(size))
+        row(table, name, f"{offset:#x}", str(size))
     out.print(table)
     for name in settings.unknown(config):
         out.print(f"{name}: no key of ours; boards pass it over")
     out.print(f"signing key {done.key} (keep it secret)", end="")
     out.print(f", start it: otatool sim {done.flash}" if done.flash.exists() else "")
-    consoles.warn(*done.warnings)
+    warn(*done.warnings)

@@ -6,17 +6,14 @@ from rich.table import Table
 
 from .. import files
 from ..product import ptbl
-from ..terminal import console as consoles
 from ..terminal import values
+from ..terminal.console import console
+from ..terminal.plain import warn
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the command; the options are those of the TobudOS tool, in any order."""
-    p = sub.add_parser(
-        "ptbl",
-        help="write a TobudOS partition table",
-        description="Write a TobudOS partition table. Addresses are hex, with or without 0x.",
-    )
+    p.description = "Write a TobudOS partition table. Addresses are hex, with or without 0x."
     span = values.type_of(ptbl.parse_span)
     p.add_argument("-p", dest="mode", choices=("ip", "pp"), help="in-position or ping-pong")
     p.add_argument("-a", dest="active", type=span, required=True, metavar="START,END")
@@ -53,12 +50,12 @@ def run(args: argparse.Namespace) -> int:
         layout.warnings.append("no -v: the first image counts as version 0.0")
     data = ptbl.build(layout)
     files.write(args.out, data)
-    consoles.warn(*layout.warnings)
+    warn(*layout.warnings)
     _show(layout, args.out, len(data))
     return 0
 
 
-def _show(layout: ptbl.Layout, out: str, size: int) -> None:
+def _show(layout: ptbl.Layout, path: str, size: int) -> None:
     kind = "ping-pong" if layout.mode == "pp" else "in-position"
     table = Table(title=f"{kind}, version {'%d.%d' % layout.version}")
     table.add_column("partition")
@@ -66,6 +63,6 @@ def _show(layout: ptbl.Layout, out: str, size: int) -> None:
         table.add_column(column, justify="right")
     for row in ptbl.rows(layout):
         table.add_row(*row)
-    console = consoles.console()
-    console.print(table)
-    console.print(f"{out}: {size} bytes")
+    out = console()
+    out.print(table)
+    out.print(f"{path}: {size} bytes")

@@ -9,25 +9,19 @@ from rich.table import Table
 
 from ..errors import ToolError
 from ..product import settings
-from ..release import destination as place
-from ..release import publish
-from ..terminal import console as consoles
+from ..release import destination, publish
 from ..terminal import values
-from . import add_quick, add_upload, add_wbits, put_done, searching, windows
-from ._release import add_release, image, signing
+from ..terminal.console import console, row, searching
+from ..terminal.plain import warn
+from ._release import add_release, image, signing, windows
+from ._upload import add_upload, put_done
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser("publish", help="write packages and the signed manifest into a folder")
     p.add_argument("folder", help="static folder, served by any web server")
     p.add_argument("image", help="the new image (otatool image, or any bytes)")
-    add_release(p, ", newer than the last")
-    p.add_argument(
-        "--floor",
-        type=values.type_of(values.floor),
-        help="security version of this image (that of the last release, 0 for the first)",
-    )
+    add_release(p, ", newer than the last", "that of the last release, 0 for the first")
     p.add_argument("--channel", type=values.type_of(values.name, "channel"), default="stable")
     p.add_argument(
         "--last",
@@ -35,7 +29,6 @@ def add(sub) -> None:
         default=3,
         help="deltas from this many versions (3)",
     )
-    add_wbits(p)
     p.add_argument(
         "--slot-size",
         type=values.type_of(values.positive_size),
@@ -49,15 +42,7 @@ def add(sub) -> None:
         metavar="FILE",
         help="layout.json of the devices, which says it, too (the one beside the key)",
     )
-    p.add_argument(
-        "--spare",
-        type=values.type_of(values.size),
-        default=0,
-        help="flash of the OTA partition of one-slot devices that package, way back and one block "
-        "leave, such as 16k (0)",
-    )
     p.add_argument("--no-in-place", action="store_true", help="no deltas for one-slot devices")
-    add_quick(p)
     p.add_argument(
         "--jobs",
         type=values.type_of(values.number(1, 1024)),
@@ -125,13 +110,15 @@ def _slot(args: argparse.Namespace) -> int:
     return 0
 
 
-def _place(text: str) -> place.Place:
-    return place.locate(values.folder_or_url(text, "://" not in text and Path(text).exists()))
+def _place(text: str) -> destination.Place:
+    return destination.locate(
+        values.folder_or_url(text, "://" not in text and Path(text).exists())
+    )
 
 
 def _inside(history: str, folder: str) -> bool:
     """True if a folder for the history is one that is served, other than the usual one."""
-    if place.remote(history):
+    if destination.remote(history):
         return False
     path, root = Path(history).resolve(), Path(folder).resolve()
     return path == root or (root in path.parents and path != root / ".history")
@@ -148,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
         not args.no_in_place, args.block, _end(args.expires), args.spare,
         quick=args.quick, jobs=args.jobs, rollout=rollout, windows=windows(args),
     )  # fmt: skip
-    if place.remote(args.folder):
+    if destination.remote(args.folder):
         raise ToolError(f"{args.folder}: the folder is a local one, give the URL with --to")
     values.folder_or_url(args.folder, Path(args.folder).exists())
     history = _place(args.history) if args.history else None
@@ -159,7 +146,7 @@ def run(args: argparse.Namespace) -> None:
     new = image(args.image, args.target)
     release.slot = _slot(args)
     signing_keys = signing(args.key)
-    with searching("looking for the smallest patches") as progress:
+    with searching("searching for the smallest patches") as progress:
         done = publish.publish(
             args.folder, new, release, signing_keys, progress, to, history,
             args.cache_control, args.dry_run,
@@ -168,11 +155,11 @@ def run(args: argparse.Namespace) -> None:
     for name in ("package", "from", "bytes", "% of image", "file"):
         table.add_column(name, justify="right" if name in ("bytes", "% of image") else "left")
     for kind, base, size, url in done.rows:
-        consoles.row(table, kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
-    out = consoles.console()
+        row(table, kind, base, str(size), f"{100 * size / done.image_size:.1f}", url)
+    out = console()
     out.print(table, soft_wrap=False)
     if done.reused:
         out.print("the packages are those that were published before")
     for d in done.done:
         put_done(d, args.dry_run)
-    consoles.warn(*done.warnings)
+    warn(*done.warnings)

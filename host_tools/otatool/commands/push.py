@@ -5,12 +5,11 @@ import argparse
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from ..board import push
-from ..terminal import console
+from ..terminal.console import console, harmless
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser("push", help="install a package on a board over its serial port")
     p.add_argument("port", help="such as /dev/ttyACM0, COM3, or the pty of otatool sim")
     p.add_argument("package")
     p.add_argument("--no-reset", action="store_true", help="leave the restart to you")
@@ -27,7 +26,7 @@ def add(sub) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Push and show how far it is."""
-    out = console.console()
+    out = console()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=out, transient=True) as bar:
         task = bar.add_task("ask", total=None)
@@ -41,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
             progress,
             not args.no_reset,
             args.layout,
-            lambda text: bar.console.print(console.harmless(text)),
+            lambda text: bar.console.print(harmless(text)),
             args.downgrade,
         )
     then = "it starts at the next reset" if args.no_reset else "the board restarts with it"

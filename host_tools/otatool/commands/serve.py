@@ -5,13 +5,13 @@ import threading
 from pathlib import Path
 
 from .. import files
-from ..release import publish, serve, verify
-from ..terminal import console
+from ..release import serve, verify
+from ..release.upload import MANIFEST
+from ..terminal.plain import note, say
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser("serve", help="serve a published folder to devices on the desk")
     p.add_argument("folder", help="folder that otatool publish writes")
     p.add_argument("--port", type=int, default=8000, help="0: any free one (8000)")
     p.add_argument(
@@ -26,18 +26,16 @@ def add(sub) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serve until interrupted, one line per request."""
-    out, errors = console.console(), console.console(stderr=True)
     with serve.start(
         args.folder,
         args.port,
         bind=args.bind,
         tls=args.tls and tuple(args.tls),
         drop_after=args.drop_after,
-        log=lambda request: out.print(str(request), markup=False),
+        log=lambda request: say(str(request)),
     ) as server:
-        out.print(f"{server.url}{publish.MANIFEST}", markup=False)
-        for text in _warnings(Path(args.folder) / publish.MANIFEST):
-            errors.print(f"otatool serve: {text}", markup=False)
+        say(f"{server.url}{MANIFEST}")
+        note(*(f"otatool serve: {text}" for text in _warnings(Path(args.folder) / MANIFEST)))
         threading.Event().wait()
 
 

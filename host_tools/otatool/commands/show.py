@@ -7,13 +7,12 @@ from .. import files
 from ..inspect import report, show
 from ..product import settings
 from ..release import verify
-from ..terminal import console
-from . import picture_path, put, write_picture
+from ..terminal.console import console
+from ._report import picture_path, put, write_picture
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser("show", help="say what a file holds: package, manifest, table, flash ...")
     p.add_argument("file")
     p.add_argument(
         "--key", action="append", metavar="PUB",
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     layout = settings.read(args.layout) if args.layout else show.layout_beside(path)
     data = files.read(path)
     picture = picture_path(args.report) if args.report else None
-    out = console.console()
+    out = console()
     sections = show.show(data, layout, verify.trusted(args.key) if args.key else None)
     if args.old or picture:
         r = report.explain(data, files.read(args.old) if args.old else None)

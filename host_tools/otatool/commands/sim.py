@@ -14,14 +14,12 @@ from ..terminal import values
 _SIZE = values.type_of(values.size)
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser(
-        "sim",
-        help="run a virtual board",
-        description="Run the virtual board whose flash is the file FLASH. On a terminal you get "
+    p.description = (
+        "Run the virtual board whose flash is the file FLASH. On a terminal you get "
         "its console: Ctrl-C goes to the board, Ctrl-] leaves. mpremote connects to the pty "
-        "that is named at the start.",
+        "that is named at the start."
     )
     p.add_argument("flash", metavar="FLASH", help="as otatool provision or --create made it")
     p.add_argument("--heap", default="192K", help="of the board's Python (192K)")

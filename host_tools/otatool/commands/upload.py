@@ -2,18 +2,15 @@
 
 import argparse
 
-from ..release import destination as place
-from ..release import upload
-from . import add_upload, put_done
+from ..release import destination, upload
+from ._upload import add_upload, put_done
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser(
-        "upload",
-        help="copy a published folder to where devices get it",
-        description="Copy the packages that the manifest in FOLDER names, then the manifest. "
-        "Run again after a failure, it goes on. Nothing is deleted.",
+    p.description = (
+        "Copy the packages that the manifest in FOLDER names, then the manifest. "
+        "Run again after a failure, it goes on. Nothing is deleted."
     )
     p.add_argument("folder", help="folder that otatool publish writes")
     p.add_argument("to", metavar="URL", help="s3://bucket/prefix, gs://, sftp://, a folder, ...")
@@ -25,7 +22,7 @@ def add(sub) -> None:
 def run(args: argparse.Namespace) -> None:
     """Upload and print what was written."""
     done = upload.upload(
-        place.locate(args.to),
+        destination.locate(args.to),
         upload.content(args.folder),
         args.cache_control,
         args.dry_run,

@@ -6,17 +6,15 @@ from pathlib import Path
 
 from .. import files
 from ..release import verify
-from ..terminal import console
+from ..terminal.plain import say
 
 
-def add(sub) -> None:
+def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p = sub.add_parser(
-        "verify",
-        help="check signature, chunks and image of a package, or a manifest and its packages",
-        description="Check a package or a manifest as a device would: signature, header, every "
+    p.description = (
+        "Check a package or a manifest as a device would: signature, header, every "
         "chunk of the hash chain, the image's digest; of a manifest, each package beside it. "
-        "The exit status is 0 if all of it is right, and 1 if anything is not.",
+        "The exit status is 0 if all of it is right, and 1 if anything is not."
     )
     p.add_argument("file")
     p.add_argument(
@@ -35,4 +33,4 @@ def run(args: argparse.Namespace) -> None:
     found = verify.verify(
         files.read(path), verify.trusted(args.key), path.parent, image, base, time.time()
     )
-    console.console().print(console.harmless(f"{path}: {found}"))
+    say(f"{path}: {found}")

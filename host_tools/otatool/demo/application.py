@@ -16,9 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .. import files
 from ..errors import ToolError
-from ..image import build as image
+from ..image.build import build
 
 APP = Path(__file__).with_name("app")
 OLD, NEW, BROKEN = "0.1", "0.2", "0.3"
@@ -72,7 +71,7 @@ def wheel(version: str, cache: Path, say: Callable[[str], None]) -> Path:
                     f"needs a network once; or put {path.name} into {cache}"
                 )
             os.replace(got, path)
-    if hashlib.sha256(files.read(path)).hexdigest() != WHEELS[version]:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != WHEELS[version]:
         raise ToolError(f"{path} is not microdot {version} as published; delete it and try again")
     return path
 
@@ -92,7 +91,7 @@ def _image(version: str, source: Path) -> bytes:
         if version == BROKEN:
             main = app / "main.py"
             main.write_text(main.read_text().replace(*_BUG, 1))
-        return image.build(app)
+        return build(app)
 
 
 def _cache() -> Path:

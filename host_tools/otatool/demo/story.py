@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import files, sim
+from .. import sim
 from ..errors import ToolError
 from ..product import provision
 from ..release import keys, publish, serve
@@ -123,7 +123,7 @@ class _Story:
             seconds = time.monotonic() - began
             self.runs(NEW, OLD)
             self.serves()
-        downloaded = len(files.read(self.server.folder / publish.MANIFEST)) + sum(
+        downloaded = len((self.server.folder / publish.MANIFEST).read_bytes()) + sum(
             r.sent for r in self.server.requests if serve.PACKAGES in r.path
         )
         result = Result(

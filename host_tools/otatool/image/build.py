@@ -17,9 +17,7 @@ from mpremote.romfs import VfsRomWriter
 from ota import image as device
 
 from ..errors import ToolError
-from . import contents as inside
-from . import ignore, romfs
-from . import layout as romfs_layout
+from . import checks, ignore, layout, romfs
 from .memory import region
 
 FORMATS = ("romfs", "lfs2")
@@ -66,13 +64,13 @@ def build(
     previous: ROMFS of the release before; unchanged files stay at their places as far as
     that pays. room: leave room, if there is no previous image. Both: layout.py.
     notes: sentences about files that were left out (ignore.py) or that a board would stumble
-    over (contents.py) are added to it. Raises ToolError in words.
+    over (checks.py) are added to it. Raises ToolError in words.
     """
     if format not in FORMATS:
         raise ToolError(f"unknown format {format!r}: use one of {', '.join(FORMATS)}")
     notes = [] if notes is None else notes
     tree = _read(Path(appdir), mpy, notes)
-    notes += inside.warnings({str(n): c for n, c in tree.items() if c is not None})
+    notes += checks.warnings({str(n): c for n, c in tree.items() if c is not None})
     data = _romfs(tree) if format == "romfs" else _lfs2(tree, size, block)
     if room or previous is not None:
         if format != "romfs":
@@ -123,9 +121,9 @@ def contents(data: bytes) -> dict[str, bytes]:
 
 
 def needs_mpy(data: bytes) -> int:
-    """What the bytecode in an image needs of a board, see contents.mpy(); 0: nothing."""
+    """What the bytecode in an image needs of a board, see checks.mpy(); 0: nothing."""
     try:
-        return inside.mpy(contents(data))
+        return checks.mpy(contents(data))
     except ToolError:
         return 0  # damaged, or raw data that begins like an image
 
@@ -145,7 +143,7 @@ def _read(appdir: Path, mpy: bool, notes: list[str]) -> Tree:
     collector.collect(appdir, PurePosixPath())
     for name, content in collector.found.items():
         if content is not None and name.suffix == ".mpy":
-            wrong = inside.check_mpy(str(appdir / name), content)
+            wrong = checks.check_mpy(str(appdir / name), content)
             if wrong:
                 raise ToolError(wrong)
     notes += collector.notes()
@@ -271,11 +269,11 @@ def _laid_out(tree: Tree, plain: bytes, previous: bytes | None, size: int, block
         raise ToolError(f"{block} bytes: a sector is a power of two from 256")
     files = {str(name): content for name, content in tree.items()}
     if previous is None:
-        return romfs_layout.roomy(files, plain, block, size)
+        return layout.roomy(files, plain, block, size)
     if not previous or device.kind(region(previous)) != "romfs":
         raise ToolError("the previous image is no ROMFS")
     previous = previous[: device.size(region(previous))]
-    return romfs_layout.build(files, plain, previous, block, size)
+    return layout.build(files, plain, previous, block, size)
 
 
 def _romfs_files(data: bytes) -> list[File]:

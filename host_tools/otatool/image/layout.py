@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import ToolError
-from ..patch import find as delta
+from ..patch import find
 from ..patch.payload import deflated_size
 from . import romfs
 from .romfs import FILE, FOLDER, VERBATIM, Record
@@ -33,7 +33,7 @@ _INVEST = 1.1  # how much dearer than the plain image one with room may be
 _POINTER = 12  # bytes that a file takes more if its data lies elsewhere
 _TRIES = 24  # files that may leave their places at once: the largest are tried
 _WIDTH = 2  # bytes of a new folder's length
-_PATCH_BLOCK = 4096  # bytes, the most that delta.py takes
+_PATCH_BLOCK = 4096  # bytes, the most that a patch takes
 
 
 def build(files: Files, plain: bytes, previous: bytes, block: int, size: int = 0) -> bytes:
@@ -50,7 +50,7 @@ def build(files: Files, plain: bytes, previous: bytes, block: int, size: int = 0
         return plain
 
     def cost(image: bytes) -> int:
-        writer = delta.best(previous, image, min(block, _PATCH_BLOCK), True, quick=True)
+        writer = find.best(previous, image, min(block, _PATCH_BLOCK), True, quick=True)
         return deflated_size(writer) + _BLOCK_COST * changed(previous, image, block)
 
     best, least = plain, _INVEST * cost(plain)

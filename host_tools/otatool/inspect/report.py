@@ -19,15 +19,14 @@ from ota import package as fmt
 from ota.delta.varints import signed, varint
 from ota.errors import OtaError, VerifyError
 from ota.package import chunks as device_chunks
-from ota.transport.memory import Memory
 
 from ..errors import ToolError
-from ..image import build as image
+from ..image.build import describe
 from ..image.memory import region
 from ..patch.covers import Segment
 from ..patch.matcher import bits_of
 from ..patch.stream import HOME
-from ..release import package as build
+from ..release import decode
 from ..terminal import meanings
 
 # What becomes of a byte of the new image: copied from its own place, copied from elsewhere,
@@ -118,13 +117,12 @@ def explain(data: bytes, old: bytes | None = None) -> Report:
     made for another image.
     """
     try:
-        length, signatures = fmt.lengths(data)
-        h = fmt.parse(data[: length + signatures])
+        h = decode.head(data)
         if h.encoding != fmt.PATCH:
             raise ToolError("this package is a full image: a report is about patches")
         if max(h.image_size, h.base_size) > SIZE_MAX:
             raise ToolError(f"images above {SIZE_MAX >> 20} MB are too large for a report")
-        new = None if old is None else build.decode(data, old)
+        new = None if old is None else decode.decode(data, old)
         stored, restarts, count, chunks = _stored(h, data)
         reader = _Reader(h, _inflated(stored, h.wbits))
         for step in range(count):
@@ -148,7 +146,7 @@ def files(data: bytes) -> list[Span]:
     if device_image.kind(region(data)) != "romfs":
         return []
     try:
-        found = image.describe(data)
+        found = describe(data)
     except ToolError:
         return []
     spans: list[Span] = []
@@ -234,19 +232,15 @@ def whole(bits: Sequence[float], total: int) -> list[int]:
 
 def _stored(h, data):
     """(deflated bytes, numbers of blocks that begin a restart, blocks, chunks) of a payload."""
-    walk = device_chunks.Chunks(h)
-    reader = Memory(data[h.length : h.size])
     stored = bytearray()
     restarts = set()
     count = chunks = 0
-    while not walk.done:
-        for _ in walk.load(reader, stored.extend):
-            pass
-        if walk.first != count or not (count or walk.restart):
-            raise VerifyError("chunk", walk.start)
-        if walk.restart:
+    for chunk in decode.walk(data, h, stored.extend):
+        if chunk.first != count or not (count or chunk.restart):
+            raise VerifyError("chunk", chunk.start)
+        if chunk.restart:
             restarts.add(count)
-        count += walk.blocks
+        count += chunk.blocks
         chunks += 1
     return bytes(stored), restarts, count, chunks
 

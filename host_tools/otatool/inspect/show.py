@@ -20,11 +20,11 @@ from ota.state import record as slots
 from ota.strategy import staging
 
 from ..errors import ToolError
-from ..image import build as image
+from ..image.build import describe
 from ..product import settings
-from ..release import verify
-from ..release.publish import WHOLE
+from ..release import decode, verify
 from ..terminal import meanings
+from ..terminal.values import WHOLE
 from . import report
 
 NOT_CHECKED = "not checked: give --key NAME.pub.json"
@@ -70,7 +70,7 @@ def show(data: bytes, layout: dict | None = None, keys: Keys | None = None) -> l
             except _MALFORMED as e:
                 raise ToolError(f"broken: {type(e).__name__} {e}") from e
     try:
-        found = image.describe(data)
+        found = describe(data)
     except _MALFORMED as e:
         raise ToolError(f"a broken image: {type(e).__name__} {e}") from e
     if found["kind"] != "raw":
@@ -81,8 +81,7 @@ def show(data: bytes, layout: dict | None = None, keys: Keys | None = None) -> l
 def package(data: bytes, keys: Keys | None = None) -> list[Section]:
     """A package and the reverse package behind it, its chain checked, and its signature if there
     are keys."""
-    length, signatures = fmt.lengths(data)
-    h = fmt.parse(data[: length + signatures])
+    h = decode.head(data, keys)
     kind = "full image" if h.encoding == fmt.FULL else "patch"
     if h.ordered:
         kind += ", in place"
@@ -99,22 +98,19 @@ def package(data: bytes, keys: Keys | None = None) -> list[Section]:
         ("digest", h.digest.hex()),
         ("header, payload", f"{h.length} + {h.payload_size} bytes"),
         ("window, block", f"{1 << h.wbits}, {h.block_size} bytes"),
-        ("key", ", ".join(verify.signers(data, length, signatures)) or "none"),
-        ("signature", NOT_CHECKED),
+        ("key", ", ".join(decode.signers(data)) or "none"),
+        ("signature", NOT_CHECKED if keys is None else "fits"),
     ]
-    if keys is not None:
-        fmt.check(data[: length + signatures], keys)
-        s.rows[-1] = ("signature", "fits")
     if h.encoding == fmt.PATCH and max(h.image_size, h.base_size) <= report.SIZE_MAX:
         for p in report.parts(report.explain(data)):
             makes = f" for {p.bytes} of the image" if p.bytes else ""
             s.rows.append((p.name, f"{p.count}, {p.payload} bytes{makes}"))
     s.columns = ("chunk at", "stored", "inflated", "blocks", "first block", "restart")
-    for chunk in verify.walk(data, h):
+    for chunk in decode.walk(data, h):
         restart = "restart" if chunk.restart else ""
         numbers = (chunk.start, chunk.stored, chunk.inflated, chunk.blocks, chunk.first)
         s.table.append((*map(str, numbers), restart))
-    verify.whole(data, h)
+    decode.whole(data, h)
     more = package(data[h.size :], keys) if h.reverse_size else []
     for other in more:
         other.title = "reverse " + other.title

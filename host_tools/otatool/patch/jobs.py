@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import NamedTuple
 
-from . import find as delta
+from . import find
 from .payload import PatchWriter
 
 
 class Search(NamedTuple):
-    """A patch to look for; the fields are arguments of delta.best()."""
+    """A patch to look for; the fields are arguments of find.best()."""
 
     old: bytes
     new: bytes
@@ -38,7 +38,7 @@ def run(
     wanted = list(dict.fromkeys((s.old, s.new, s.block, s.quick) for s in searches))
     found = dict(zip(wanted, _found(wanted, progress, jobs or os.cpu_count() or 1), strict=True))
     return [
-        delta.write(
+        find.write(
             found[s.old, s.new, s.block, s.quick],
             s.old, s.new, s.block, s.in_place, None, s.spare,
         )
@@ -48,13 +48,11 @@ def run(
 
 def _found(wanted, progress, jobs):
     if min(len(wanted), jobs) < 2:
-        return [
-            delta.find(*each, _part(progress, i, len(wanted))) for i, each in enumerate(wanted)
-        ]
+        return [find.find(*each, _part(progress, i, len(wanted))) for i, each in enumerate(wanted)]
     # Large ones first: what is left for the end is short.
     order = sorted(range(len(wanted)), key=lambda i: -len(wanted[i][1]))
     with ProcessPoolExecutor(min(len(wanted), jobs)) as pool:
-        futures = {i: pool.submit(delta.find, *wanted[i]) for i in order}
+        futures = {i: pool.submit(find.find, *wanted[i]) for i in order}
         for n, _ in enumerate(as_completed(futures.values()), 1):
             if progress:
                 progress(n / len(wanted))

@@ -1,6 +1,6 @@
 """The payload of a package: blocks one by one, their stream, and what a device makes of it.
 
-docs/format-delta.md. How the stream is deflated into chunks and signed is build.py's.
+docs/format-delta.md. How the stream is deflated into chunks and signed is not decided here.
 """
 
 import struct
@@ -24,7 +24,7 @@ WBITS = 12  # window of the trial encodings
 class PatchWriter:
     """Serialises block plans (encoding 1), in write order.
 
-    plans: from delta.plan(), made with the same images, block, order, filter and spare. `count`:
+    plans: from find.plan(), made with the same images, block, order, filter and spare. `count`:
     blocks; `meta_max`: bytes, the longest metadata of a block or the longest table, for good
     once all blocks were asked for. `stash`: what the old image loses before a later block wants
     it.

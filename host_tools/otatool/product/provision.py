@@ -16,10 +16,9 @@ from ota.partition import layout as device_layout
 
 from .. import files
 from ..errors import ToolError
-from ..image import build as images
-from ..image import contents
-from ..release import keys
-from ..release import package as build
+from ..image import checks
+from ..image.build import contents, describe, needs_mpy
+from ..release import keys, package
 from ..terminal import values
 from . import ptbl, settings
 
@@ -87,13 +86,13 @@ def provision(
         )
     key_file, key, made = _key(folder, product.name, key_type)
     secret = key.secret_file(passphrase) if made else b""
-    package = b""
+    factory = b""
     component = config.get("component", "app")
     if product.factory:
-        meta = build.Meta(product.name, product.version, component)
-        meta.mpy = images.needs_mpy(product.image)
-        package = build.full(product.image, meta, [key]).data
-    spans = partition(product, len(package))
+        meta = package.Meta(product.name, product.version, component)
+        meta.mpy = needs_mpy(product.image)
+        factory = package.full(product.image, meta, [key]).data
+    spans = partition(product, len(factory))
     at = {n: o for n, o, _ in spans}
     flash_name, devices = _flash(config)
     table = _table(product, spans, devices[flash_name]["base"])
@@ -120,17 +119,17 @@ def provision(
     _read_back(product, layout, table)
     private = settings.secrets(layout)
     warnings = _warnings(product, component, key_file, layout, private)
-    done = _write(folder, product, layout, private, {
+    missing = _write(folder, product, layout, private, {
         key_file.name: secret,
         product.name + ".pub.json": key.public_file() if made else b"",
         "ptbl.bin": table,
     }, {
         at["active"]: product.image,
         at["table"]: table,
-        **({at["factory"]: package} if package else {}),
+        **({at["factory"]: factory} if factory else {}),
     })  # fmt: skip
-    if not done:
-        warnings.append("no virtual board: it runs on Linux, macOS and WSL only")
+    if missing:
+        warnings.append("no virtual board: " + missing)
     return Provisioned(key_file, folder / "layout.json", folder / "board.flash", spans, warnings)
 
 
@@ -192,7 +191,7 @@ def partition(product: Product, factory: int = 0) -> list[tuple[str, int, int]]:
 def _checked(product: Product) -> dict:
     """The further configuration of a product, its texts numbers. Raises ToolError."""
     values.name(product.name, "product")
-    contents.refuse_others(product.image, "the image")
+    checks.refuse_others(product.image, "the image")
     config = settings.numbers(product.config)
     for name, value in (("product", product.name), ("strategy", product.strategy)):
         if config.get(name, value) != value:
@@ -273,14 +272,14 @@ def _read_back(product: Product, layout: dict, table: bytes) -> None:
 
 
 def _kind(data):
-    return images.describe(data)["kind"] != "raw"
+    return describe(data)["kind"] != "raw"
 
 
 def _warnings(product, component, key_file, layout, private):
     out = []
-    found = images.contents(product.image)
+    found = contents(product.image)
     if found and component == "app" and layout.get("main", "main") == "main":
-        out += contents.warnings(found)
+        out += checks.warnings(found)
     if private:
         out.append("layout.json and the board hold a secret: they are for your eyes alone")
     if files.exposed(key_file):
@@ -289,9 +288,9 @@ def _warnings(product, component, key_file, layout, private):
 
 
 def _write(folder, product, layout, private, small, flash_contents):
-    """Write all files; False if that is all but the virtual board."""
+    """Write all files; return why the virtual board is not among them, "" if it is."""
     # All of it before the first file: what does not fit leaves the folder as it was.
-    sim = _simulator()
+    sim, missing = _simulator()
     rom = _firmware(sim, product, layout) if sim else b""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -303,7 +302,7 @@ def _write(folder, product, layout, private, small, flash_contents):
             files.write(folder / name, data, private=hidden)
     files.write(folder / "layout.json", json.dumps(layout, indent=1) + "\n", private=private)
     if not sim:
-        return False
+        return missing
     mask = os.umask(0o077) if private else None
     try:
         sim.create(
@@ -313,16 +312,17 @@ def _write(folder, product, layout, private, small, flash_contents):
     finally:
         if mask is not None:
             os.umask(mask)
-    return True
+    return ""
 
 
 def _simulator():
-    """The virtual board's package; None where it cannot run, such as on Windows."""
+    """(the virtual board's package, ""), or (None, why it cannot run here)."""
     try:
         from .. import sim
-    except ImportError:
-        return None
-    return sim
+    except ImportError as e:
+        return None, f"{e.name or e} is missing"
+    missing = sim.posix.missing()
+    return (None, missing) if missing else (sim, "")
 
 
 def _firmware(sim, product, layout):

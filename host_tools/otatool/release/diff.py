@@ -1,18 +1,17 @@
 """Patches between two image files, and what is in them, for people.
 
 A patch file is a package without signatures: anyone can apply it with `otatool patch`,
-devices refuse it. Packages for devices are build.py's.
+devices refuse it. Packages for devices are those of package.py.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import ToolError
-from ..patch import find as delta
-from ..patch import payload
+from ..patch import find, payload
 from ..patch.covers import different_runs
 from ..terminal import values
-from . import package as build
+from . import package
 
 PRODUCT = "unsigned"  # a package names one; this one is for no device
 BLOCK_MIN, BLOCK_MAX = 256, 4096
@@ -72,7 +71,7 @@ def make(
 ) -> tuple[bytes, Summary]:
     """The patch from old to new and what is in it; it was decoded by the device's code.
 
-    sector: bytes, a power of two. quick, spare, progress: see delta.best(). Raises ToolError if
+    sector: bytes, a power of two. quick, spare, progress: see find.best(). Raises ToolError if
     there is no such patch.
     """
     for image, name in ((old, "old"), (new, "new")):
@@ -84,15 +83,20 @@ def make(
         raise ToolError("the images are equal: there is nothing to patch")
     block = block_size(sector, in_place)
     smallest = min(sector, block)
-    writer = delta.best(old, new, block, in_place, smallest, quick, spare, progress)
-    meta = build.Meta(PRODUCT, new_version, base_version=old_version)
-    built = build.package(writer, new, old, meta, (), block=block, ordered=in_place)
-    full = build.full(new, meta, (), block)
+    writer = find.best(old, new, block, in_place, smallest, quick, spare, progress)
+    meta = package.Meta(PRODUCT, new_version, base_version=old_version)
+    built = package.package(writer, new, old, meta, (), block=block, ordered=in_place)
+    full = package.full(new, meta, (), block)
     return built.data, summary(writer, old, new, block, built, len(full.data))
 
 
 def summary(
-    writer: payload.PatchWriter, old: bytes, new: bytes, block: int, built: build.Built, full: int
+    writer: payload.PatchWriter,
+    old: bytes,
+    new: bytes,
+    block: int,
+    built: package.Built,
+    full: int,
 ) -> Summary:
     """Count what a patch is made of. built: its package; full: size of the full one."""
     segments = [s for p in writer.plans for s in p.segments]

@@ -11,22 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ota import package as fmt
-from ota.crypto import Keys
 from ota.errors import OtaError
 from ota.package import chunks as device_chunks
-from ota.package.inflate import Inflater
-from ota.transport.memory import Memory as MemoryReader
 
 from ..errors import ToolError
-from ..patch import jobs as search
-from ..patch import payload, stash
+from ..patch import jobs, payload, stash
 from ..patch.covers import Segment
 from ..patch.jobs import Search
 from ..patch.stream import BlockPlan
-from ..terminal import meanings, values
+from ..terminal import values
+from .decode import CHUNK_MAX as CHUNK_MAX
+from .decode import decode
 from .keys import SigningKey
 
-CHUNK_MAX = 4224  # stored bytes of a chunk, its header included; tables come on top
 SMALL = 1792  # bytes: a chunk of smaller blocks still takes so much, for less would cost too much
 MORE = 100  # bytes: what deflate may add to a block that does not deflate
 WINDOWS = (10, 12)  # of the inflater, log2 of bytes
@@ -81,12 +78,32 @@ def searches(
 ) -> list[Search]:
     """What patch() has to look for: the patch, and the one that leads back if reverse.
 
-    quick, spare: see delta.plan(). Raises ToolError: the images are equal.
+    quick, spare: see find.plan(). Raises ToolError: the images are equal.
     """
     if old == new:
         raise ToolError("the images are equal: there is nothing to update")
     there = Search(old, new, block, in_place, quick, spare)
     return [there, there._replace(old=new, new=old)] if reverse else [there]
+
+
+def search(
+    old: bytes,
+    new: bytes,
+    block: int = BLOCK,
+    in_place: bool = False,
+    reverse: bool = False,
+    quick: bool = False,
+    spare: int = 0,
+    progress: Callable[[float], None] | None = None,
+    count: int | None = None,
+) -> list[payload.PatchWriter]:
+    """What searches() of these arguments find, for patch().
+
+    Args:
+        progress: called with the part that is done, 0 to 1.
+        count: searches at a time; None: one for each processor.
+    """
+    return jobs.run(searches(old, new, block, in_place, reverse, quick, spare), progress, count)
 
 
 def patch(
@@ -105,13 +122,13 @@ def patch(
     """A package that turns old into new.
 
     in_place: for devices with one slot. reverse: with in_place, append the package that leads
-    back; its version and floor are those of old. quick, spare: see delta.plan(). found: what
+    back; its version and floor are those of old. quick, spare: see find.plan(). found: what
     searches() of these arguments have found, searched here if it is empty. options: as package().
     Raises ToolError.
     """
     if not found:
         both = reverse is not None
-        found = search.run(searches(old, new, block, in_place, both, quick, spare))
+        found = search(old, new, block, in_place, both, quick, spare, count=1)
     behind = b""
     if reverse is not None:
         back = patch(new, old, reverse, keys, block, True, found=found[1:], **options)
@@ -180,54 +197,6 @@ def package(
     if got != new:
         raise ToolError("the package does not decode to the image: please report this")
     return built
-
-
-def decode(data: bytes, old: bytes | None, keys: Keys | None = None) -> bytes:
-    """The image that a device makes of a package, by the device's own code.
-
-    old: image it starts from, None for a full package. keys: check the signature too.
-    Raises ToolError with the device's error.
-    """
-    from ota.delta import decoder
-
-    try:
-        length, signatures = fmt.lengths(data)
-        head = data[: length + signatures]
-        h = fmt.parse(head)
-        if keys is not None:
-            fmt.check(head, keys)
-        if h.encoding == fmt.PATCH:
-            if old is None:
-                raise ToolError("this package is a patch: it needs the old image")
-            if len(old) != h.base_size or hashlib.sha256(old).digest() != h.base_digest:
-                raise ToolError("this patch was made for another old image")
-        size = -(-max(h.image_size, len(old or b"")) // h.block_size) * h.block_size
-        flash = bytearray(old or b"").ljust(size, b"\xff")
-        done = bytearray((h.image_size // h.block_size + 8) // 8) if h.ordered else None
-        # In order, the new image has a place of its own; in place, it overwrites the old.
-        image = flash if h.ordered else bytearray(size)
-        spare = bytearray(h.stash[0]) if h.stash else bytearray()
-        decode = decoder(h, payload.Memory(flash), done, payload.Memory(spare))
-        out = memoryview(bytearray(h.block_size))
-        walk = device_chunks.blocks(
-            device_chunks.Chunks(h),
-            MemoryReader(data[h.length : h.size]),
-            Inflater(CHUNK_MAX, h.wbits),
-            decode,
-            out,
-        )
-        for step, index, n in walk:
-            if not step and h.stash:
-                # Nothing is overwritten yet; the stash is as long as the buffer.
-                assert list(decode.stash.pieces(payload.Memory(flash), memoryview(spare)))
-            at = index * h.block_size
-            image[at : at + n] = out[:n]
-        new = bytes(image[: h.image_size])
-        if hashlib.sha256(new).digest() != h.image_digest:
-            raise ToolError("the patched image is not the one the package promises")
-        return new
-    except OtaError as e:
-        raise ToolError(f"the package is refused: {meanings.explain(e)}") from e
 
 
 def _chunk(writer, block, wbits, restart, progress):

@@ -10,8 +10,6 @@ The history is as trusted as the key: who can change it gets his images into wha
 """
 
 import base64
-import hashlib
-import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -21,50 +19,21 @@ from pathlib import Path
 from ota import manifest as device_manifest
 from ota.crypto import Keys
 from ota.errors import OtaError
-from ota.package import version as parse_version
 
 from ..errors import ToolError
-from ..image import build as images
-from ..image import contents
-from ..patch import jobs as search
+from ..image import checks
+from ..image.build import contents
 from ..terminal import values
 from ..terminal.values import WHOLE as WHOLE
-from . import package as build
-from . import upload
+from . import packages, upload
 from .destination import Folder, Place
 from .history import History
 from .keys import SigningKey
+from .plan import Plan, look_back
+from .plan import Release as Release
 from .upload import MANIFEST as MANIFEST
 
 _HISTORY = ".history"
-
-
-@dataclass
-class Release:
-    """What is published. floor: security version, None: that of the release before; channel:
-    devices of other channels ask elsewhere; last: how many older versions get deltas; in_place:
-    also deltas for devices with one slot, which have spare bytes of flash for a stash. mpy: of
-    build.Meta, 0: what the image says. rollout: the share of the fleet, in ten-thousandths; the
-    others are told of the last release that went to all. windows: wbits of build.package(). quick:
-    see delta.plan(); jobs: patches looked for at a time, see search.run(). slot: bytes of the
-    devices' slots, to warn of an image that outgrows them; 0: what an earlier release said."""
-
-    product: str
-    version: str
-    target: str = "app"
-    floor: int | None = None
-    channel: str = "stable"
-    last: int = 3
-    in_place: bool = True
-    block: int = build.BLOCK
-    expires: int = 0
-    spare: int = 0
-    mpy: int = 0
-    rollout: int = WHOLE
-    windows: Sequence[int] = build.WINDOWS
-    quick: bool = False
-    jobs: int | None = 1
-    slot: int = 0
 
 
 @dataclass
@@ -99,82 +68,44 @@ def publish(
     The last version may be published once more with the same image: a run that failed, a
     manifest that expires, or a rollout that goes on. Its packages stay, byte for byte.
 
-    progress: called with the part of the search for patches that is done, 0 to 1. places: get
-    a copy. history: of earlier releases, by default in the folder. cache: Cache-Control of
-    the manifest. dry_run: make everything, write nothing.
-    Raises ToolError: the version is not newer than the last one, nothing differs, the floor is
-    lower than before, the device's own code refuses the result, or a place does not take it.
+    Args:
+        progress: called with the part of the search for patches that is done, 0 to 1.
+        places: get a copy.
+        history: of earlier releases; by default in the folder.
+        cache: Cache-Control of the manifest.
+        dry_run: make everything, write nothing.
+    Raises:
+        ToolError: the version is not newer than the last one, nothing differs, the floor is
+            lower than before, the device's own code rejects the result, or a place fails.
     """
-    here = Folder(folder)
     _check(release, image, keys)
+    here = Folder(folder)
     past = History(history or history_of(folder), release.product, release.channel)
     if release.slot:
         past.slots[release.target] = release.slot
     warnings = _warnings(image, release.target, past.slots.get(release.target, 0))
-    older = past.of(release.target)
-    floor = release.floor
-    if floor is None:
-        floor = older[-1]["floor"] if older else 0
-    again = _again(past, older, release, image)
-    if older and floor < older[-1]["floor"]:
-        raise ToolError(
-            f"floor {floor} is below {older[-1]['floor']}, that of {older[-1]['version']}: "
-            "devices that confirmed it refuse this one"
-        )
-    sequence = past.sequence + 1
-    everywhere = [here, *places]
-    for place in everywhere:
-        upload.refuse_older(place, release.product, sequence)
-    bases = [(r, past.image(r)) for r in (older[: -release.last - 1 : -1] if release.last else [])]
-    # Packages name the manifest that came with them first. They stay the same when a later one
-    # names them again: their names, and what caches and devices have of them.
-    made = again.get("sequence", sequence) if again else sequence
-    meta = build.Meta(
-        release.product, release.version, release.target, floor, made,
-        mpy=release.mpy or images.needs_mpy(image),
-    )  # fmt: skip
-    options = _options(release, meta, keys, bases)
-    found = _recorded(again, options, everywhere) if again else None
-    reused = found is not None
-    packages, entries = found or _build(image, meta, release, keys, bases, progress)
-    entry = {
-        "version": release.version,
-        "floor": floor,
-        "images": [{"target": release.target, **_sized(image), "packages": entries}],
-    }
-    kept = past.others(release.target)
-    if release.rollout < WHOLE:
-        entry["rollout"] = release.rollout
-        kept = past.whole(release.target, release.version) + kept
-    packages = {**packages, **_kept_packages(here, kept)}
+    plan = look_back(past, release, image)
+    for place in (here, *places):
+        upload.refuse_older(place, release.product, plan.sequence)
+    made = packages.make(plan, image, release, keys, [here, *places], progress)
+    entry, kept = _entries(past, plan, image, release, made)
+    offered = {**made.packages, **_kept(here, kept)}
     for place in places or [here]:
-        _refuse_gaps(place, kept, packages)
-    data = sign_manifest(
-        {
-            "format": 1,
-            "product": release.product,
-            "channel": release.channel,
-            "sequence": sequence,
-            "issued": int(time.time()),
-            **({"expires": release.expires} if release.expires else {}),
-            "releases": [entry, *kept],
-        },
-        keys,
-    )
-    new = upload.Content(data, packages)
-    done = [upload.put_packages(place, new, dry_run) for place in everywhere]
-    for place in places:  # again: the search took its time, and somebody else may publish
-        upload.refuse_older(place, release.product, sequence)
-    if not dry_run:
+        _refuse_gaps(place, kept, offered)
+    new = upload.Content(_make_manifest(plan, release, keys, [entry, *kept]), offered)
+
+    def remember() -> None:
         row = {
-            "target": release.target, "version": release.version, "floor": floor, "entry": entry,
-            "sequence": made, "options": options,
+            "target": release.target, "version": release.version, "floor": plan.floor,
+            "entry": entry, "sequence": plan.first, "options": made.options,
         }  # fmt: skip
-        past.add(row, image, sequence)
-    # Packages are all there: from here on devices are told about them.
-    for place, d in zip(everywhere, done, strict=True):
-        upload.put_manifest(place, new, d, cache, dry_run)
-    return Published(sequence, len(image), _rows(entries, bases), done, reused, warnings)
+        past.add(row, image, plan.sequence)
+
+    done = _put_everywhere(
+        here, places, new, release.product, plan.sequence, remember, cache, dry_run
+    )
+    rows = packages.rows(made.entries, plan.bases)
+    return Published(plan.sequence, len(image), rows, done, made.reused, warnings)
 
 
 def latest(history: Place, target: str = "app") -> bytes:
@@ -225,112 +156,67 @@ def _check(release: Release, image: bytes, keys: Sequence[SigningKey]) -> None:
     ):
         if not 0 <= value <= most:
             raise ToolError(f"{what} {value}: a whole number from 0 to {most}")
-    contents.refuse_others(image, "the image", release.target)
+    checks.refuse_others(image, "the image", release.target)
 
 
-def _again(past: History, older: list[dict], release: Release, image: bytes) -> dict | None:
-    """The last release, taken off older, if this is the same once more; None if it is a new one.
-
-    Raises ToolError if the version is not newer.
-    """
-    number = parse_version(release.version)
-    again = None
-    if older and parse_version(older[-1]["version"]) == number and past.image(older[-1]) == image:
-        again = older.pop()
-    if older and parse_version(older[-1]["version"]) >= number:
-        raise ToolError(f"version {release.version} is not newer than {older[-1]['version']}")
-    return again
-
-
-def _options(release, meta, keys, bases) -> dict:
-    """All that decides which bytes the packages of an image have."""
-    return {
-        "keys": [k.id.hex() for k in keys],
-        "version": meta.version,
-        "floor": meta.floor,
-        "mpy": meta.mpy,
-        "sequence": meta.sequence,
-        "block": release.block,
-        "windows": list(release.windows),
-        "in_place": release.in_place,
-        "spare": release.spare,
-        "quick": release.quick,
-        "bases": [[r["version"], r["floor"], _sized(old)["digest"]] for r, old in bases],
+def _entries(
+    past: History, plan: Plan, image: bytes, release: Release, made: packages.Made
+) -> tuple[dict, list[dict]]:
+    """The manifest's entry of this release, and those of earlier ones that stay in it."""
+    entry = {
+        "version": release.version,
+        "floor": plan.floor,
+        "images": [{"target": release.target, **packages.sized(image), "packages": made.entries}],
     }
+    kept = past.others(release.target)
+    if release.rollout < WHOLE:
+        entry["rollout"] = release.rollout
+        kept = past.whole(release.target, release.version) + kept
+    return entry, kept
 
 
-def _recorded(again: dict, options: dict, everywhere: Sequence[Place]):
-    """(packages by name, their entries) of a release that was published before with the same
-    options; None if it has others, or its packages are nowhere any more."""
-    if again.get("options") != options:
-        return None
-    entries = again["entry"]["images"][0]["packages"]
-    packages = {}
-    for entry in entries:
-        data = _found(entry, everywhere)
-        if data is None:
-            return None
-        packages[entry["url"]] = data
-    return packages, entries
+def _make_manifest(
+    plan: Plan, release: Release, keys: Sequence[SigningKey], releases: list[dict]
+) -> bytes:
+    """The signed manifest. Raises ToolError if a device would refuse it."""
+    return sign_manifest(
+        {
+            "format": 1,
+            "product": release.product,
+            "channel": release.channel,
+            "sequence": plan.sequence,
+            "issued": int(time.time()),
+            **({"expires": release.expires} if release.expires else {}),
+            "releases": releases,
+        },
+        keys,
+    )
 
 
-def _found(entry: dict, places: Sequence[Place]) -> bytes | None:
-    """A package from the first place that has it whole."""
-    for place in places:
-        if place.size(entry["url"]) == entry["size"]:
-            data = place.read(entry["url"])
-            if upload.package_name(data) == entry["url"]:
-                return data
-    return None
+def _put_everywhere(
+    here: Folder,
+    places: Sequence[Place],
+    new: upload.Content,
+    product: str,
+    sequence: int,
+    remember: Callable[[], None],
+    cache: str,
+    dry_run: bool,
+) -> list[upload.Done]:
+    """Packages to every place, then the history, then the manifest to every place.
 
-
-def _build(image, meta, release, keys, bases, progress):
-    """(packages by name, their entries in the manifest) of a release."""
-    packages: dict[str, bytes] = {}
-    entries: list[dict] = []
-
-    def add(built: build.Built, old: bytes | None = None, in_place: bool = False) -> None:
-        url = upload.package_name(built.data)
-        packages[url] = built.data
-        entry: dict = {"url": url, "size": len(built.data), "digest": built.digest.hex()}
-        if old is not None:
-            entry["base"] = _sized(old)
-        if in_place:
-            entry["in_place"] = True
-        entries.append(entry)
-
-    add(build.full(image, meta, keys, release.block, wbits=release.windows))
-    ways = (False, True) if release.in_place else (False,)
-    wanted = [
-        build.searches(old, image, release.block, way, way, release.quick, release.spare)
-        for _, old in bases
-        for way in ways
-    ]
-    found = iter(search.run([s for each in wanted for s in each], progress, release.jobs))
-    for r, old in bases:
-        meta.base_version = r["version"]
-        for in_place in ways:
-            back = build.Meta(
-                release.product, r["version"], release.target, r["floor"],
-                base_version=release.version, mpy=images.needs_mpy(old),
-            ) if in_place else None  # fmt: skip
-            built = build.patch(
-                old, image, meta, keys, release.block, in_place, back,
-                found=list(itertools.islice(found, 1 + in_place)), wbits=release.windows,
-            )  # fmt: skip
-            add(built, old, in_place)
-    return packages, entries
-
-
-def _rows(entries, bases) -> list[tuple[str, str, int, str]]:
-    """The packages of a release for people."""
-    versions = {_sized(old)["digest"]: r["version"] for r, old in reversed(bases)}
-    out = []
-    for entry in entries:
-        base = versions.get(entry["base"]["digest"], "") if "base" in entry else ""
-        kind = "full" if "base" not in entry else "in place" if "in_place" in entry else "delta"
-        out.append((kind, base, entry["size"], entry["url"]))
-    return out
+    The order is what makes it safe to stop anywhere: devices are told of packages when all of
+    them are there, and the history knows a release before any device does.
+    """
+    everywhere = [here, *places]
+    done = [upload.put_packages(place, new, dry_run) for place in everywhere]
+    for place in places:  # again: the search took its time, and somebody else may publish
+        upload.refuse_older(place, product, sequence)
+    if not dry_run:
+        remember()
+    for place, d in zip(everywhere, done, strict=True):
+        upload.put_manifest(place, new, d, cache, dry_run)
+    return done
 
 
 def _warnings(image: bytes, target: str, slot: int) -> list[str]:
@@ -342,36 +228,32 @@ def _warnings(image: bytes, target: str, slot: int) -> list[str]:
             "(fit, code 62)"
         )
     if target == "app":
-        files = images.contents(image)
+        files = contents(image)
         if files:
-            out += contents.warnings(files)
+            out += checks.warnings(files)
         else:
             out.append("neither ROMFS nor littlefs: devices that mount their slot cannot start it")
     return out
 
 
-def _kept_packages(here: Folder, releases: list[dict]) -> dict[str, bytes]:
+def _kept(here: Folder, releases: list[dict]) -> dict[str, bytes]:
     """Packages of earlier releases that stay in the manifest, as far as the folder has them:
     a new place gets them, too."""
     out = {}
     for release in releases:
         for entry in (p for image in release["images"] for p in image["packages"]):
-            data = _found(entry, [here])
+            data = packages.found(entry, [here])
             if data is not None:
                 out[entry["url"]] = data
     return out
 
 
-def _refuse_gaps(place: Place, releases: list[dict], packages: dict[str, bytes]) -> None:
-    """Raises ToolError unless all packages of earlier releases are there, or among packages."""
+def _refuse_gaps(place: Place, releases: list[dict], new: dict[str, bytes]) -> None:
+    """Raise ToolError unless all packages of earlier releases are there or among the new."""
     for release in releases:
-        for package in (p for image in release["images"] for p in image["packages"]):
-            if package["url"] not in packages and place.size(package["url"]) != package["size"]:
+        for entry in (p for image in release["images"] for p in image["packages"]):
+            if entry["url"] not in new and place.size(entry["url"]) != entry["size"]:
                 raise ToolError(
                     f"{place.label}: packages of {release['version']} are missing, which devices "
                     f"are still told of"
                 )
-
-
-def _sized(image: bytes) -> dict:
-    return {"size": len(image), "digest": hashlib.sha256(image).hexdigest()}

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ToolError
-from ..terminal.console import plain
+from ..terminal.plain import plain
 from .upload import PACKAGE_CACHE, PACKAGES
 
 _PIECE = 16384

@@ -17,14 +17,11 @@ from ota import manifest
 from ota import package as fmt
 from ota.crypto import Keys
 from ota.errors import OtaError
-from ota.package import chunks
-from ota.transport.memory import Memory
 
 from .. import files
 from ..errors import ToolError
 from ..terminal import meanings
-from . import keys
-from . import package as build
+from . import decode, keys
 
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _BINARY = "copy it in binary mode"
@@ -103,36 +100,9 @@ def trusted(paths: Iterable[str | Path]) -> Keys:
         raise ToolError(f"{', '.join(map(str, paths))}: a device cannot use this key: {e}") from e
 
 
-def walk(data: bytes, h: fmt.Header) -> Iterable[chunks.Chunks]:
-    """The chunks of a package, each after it was checked. Raises OtaError."""
-    each = chunks.Chunks(h)
-    reader = Memory(data[h.length : h.size])
-    while not each.done:
-        for _ in each.load(reader, len):
-            pass
-        yield each
-
-
-def whole(data: bytes, h: fmt.Header) -> int:
-    """Check chain, length and reverse package; returns the number of chunks. Raises ToolError,
-    OtaError."""
-    want = h.size + h.reverse_size
-    if len(data) != want:
-        raise ToolError(f"the file has {len(data)} bytes, its header says {want}")
-    count = sum(1 for _ in walk(data, h))
-    if h.reverse_size:
-        behind = data[h.size :]
-        length, signatures = fmt.lengths(behind)
-        reverse = fmt.parse(behind[: length + signatures])
-        if reverse.digest != h.reverse_digest:
-            raise ToolError("the reverse package behind it is not the one that its header names")
-        count += whole(behind, reverse)
-    return count
-
-
 def _package(data, trusted, image, base):
     h, name = _signed(data, trusted)
-    count = whole(data, h)
+    count = decode.whole(data, h)
     done = f"{count} chunks"
     if image is not None:
         if len(image) != h.image_size or hashlib.sha256(image).digest() != h.image_digest:
@@ -143,7 +113,7 @@ def _package(data, trusted, image, base):
             )
         done += ", the image is the one that was given"
     if h.encoding == fmt.FULL or base is not None:
-        build.decode(data, base if h.encoding == fmt.PATCH else None)
+        decode.decode(data, base if h.encoding == fmt.PATCH else None)
         done += " and the decoded payload has its digest" if image else ", the image's digest"
     elif image is None:
         done += " (a patch: --base OLD decodes it too)"
@@ -154,22 +124,8 @@ def _package(data, trusted, image, base):
 
 def _signed(data, trusted):
     """(header, id of the key that signed it). Raises OtaError."""
-    length, signatures = fmt.lengths(data)
-    head = data[: length + signatures]
-    h = fmt.parse(head)
-    fmt.check(head, trusted)
-    return h, _by(trusted, signers(data, length, signatures))
-
-
-def signers(data: bytes, at: int, length: int) -> list[str]:
-    """Ids of the keys that a head of a package says it is signed by; at, length: of its
-    signatures."""
-    out = []
-    end = at + length
-    while at + 10 <= end:
-        out.append(data[at : at + 8].hex())
-        at += 10 + int.from_bytes(data[at + 8 : at + 10], "little")
-    return out
+    h = decode.head(data, trusted)
+    return h, _by(trusted, decode.signers(data))
 
 
 def _by(trusted, ids):
@@ -208,7 +164,7 @@ def _named(folder, m, release, image, entry, trusted):
         data = files.read(path)
         refuse_altered(data)
         h, _ = _signed(data, trusted)
-        count = whole(data, h)
+        count = decode.whole(data, h)
         assert count
         base = entry["base"]
         for what, found, wanted in (

