@@ -110,7 +110,7 @@ class TestSequence(Case):
     def test_power_cut_while_it_is_kept(self):
         for first in (True, False):
             n, cuts = 0, 0
-            effects = EFFECTS[:7:3] if SAMPLE else EFFECTS
+            effects = some(EFFECTS[:7]) if SAMPLE else EFFECTS
             while n < 40:
                 n += 1
                 for effect in effects:
