@@ -6,7 +6,7 @@
 # list and package.json equal to lib/ota.
 
 metadata(
-    version="0.1.0",
+    version="0.2.0",
     description="Power-safe OTA updates: A/B, ping-pong and in place, with rollback",
     license="MIT",
 )

@@ -1,3 +1,3 @@
 """The one place of the library's version; host package and manifest.py read it."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
