@@ -17,7 +17,6 @@ from mpremote.romfs import VfsRomWriter
 from ota import errors
 
 from ..errors import ToolError
-from . import packaging
 
 _BOARD = pathlib.Path(__file__).with_name("board")
 _PORT = ("_boot.py", "_control.py", "machine.py", "virtual.py")
@@ -155,8 +154,10 @@ def _arch() -> str:
 
 
 def _library() -> dict[str, bytes]:
+    from .packaging import device_files  # late: python -m otatool.sim.packaging runs that file
+
     lib = pathlib.Path(errors.__file__).parents[1]
-    return {name: (lib / name).read_bytes() for name in packaging.device_files(lib)}
+    return {name: (lib / name).read_bytes() for name in device_files(lib)}
 
 
 def _write(writer: VfsRomWriter, tree: Tree) -> None:
