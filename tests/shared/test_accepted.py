@@ -110,7 +110,8 @@ class TestSequence(Case):
     def test_power_cut_while_it_is_kept(self):
         for first in (True, False):
             n, cuts = 0, 0
-            effects = some(EFFECTS[:7]) if SAMPLE else EFFECTS
+            # Collateral damage may lose a value (docs/reliability.md).
+            effects = some(EFFECTS[:7]) if SAMPLE else EFFECTS[:-1]
             while n < 40:
                 n += 1
                 for effect in effects:
