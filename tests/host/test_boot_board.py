@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from otatool.image import build as image
 from otatool.product import provision
-from otatool.release import keys, publish, serve
+from otatool.release import keys, packages, publish, serve
 from otatool.sim import Board, firmware
 
 GOOD = """
@@ -133,8 +133,8 @@ def test_an_image_that_this_firmware_cannot_mount_goes_back(
 
 def test_damaged_littlefs_goes_back(scene, tmp_path, monkeypatch):
     # The tools would not publish it.
-    monkeypatch.setattr(image, "needs_mpy", lambda data: 0)
-    monkeypatch.setattr(image, "contents", lambda data: {})
+    monkeypatch.setattr(packages, "needs_mpy", lambda data: 0)
+    monkeypatch.setattr(publish, "contents", lambda data: {})
     one = app(tmp_path, "0.1", "lfs2", "import ota.errors\n" + ASK)
     two = bytearray(app(tmp_path, "0.2", "lfs2"))
     # Both copies of the superblock are cut off behind the sizes.
@@ -147,7 +147,8 @@ def test_damaged_littlefs_goes_back(scene, tmp_path, monkeypatch):
 
 def test_error_of_the_boot_stage_is_told_where_there_is_a_console(scene, tmp_path):
     one = app(tmp_path, "0.1")
-    here = scene("ab", one, app(tmp_path, "0.2"), main="from ota import trial\ntrial.start()\n")
+    start = "from ota.boot import trial\ntrial.start()\n"
+    here = scene("ab", one, app(tmp_path, "0.2"), main=start)
     layout = json.loads((tmp_path / "board" / "layout.json").read_text())
     layout["tries"] = "three"
     here.put("firmware", firmware.build(layout))
