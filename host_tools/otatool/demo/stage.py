@@ -11,7 +11,12 @@ _RULE = 80  # columns of the line above a part, at the most
 
 
 class Stage:
-    """Prints the story. console: of rich; quiet: leaves the board's lines out."""
+    """Prints the story.
+
+    Args:
+        console: of rich.
+        quiet: leaves the board's lines out.
+    """
 
     def __init__(self, console: Console | None = None, quiet: bool = False):
         self._console = console or _console()

@@ -35,9 +35,12 @@ _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Result:
     """What the first update, 0.1 to 0.2, took.
 
-    image, package: bytes of the new image and of its full package. downloaded: bytes of the
-    manifest and of all bodies of packages. erases, programs: calls to the flash until it was
-    confirmed. peak_heap: bytes, see sim.Board.counters(). seconds: from publishing to confirm.
+    Attributes:
+        image, package: bytes of the new image and of its full package.
+        downloaded: bytes of the manifest and of all bodies of packages.
+        erases, programs: calls to the flash until it was confirmed.
+        peak_heap: bytes, see sim.Board.counters().
+        seconds: from publishing to confirm.
     """
 
     strategy: str
@@ -65,7 +68,11 @@ def play(
 ) -> Result:
     """Play the story of one strategy in folder, which is kept.
 
-    images: of application.images(). Raises ToolError when a step does not happen.
+    Args:
+        images: of application.images().
+
+    Raises:
+        ToolError: a step does not happen.
     """
     www = folder / "www"
     www.mkdir(parents=True, exist_ok=True)

@@ -48,10 +48,11 @@ class Flash:
         self._first, self._reverse = _Kept(), _Kept()
 
     def receive(self, open_at, choice: Choice):
-        """Generator: the chosen package, down to its last byte, as ota.update.install asks for
-        it; returns its SHA-256 as hex.
+        """Generator: the chosen package, down to its last byte, as ota.update.install asks for it;
+        returns its SHA-256 as hex.
 
-        Raises VerifyError "digest", "chunk", "chain"; ManifestError; TransportError.
+        Raises:
+            VerifyError: "digest", "chunk", "chain"; ManifestError; TransportError.
         """
         way = Way(open_at)
         try:

@@ -36,7 +36,11 @@ class Network:
         self._work: Callable[[], Awaitable[None]] | None = None
 
     def options(self, rand: Callable[[int], bytes], tls: ssl.SSLContext | None, part: int) -> dict:
-        """Keyword arguments of ota.source.static.Static. rand, part: of Resuming."""
+        """Keyword arguments of ota.source.static.Static.
+
+        Args:
+            rand, part: of Resuming.
+        """
         return {
             "get": self._get,
             "sleep": self._sleep,

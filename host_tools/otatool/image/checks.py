@@ -43,14 +43,18 @@ _NOT_FOR_APPS = (
 
 
 def refuse_others(data: bytes, name: str, target: str = "app") -> None:
-    """Raise ToolError unless data can be an image of a target; name: of the file."""
+    """Raise ToolError unless data can be an image of a target.
+
+    Args:
+        name: of the file.
+    """
     if not data:
         raise ToolError(f"{name} is empty: give an image")
     for magic, what, todo in _OTHERS:
         if data.startswith(magic):
-            raise ToolError(f"{name} is {what}, no image: {todo}")
+            raise ToolError(f"{name} is {what}, not an image: {todo}")
     if data[:1] == b"{" and b"\nsig " in data[:16384]:
-        raise ToolError(f"{name} is a manifest, no image: give an image")
+        raise ToolError(f"{name} is a manifest, not an image: give an image")
     for magic, what in _NOT_FOR_APPS if target == "app" else ():
         if data.startswith(magic):
             raise ToolError(f"{name} is {what}: make an image of the folder with otatool image")

@@ -39,10 +39,15 @@ _PATCH_BLOCK = 4096  # bytes, the most that a patch takes
 def build(files: Files, plain: bytes, previous: bytes, block: int, size: int = 0) -> bytes:
     """The image of files to follow previous; plain if that is as good.
 
-    files: each folder before what lies in it. plain: their image without regard to previous.
-    previous: the ROMFS of the release before, nothing behind it. block: bytes that are erased
-    at a time. size: bytes that an image may have, 0 for any. Raises ToolError if previous is
-    damaged.
+    Args:
+        files: each folder before what lies in it.
+        plain: their image without regard to previous.
+        previous: the ROMFS of the release before, nothing behind it.
+        block: bytes that are erased at a time.
+        size: bytes that an image may have, 0 for any.
+
+    Raises:
+        ToolError: previous is damaged.
     """
     old = Old.of(previous)
     limit = _limit(plain, block, size)
@@ -120,8 +125,11 @@ def _more_apart(
 class Old:
     """The previous image, taken apart.
 
-    folders: records by the folder they lie in, in order; data carries the path of its file as
-    its name. contents: of the files, by path. apart: paths of files whose data lies elsewhere.
+    Attributes:
+        folders: records by the folder they lie in, in order; data carries the path of its file as
+            its name.
+        contents: of the files, by path.
+        apart: paths of files whose data lies elsewhere.
     """
 
     data: bytes
@@ -131,7 +139,11 @@ class Old:
 
     @classmethod
     def of(cls, data: bytes) -> "Old":
-        """Take an image apart. Raises ToolError if it is damaged."""
+        """Take an image apart.
+
+        Raises:
+            ToolError: it is damaged.
+        """
         old = cls(data)
         found = list(romfs.records(data))
         data_at = {r.offset: r for r in found if r.kind == VERBATIM}

@@ -42,7 +42,12 @@ _MANY = 100  # thin ribbons; more are drawn paler
 
 
 def draw(r: Report, title: str, old_name: str, new_name: str) -> str:
-    """The picture of a report. title: of the whole; names: of the images."""
+    """The picture of a report.
+
+    Args:
+        title: of the picture.
+        names: of the images.
+    """
     canvas = Canvas(report.printable(title))
     y = _head(canvas, r, title)
     y = _legend(canvas, r, y)

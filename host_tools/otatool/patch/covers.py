@@ -42,7 +42,8 @@ class Segment(NamedTuple):
 class Stretches:
     """Diagonals (old minus new position) worth trying, in new[start : end] each.
 
-    weight: bytes of the stretch that are equal, about.
+    Attributes:
+        weight: bytes of the stretch that are equal, about.
     """
 
     start: np.ndarray
@@ -55,9 +56,13 @@ class Stretches:
 class Costs:
     """Estimated bits after deflate of what a patch is made of; measured on firmware and text.
 
-    literal: a literal byte. copy: a copy from a new diagonal. resume: a copy that goes on
-    with the diagonal before the literals. run: the first corrected byte of a run, more: each
-    further one. stop: ending a copy with literals. equal: a byte that is copied unchanged.
+    Attributes:
+        literal: a literal byte.
+        copy: a copy from a new diagonal.
+        resume: a copy that goes on with the diagonal before the literals.
+        run: the first corrected byte of a run, more: each further one.
+        stop: ending a copy with literals.
+        equal: a byte that is copied unchanged.
     """
 
     literal: float = 5.5

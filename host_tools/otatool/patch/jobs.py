@@ -30,9 +30,11 @@ def run(
 ) -> list[PatchWriter]:
     """The patches found, in turn.
 
-    progress: called with the part that is done, 0 to 1. jobs: how many run at a time, at the
-    most; None: one for each processor. More than one are processes of their own: where the
-    system spawns those (macOS, Windows), a script needs its `if __name__ == "__main__"`.
+    Args:
+        progress: called with the part that is done, 0 to 1.
+        jobs: how many run at a time, at the most; None: one for each processor. More than one are
+            processes of their own: where the system spawns those (macOS, Windows), a script needs
+            its `if __name__ == "__main__"`.
     """
     # Whether in place or not, the copies are the same.
     wanted = list(dict.fromkeys((s.old, s.new, s.block, s.quick) for s in searches))

@@ -38,11 +38,17 @@ _OPENED = 2  # note of a copy that was opened, plus the state before; 1: resumed
 class Costs:
     """Estimated bits after deflate of what a patch is made of.
 
-    first: by value, the first corrected byte of a run; more: each further one. gap: by
-    2 * bytes since the last correction (FAR_GAP: or more) + (1 if the run is longer than 1).
-    open: a copy along another diagonal, by the size of the change (`change_size`); resume:
-    along the same. stop: ending a copy with literals. equal: a byte copied as it is.
-    literal: by value. at: bits of single literal bytes where known better, by place (or NaN).
+    Attributes:
+        first: by value, the first corrected byte of a run.
+        more: each further one.
+        gap: by 2 * bytes since the last correction (FAR_GAP: or more) + (1 if the run is longer
+            than 1).
+        open: a copy along another diagonal, by the size of the change (`change_size`).
+        resume: along the same.
+        stop: ending a copy with literals.
+        equal: a byte copied as it is.
+        literal: by value.
+        at: bits of single literal bytes where known better, by place (or NaN).
     """
 
     first: np.ndarray
@@ -57,7 +63,11 @@ class Costs:
 
     @classmethod
     def typical(cls, literal: float) -> "Costs":
-        """Of firmware; literal: of a literal byte."""
+        """Of firmware.
+
+        Args:
+            literal: of a literal byte.
+        """
         gap = np.append(np.tile([7.0, 9.0], FAR_GAP), [10.0, 13.0])
         return cls(
             np.full(256, 7.0),
@@ -105,8 +115,9 @@ class _Events:
 class Lattice:
     """What may be copied from where, ready to be searched at different costs.
 
-    stretches: diagonals worth trying. Where `given` names a diagonal, that is taken without
-    a search.
+    Attributes:
+        stretches: diagonals worth trying. Where `given` names a diagonal, that is taken without a
+            search.
     """
 
     old: bytes

@@ -75,8 +75,11 @@ def _equal(a, b):
 
 @dataclass
 class Short:
-    """An image with its long runs shortened. removed: (run, first byte that was taken out,
-    bytes), in turn."""
+    """An image with its long runs shortened.
+
+    Attributes:
+        removed: (run, first byte that was taken out, bytes), in turn.
+    """
 
     whole: bytes
     removed: list[tuple[Run, int, int]]
@@ -117,8 +120,10 @@ class Short:
 class Trimmed:
     """Two images with their long runs shortened.
 
-    old, new: Short. filled: (place in new, place in old or None, bytes) of what was taken out
-    of new: a copy from a run of old with the same bytes, or nothing to copy.
+    Args:
+        old, new: Short.
+        filled: (place in new, place in old or None, bytes) of what was taken out of new: a copy
+            from a run of old with the same bytes, or nothing to copy.
     """
 
     def __init__(self, old: bytes, new: bytes, of_old: list[Run], of_new: list[Run]):

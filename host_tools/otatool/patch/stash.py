@@ -29,8 +29,9 @@ class Range(NamedTuple):
 def needed(plans: Iterable[BlockPlan], block: int, spare: int = 0) -> list[Range]:
     """What copies of blocks in write order want of blocks that are written before.
 
-    spare: bytes that the stash may have; what is left of it joins ranges that lie apart, for
-    each takes some bytes of the patch.
+    Args:
+        spare: bytes that the stash may have; what is left of it joins ranges that lie apart, for
+            each takes some bytes of the patch.
     """
     written: set[int] = set()
     lost = []

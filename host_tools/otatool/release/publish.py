@@ -40,8 +40,10 @@ _HISTORY = ".history"
 class Published:
     """One row per package: kind ("full", "delta", "in place"), base version, bytes, URL.
 
-    done: what was written, or would be, the folder's first. reused: the packages are those of
-    before. warnings: sentences about what devices would stumble over.
+    Attributes:
+        done: what was written, or would be, the folder's first.
+        reused: the packages are those of before.
+        warnings: sentences about what devices would stumble over.
     """
 
     sequence: int
@@ -109,7 +111,11 @@ def publish(
 
 
 def latest(history: Place, target: str = "app") -> bytes:
-    """Image of the newest release of target. Raises ToolError if there is none."""
+    """Image of the newest release of target.
+
+    Raises:
+        ToolError: there is none.
+    """
     past = History(history)
     releases = past.of(target)
     if not releases:
@@ -125,7 +131,8 @@ def history_of(folder: str | Path) -> Place:
 def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
     """Manifest bytes: JSON, then one signature line per key; read by the device's own code.
 
-    Raises ToolError if the device would refuse it.
+    Raises:
+        ToolError: the device would refuse it.
     """
     body = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     lines = b"".join(
@@ -136,15 +143,15 @@ def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
     except OtaError as e:
         hint = ""
         if e.reason in ("size", "field"):
-            hint = f": {len(body + lines)} bytes, give fewer old versions (--last)"
-        raise ToolError(f"a device would refuse the manifest, {e.reason}{hint}") from e
+            hint = f": {len(body + lines)} bytes, use fewer old versions (--last)"
+        raise ToolError(f"a device would reject the manifest, {e.reason}{hint}") from e
     return body + lines
 
 
 def _check(release: Release, image: bytes, keys: Sequence[SigningKey]) -> None:
     """Raises ToolError for what no device takes, or no file can be called."""
     if not keys:
-        raise ToolError("devices refuse what is not signed: give a key")
+        raise ToolError("devices reject unsigned packages: give a key")
     values.version(release.version)
     for what in ("product", "target", "channel"):
         values.name(getattr(release, what), what)
@@ -224,7 +231,7 @@ def _warnings(image: bytes, target: str, slot: int) -> list[str]:
     out = []
     if slot and len(image) > slot:
         out.append(
-            f"the image has {len(image)} bytes, the devices' slots {slot}: they refuse it "
+            f"the image has {len(image)} bytes, the devices' slots have {slot}: they reject it "
             "(fit, code 62)"
         )
     if target == "app":
@@ -254,6 +261,6 @@ def _refuse_gaps(place: Place, releases: list[dict], new: dict[str, bytes]) -> N
         for entry in (p for image in release["images"] for p in image["packages"]):
             if entry["url"] not in new and place.size(entry["url"]) != entry["size"]:
                 raise ToolError(
-                    f"{place.label}: packages of {release['version']} are missing, which devices "
-                    f"are still told of"
+                    f"{place.label}: packages of {release['version']} are missing, which "
+                    f"devices are still offered"
                 )
