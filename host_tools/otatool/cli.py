@@ -1,4 +1,4 @@
-"""The command line: finds the command, prints errors in words. No work is done here.
+"""The command line: finds the command, prints errors as sentences. No work is done here.
 
 Only the module of the command that runs is imported, so that --version and --help answer at
 once, and a command whose libraries are missing, such as the virtual board on Windows, breaks no
@@ -70,7 +70,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return the exit status: 0 done, 1 refused, 2 wrong arguments."""
+    """Run one command; return the exit status: 0 done, 1 failed, 2 wrong arguments."""
     words = sys.argv[1:] if argv is None else argv
     command = words[0] if words and words[0] in COMMANDS else ""
     lenient(sys.stdout)

@@ -1,4 +1,4 @@
-"""Output files: complete or not there at all. Every command that writes a file uses write()."""
+"""Output files: complete or absent. Every command that writes a file uses write()."""
 
 import os
 import stat
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from .errors import ToolError
 
-_LIVE = ("/dev/", "/proc/")  # what lies there stands for something else, such as a redirection
+_LIVE = ("/dev/", "/proc/")  # paths there stand for something else, such as a redirection
 
 
 def write(
     path: str | os.PathLike, data: bytes | str, mode: int | None = None, private: bool = False
 ) -> None:
-    """Write data to path: whoever fails, fails before an existing regular file is touched.
+    """Write data to path; a failure leaves an existing regular file untouched.
 
     A regular file is replaced in one step and keeps its permissions; a link is followed, so the
     file that it leads to is replaced and the link stays. A character device, a pipe or a socket is

@@ -118,7 +118,7 @@ def _create(args) -> None:
 
 
 def _print(data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # "| head": the board goes on
+    with contextlib.suppress(BrokenPipeError):  # "| head": the board keeps running
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

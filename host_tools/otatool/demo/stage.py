@@ -7,7 +7,7 @@ from rich.text import Text
 from ..terminal.console import console as _console
 from ..terminal.console import harmless
 
-_RULE = 80  # columns of the line above a part, at the most
+_RULE = 80  # maximum columns of the line above a part
 
 
 class Stage:

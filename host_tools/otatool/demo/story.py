@@ -216,7 +216,7 @@ class _Story:
         return sizes
 
     def runs(self, version: str, previous: str = "") -> dict:
-        """Check that version answers, is confirmed and lies whole in its slot, and that
+        """Check that version answers, is confirmed and is complete in its slot, and that
         previous, if given, is there to go back to. Returns /status."""
         self.until(lambda: self.ask("/version") == version, f"version {version}")
         status = json.loads(self.until(lambda: self.ask("/status"), "/status"))
@@ -265,7 +265,7 @@ class _Story:
             raise ToolError(str(e)) from e
 
     def until(self, ready: Callable[[], Any], what: str) -> Any:
-        """Until ready() gives something true; returns it."""
+        """Wait until ready() returns something true; return it."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             value = ready()

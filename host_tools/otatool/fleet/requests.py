@@ -1,4 +1,4 @@
-"""What one device asks, told apart and counted."""
+"""The requests of one device, counted by kind."""
 
 import re
 

@@ -40,7 +40,7 @@ class Settings:
         speed_up: simulated seconds in a real one.
         spread_mirrors, conditional, part: as device.Schedule.
         running: image of the devices, None for one that a patch fits.
-        keys: None trusts whoever signed.
+        keys: None trusts every signature.
     """
 
     devices: int = 1000

@@ -32,8 +32,8 @@ class Stream:
     """A connection to a place, (host, port, SSLContext or None).
 
     Args:
-        requests: of its device, told what is asked and answered (requests.py). clock():
-            milliseconds, as its device counts them.
+        requests: of its device, for what is asked and answered (requests.py).
+        clock: returns milliseconds, as its device counts them.
         work: called with what is to be awaited.
     """
 
@@ -51,7 +51,7 @@ class Stream:
         self._asked_at = 0.0
         self._head = False  # the head of an answer is what comes next
         self._left: int | None = 0  # bytes of a body that are still to come, None: not known
-        self._long = False  # the last wait was a long one: the device looks at its limits
+        self._long = False  # the last wait was a long one: the device checks its limits
         self._ended = False
         self._error: TransportError | None = None
 

@@ -177,7 +177,7 @@ class _Collector:
         self._marked: list[str] = []
 
     def notes(self) -> list[str]:
-        """Sentences about what is not as it lies in the folder."""
+        """Sentences about what differs from the folder."""
         out = []
         for name in self._secret:
             out.append(
@@ -196,7 +196,7 @@ class _Collector:
         """Take in a folder.
 
         Args:
-            place: where it lies in the image.
+            place: its path in the image.
         """
         for path in sorted(folder.iterdir()):
             name = place / path.name

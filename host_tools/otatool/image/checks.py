@@ -1,6 +1,6 @@
 """What is in an application image, and what a board would stumble over: sentences for people.
 
-Images, packages and tables are told apart by their first bytes; nothing here writes.
+Images, packages and tables are distinguished by their first bytes; nothing here writes.
 """
 
 import posixpath
@@ -11,7 +11,7 @@ from ota import package as fmt
 from ..errors import ToolError
 
 MPY_VERSION = 6  # of .mpy files, from MicroPython 1.19 on; the library needs 1.24
-# Modules of the firmware. Those that the library needs are told apart by USED.
+# Modules of the firmware. Those in USED are what the library needs.
 USED = frozenset(
     "array asyncio binascii deflate errno gc hashlib io json machine micropython ntptime os "
     "random re select socket ssl struct sys time tls uctypes vfs".split()
@@ -77,7 +77,7 @@ def mpy(files: Mapping[str, bytes]) -> int:
 
 
 def needs(number: int) -> str:
-    """The words for what mpy() gives."""
+    """What mpy() returned, in words."""
     arch = _arch(number >> 8)
     name = ARCHITECTURES[arch] if arch < len(ARCHITECTURES) else f"architecture {arch}"
     return f".mpy version {number & 0xFF}" + (f", native code for {name}" if arch else "")
@@ -101,7 +101,7 @@ def _main(files):
         deep = sorted(f for f in files if f.partition("/")[2] in starts)
         if deep:
             inner = deep[0].partition("/")[0]
-            yield f"main lies one folder too deep, {deep[0]}: make the image of {inner}/ instead"
+            yield f"main is one folder too deep, {deep[0]}: make the image of {inner}/ instead"
         else:
             yield (
                 "no main.py: nothing in this image starts, unless the configuration names another "

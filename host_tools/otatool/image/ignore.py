@@ -2,7 +2,7 @@
 
 A pattern a line; # begins a comment, ! takes in again what an earlier one left out, the last one
 that fits counts. * and ? stop at a slash, ** does not; a slash at the end: folders only; one
-elsewhere: from the folder of the image on, else at any depth. What lies in a folder that is left
+elsewhere: from the folder of the image on, else at any depth. What is in a folder that is left
 out cannot be taken in again.
 """
 

@@ -22,9 +22,9 @@ class Record:
 
     Attributes:
         kind: FOLDER, FILE, or VERBATIM for data beside the files, which pointers lead to.
-        folder: what it lies in, "" or "lib/".
+        folder: its folder, "" or "lib/".
         name: its own, "" for data.
-        start, end: where the record lies in the image.
+        start, end: where the record is in the image.
         offset, size: of a file's content or the data. All are bytes.
         width: of a folder's length, bytes.
     """

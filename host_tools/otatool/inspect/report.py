@@ -3,7 +3,7 @@
 `explain` reads a package as a device does (docs/format-delta.md) and takes note of every byte
 of the stream: for which byte of the new image it stands, for which purpose, and how many bits
 of the payload it took. `rows` and `parts` are the tables of it, inspect/picture.py draws it.
-docs/report.md tells how to read them.
+docs/report.md explains how to read them.
 """
 
 import zlib
@@ -34,7 +34,7 @@ PURPOSE_NAMES = ("block heads", "copies", "corrections", "literals", "tables")
 CHUNKS, DEFLATE = "chunk headers", "deflate tables"  # framing: what is no byte of the stream
 DIRECTORY, REST = "(directory)", "(behind the files)"
 SIZE_MAX = 16 << 20  # bytes of an image or a stream that is taken apart
-RANGES = 32  # rows of an image without files, at the most
+RANGES = 32  # maximum rows of an image without files
 
 
 class Span(NamedTuple):
@@ -120,7 +120,7 @@ class Report:
 
 
 def explain(data: bytes, old: bytes | None = None) -> Report:
-    """Take a patch package apart; what follows it (a reverse package) is not looked at.
+    """Take a patch package apart; what follows it (a reverse package) is ignored.
 
     Args:
         old: the image it starts from; with it the patch is applied too, so that names of files and
@@ -155,7 +155,7 @@ def explain(data: bytes, old: bytes | None = None) -> Report:
 
 
 def files(data: bytes) -> list[Span]:
-    """The files of a ROMFS image, and what lies between; empty for any other image."""
+    """The files of a ROMFS image, and the gaps between them; empty for any other image."""
     if device_image.kind(region(data)) != "romfs":
         return []
     try:
@@ -196,7 +196,7 @@ def rows(r: Report) -> list[Row]:
     placed = r.where >= 0
     region_of = np.searchsorted(starts, r.where[placed], side="right") - 1
     spent = np.bincount(region_of, r.bits[placed], len(spans))
-    # Several spans may be one region: the directory lies between the files.
+    # Several spans may be one region: the directory is between the files.
     found: dict[tuple[bool, str], list] = {}
     for s, bits in zip(spans, spent.tolist(), strict=True):
         kinds = np.bincount(r.kinds[s.start : s.end], minlength=len(KINDS))
@@ -273,7 +273,7 @@ def _inflated(stored, wbits):
 
 
 def _kinds(h, segments, runs):
-    """What becomes of each byte of the new image, as far as the stream tells."""
+    """What becomes of each byte of the new image, as far as the stream says."""
     kinds = np.zeros(h.image_size, np.uint8)
     for start, end in runs:
         kinds[start:end] = CORRECTED

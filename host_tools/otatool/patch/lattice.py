@@ -20,7 +20,7 @@ from .covers import Stretches
 
 LITERAL = -(1 << 40)  # in place of a diagonal
 LANES = 32
-FAR_GAP = 64  # gaps between corrections are told apart up to here
+FAR_GAP = 64  # gaps between corrections are distinguished up to here
 _CORE, _OVER = 1024, 96  # bytes of a window that are its own; that it looks beyond them
 _WINDOW = _CORE + 2 * _OVER
 _SPAN = 384 * _CORE  # bytes that are searched at once
@@ -31,7 +31,7 @@ _EQUAL = _MORE + 1 << 8
 _INACTIVE, _OUTSIDE = _EQUAL + 1, _EQUAL + 2
 _NEVER = np.float32(1e9)
 _SAME = 4  # in place of a change's size: none
-_OPENED = 2  # note of a copy that was opened, plus the state before; 1: resumed, 0: goes on
+_OPENED = 2  # note of a copy that was opened, plus the state before; 1: resumed, 0: continues
 
 
 @dataclass
@@ -93,7 +93,7 @@ class _Events:
     """(window, lane, diagonal) of what happens at each byte of the windows."""
 
     def __init__(self, places, lanes, diagonals, windows):
-        # A place may lie in several windows.
+        # A place may be in several windows.
         first = np.searchsorted(windows, places - _WINDOW, "right")
         last = np.searchsorted(windows, places, "right")
         count = last - first
@@ -180,7 +180,7 @@ def _in_lanes(stretches, old_size, new_size, windows, count):
 
 
 class _Part:
-    """Some windows, close enough to lie in one array each."""
+    """Some windows, close enough to fit one array each."""
 
     def __init__(self, old, new, lanes, windows, count):
         low = max(0, int(windows[0]) - _OVER)

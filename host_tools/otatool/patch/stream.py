@@ -16,7 +16,7 @@ HOME = 64  # bytes, the shortest copy whose diagonal becomes home
 
 
 class State(NamedTuple):
-    """What goes on from block to block.
+    """What carries over from block to block.
 
     Attributes:
         following: the index behind the last one.
@@ -132,7 +132,7 @@ def operations(
     """(one operation for each segment of a block, diagonal, home after it).
 
     Args:
-        down: the block lies below the last one, so its segments come from the last to the first.
+        down: the block is below the last one, so its segments come from the last to the first.
             The code of the last operation is empty where it is what comes without any.
     """
     out = []

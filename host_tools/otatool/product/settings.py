@@ -1,4 +1,4 @@
-"""What is wrong with a configuration (layout.json), found before a board finds it."""
+"""Validates a configuration (layout.json) before a board uses it."""
 
 import base64
 import json
@@ -62,10 +62,10 @@ def unknown(config: dict) -> list[str]:
 
 
 def mistakes(config: dict) -> list[str]:
-    """What a board would refuse, a sentence each; none: an empty list.
+    """What a board would reject, one sentence each.
 
     Args:
-        config: all of it or a part; whether partitions fit the flash is not looked at.
+        config: all of it or a part; whether partitions fit the flash is not checked.
     """
     try:
         device_config.check_update(config)

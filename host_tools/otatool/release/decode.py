@@ -1,4 +1,4 @@
-"""Reads packages by the device's own code: head, chunks of the hash chain, image."""
+"""Reads packages with the device's own code: head, chunks of the hash chain, image."""
 
 import hashlib
 from collections.abc import Iterator

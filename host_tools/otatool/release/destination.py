@@ -1,7 +1,7 @@
 """Where published files lie: a local folder, or a URL that fsspec knows (s3, gs, sftp, ...).
 
 Both have: label, size(name), read(name, start, end), put(name, data, cache), encoding(name). A
-file appears complete or not at all, whoever fails and when, and no published file is deleted.
+file appears complete or not at all, wherever it fails, and no published file is deleted.
 On SFTP servers whose rename replaces nothing, one is missing for a moment while it is replaced.
 """
 
@@ -36,8 +36,8 @@ _HOST = re.compile(
     r"(?:[a-z0-9-]+\.)+[a-z]{2,}\.?(?::\d*)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d*)?|[a-z0-9.-]{2,}:\d*",
     re.IGNORECASE,
 )
-# Current SDKs add checksums that many stores which speak S3 refuse (501) or keep as a part of
-# the content. What is written here is compared with what the store gives back.
+# Current SDKs add checksums that many S3-compatible stores reject (501) or keep as a part of
+# the content. What is written here is compared with what the store returns.
 _NO_CHECKSUMS = {
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
@@ -175,7 +175,7 @@ class Remote:
 
     def read(self, name, start=0, end=None):
         with self._words(name):
-            # A range from 0 on would be refused for an empty file.
+            # A range from 0 on would be rejected for an empty file.
             return self._fs.cat_file(f"{self._root}/{name}", start=start or None, end=end)
 
     def put(self, name, data, cache):

@@ -1,7 +1,7 @@
 """Patches between two image files, and what is in them, for people.
 
 A patch file is a package without signatures: anyone can apply it with `otatool patch`,
-devices refuse it. Packages for devices are those of package.py.
+devices reject it. Packages for devices are those of package.py.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """What publish() keeps of earlier releases: their images, and history.json beside them.
 
-It is as trusted as the key, but a damaged one, or one that names files elsewhere, is refused.
+It is as trusted as the key, but a damaged one, or one that names files elsewhere, is rejected.
 """
 
 import hashlib

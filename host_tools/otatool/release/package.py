@@ -27,7 +27,7 @@ from .keys import SigningKey
 SMALL = 1792  # bytes: a chunk of smaller blocks still takes so much, for less would cost too much
 MORE = 100  # bytes: what deflate may add to a block that does not deflate
 WINDOWS = (10, 12)  # of the inflater, log2 of bytes
-RESTART = 65536  # bytes of payload between restart points, at the most
+RESTART = 65536  # bytes of payload between restart points, at most
 BLOCK = 4096
 
 # What a larger window must make of a payload, and save: every device pays kilobytes for it.
@@ -173,7 +173,7 @@ def package(
     """Chunk, sign and check a payload.
 
     Args:
-        writer: gives the blocks.
+        writer: makes the blocks.
         new, old: the images, old None for a full one.
         keys: all sign.
         wbits: windows to try, from the smallest: a larger one takes RAM of every device, so it is

@@ -24,7 +24,7 @@ class Release:
         expires: of the manifest, Unix seconds; 0: never.
         spare: bytes of flash for a stash that devices with one slot have.
         mpy: of package.Meta; 0: what the image needs.
-        rollout: share of the fleet in ten-thousandths; the others are told of the last release
+        rollout: share of the fleet in ten-thousandths; the others are offered the last release
             that went to all.
         windows: wbits of package.package().
         quick: see find.plan().

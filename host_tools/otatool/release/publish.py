@@ -6,7 +6,7 @@
 
 A device that asks in the middle sees the old state or the new one: new packages are written
 first, packages of the manifest before stay. The same goes for other places that get a copy.
-The history is as trusted as the key: who can change it gets his images into what is signed.
+The history is as trusted as the key: whoever can change it can get images of their own signed.
 """
 
 import base64
@@ -68,7 +68,7 @@ def publish(
     """Add a release to folder and replace its manifest; releases of other targets stay in it.
 
     The last version may be published once more with the same image: a run that failed, a
-    manifest that expires, or a rollout that goes on. Its packages stay, byte for byte.
+    manifest that expires, or a rollout that continues. Its packages stay, byte for byte.
 
     Args:
         progress: called with the part of the search for patches that is done, 0 to 1.
@@ -124,7 +124,7 @@ def latest(history: Place, target: str = "app") -> bytes:
 
 
 def history_of(folder: str | Path) -> Place:
-    """Where publish() keeps the history unless told otherwise."""
+    """Where publish() keeps the history by default."""
     return Folder(Path(folder) / _HISTORY)
 
 
@@ -132,7 +132,7 @@ def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
     """Manifest bytes: JSON, then one signature line per key; read by the device's own code.
 
     Raises:
-        ToolError: the device would refuse it.
+        ToolError: a device would reject it.
     """
     body = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     lines = b"".join(
@@ -185,7 +185,7 @@ def _entries(
 def _make_manifest(
     plan: Plan, release: Release, keys: Sequence[SigningKey], releases: list[dict]
 ) -> bytes:
-    """The signed manifest. Raises ToolError if a device would refuse it."""
+    """The signed manifest. Raises ToolError if a device would reject it."""
     return sign_manifest(
         {
             "format": 1,
@@ -212,7 +212,7 @@ def _put_everywhere(
 ) -> list[upload.Done]:
     """Packages to every place, then the history, then the manifest to every place.
 
-    The order is what makes it safe to stop anywhere: devices are told of packages when all of
+    The order is what makes it safe to stop anywhere: devices are offered packages when all of
     them are there, and the history knows a release before any device does.
     """
     everywhere = [here, *places]

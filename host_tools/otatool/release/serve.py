@@ -69,7 +69,7 @@ class Server:
         tls: certificate chain and key, PEM files.
         drop_after: every body is reset after so many bytes, to see devices resume.
         log: called with each finished Request, from any thread.
-        connections: at a time, at the most; the one that has been idle longest makes room for a
+        connections: maximum at a time; the one that has been idle longest makes room for a
             new one.
 
     Raises:
@@ -317,7 +317,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         left = limit if limit is not None and drop else size
         while left:
             data = file.read(min(left, _PIECE))
-            if not data:  # the file became shorter: the length that was told is a lie now
+            if not data:  # the file became shorter: the announced length is wrong now
                 drop = True
                 break
             self.wfile.write(data)
@@ -335,7 +335,7 @@ def byte_range(asked: str, size: int) -> tuple[int, int] | tuple[()] | None:
     """First and last byte of a Range field's value for a file of size bytes.
 
     None: no range, or a form that is answered with the whole file (several ranges, other
-    units, nonsense); (): nothing of the file lies in it.
+    units, nonsense); (): nothing of the file is in it.
     """
     match = _RANGE.fullmatch(asked.strip())
     if not match or match.groups() == ("", ""):

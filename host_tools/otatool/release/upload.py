@@ -1,7 +1,7 @@
-"""Published files into a place: packages, a look whether they are there, the manifest last.
+"""Copies published files to a place: packages, a check that they are there, the manifest last.
 
 Packages are named by their content: one that is there with its size is never written again.
-The manifest of before is served until the moment in which the new one replaces it.
+The old manifest is served until the new one replaces it in one step.
 """
 
 import hashlib
@@ -97,12 +97,12 @@ def upload(
     dry_run: bool = False,
     force: bool = False,
 ) -> Done:
-    """Put all of it into a place; what is there with the same content stays as it is.
+    """Upload everything to a place; what is there with the same content is not written again.
 
     Args:
         cache: Cache-Control of the manifest.
-        dry_run: only tell what would be written.
-        force: replace whatever manifest is there.
+        dry_run: write nothing, return what would be written.
+        force: replace the manifest there, whatever it is.
 
     Raises:
         ToolError: it failed; the previous manifest is still served.
@@ -159,7 +159,7 @@ def put_manifest(
     """Replace the manifest, in one step, once every package it names is there; add to done.
 
     Raises:
-        ToolError: the place lacks a package, or gives less or other bytes of one.
+        ToolError: a package is missing at the place, or differs.
     """
     if not dry_run:
         fresh = {name for name, _ in done.written}
@@ -187,7 +187,7 @@ def _encoded(place: Place, name: str) -> list[str]:
     if found in ("", "identity"):
         return []
     return [
-        f"{name} is given out with Content-Encoding: {found}, which devices may refuse: let the "
+        f"{name} is served with Content-Encoding: {found}, which devices may reject: let the "
         "store drop it, or set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and upload again"
     ]
 

@@ -1,4 +1,4 @@
-"""Check a package or a manifest as a device would, before anybody publishes or trusts it.
+"""Checks a package or a manifest as a device would, before it is published or trusted.
 
 Whatever can be checked without the board is: signature, every field of the header, every chunk
 of the hash chain, the reverse package behind it, the image, and the packages that a manifest
@@ -37,7 +37,7 @@ def verify(
     base: bytes | None = None,
     now: float | None = None,
 ) -> str:
-    """One sentence about a package or a manifest that is right in everything.
+    """One sentence about a package or a manifest that is valid in every respect.
 
     Args:
         trusted: the keys that a device has.
@@ -160,7 +160,7 @@ def _manifest(data, trusted, folder, now):
                     here += 1
     out = f"manifest of {m['product']}, channel {m['channel']}, sequence {m['sequence']}, "
     out += f"signed by {name}; {here} packages beside it"
-    return out + (f"; {away} at other addresses were not looked at" if away else "")
+    return out + (f"; {away} at other addresses were not checked" if away else "")
 
 
 def _named(folder, m, release, image, entry, trusted):

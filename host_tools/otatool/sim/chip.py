@@ -82,7 +82,7 @@ def partitions(layout: dict, size: int, sector: int) -> dict[str, tuple[int, int
     """Offset and size of the layout's partitions by name.
 
     Raises:
-        ToolError: one is missing, lies outside the flash or overlaps another.
+        ToolError: one is missing, is outside the flash or overlaps another.
     """
     parts = {}
     try:

@@ -97,7 +97,7 @@ class Board:
     # -- what a caller does ----------------------------------------------------------------
 
     def start(self) -> "Board":
-        """Switch on; returns at once, wait() tells how far the board is."""
+        """Switch on; returns at once, wait() says how far the board is."""
         self._extension = posix.require()
         link = self._link
         if link and not link.is_symlink() and link.exists():
@@ -309,7 +309,7 @@ class Board:
         )
 
     def _ended(self, process):
-        """Why this life of the board is over, "" while it goes on."""
+        """Why this life of the board is over, "" while it runs."""
         words = self._chip.words
         if self._todo:
             return self._todo.pop(0)

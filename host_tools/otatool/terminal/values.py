@@ -1,6 +1,6 @@
 """What people type, read in one place for every command: versions, names, sizes, shares, numbers.
 
-Each function gives the value or raises ToolError with a sentence that says what is allowed.
+Each function returns the value, or raises ToolError with a sentence that says what is allowed.
 """
 
 import argparse

@@ -31,7 +31,7 @@ _MISS = 12.0
 
 @dataclass
 class Table:
-    """Sorted starts (addresses) and by how much what lies from there on has moved."""
+    """Sorted starts (addresses) and by how much everything from there on has moved."""
 
     starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     shifts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
