@@ -1,4 +1,4 @@
-"""The command line: finds the command, prints errors in words. No work is done here.
+"""The command line: finds the command, prints errors as sentences. No work is done here.
 
 Only the module of the command that runs is imported, so that --version and --help answer at
 once, and a command whose libraries are missing, such as the virtual board on Windows, breaks no
@@ -26,11 +26,11 @@ COMMANDS = {
     "build": "make one signed package",
     "publish": "write packages and the signed manifest into a folder",
     "upload": "copy a published folder to where devices get it",
-    "serve": "serve a published folder to devices on the desk",
+    "serve": "serve a published folder, for development",
     "fleet": "simulate many devices that update from a server",
-    "provision": "start a product: keys, layout, table, virtual board",
+    "provision": "set up a product: keys, layout, table, virtual board",
     "push": "install a package on a board over its serial port",
-    "show": "say what a file holds: package, manifest, table, flash ...",
+    "show": "describe a file: package, manifest, table, flash dump ...",
     "verify": "check a package, or a manifest and its packages, as a device would",
     "sim": "run a virtual board",
     "demo": "play an update, power cuts and a rollback, and check them",
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line; the usage is what --help is for."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message}; {self.prog} --help tells more\n")
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parser(command: str = "") -> argparse.ArgumentParser:
@@ -58,7 +58,8 @@ def parser(command: str = "") -> argparse.ArgumentParser:
     p.add_argument("--version", action="version", version="otatool " + VERSION)
     sub = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        added = sub.add_parser(name, help=summary, description=summary)
+        about = f"{summary[0].upper()}{summary[1:]}."
+        added = sub.add_parser(name, help=summary, description=about)
         if name == command:
             try:
                 module = importlib.import_module("otatool.commands." + name)
@@ -69,7 +70,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return the exit status: 0 done, 1 refused, 2 wrong arguments."""
+    """Run one command; return the exit status: 0 done, 1 failed, 2 wrong arguments."""
     words = sys.argv[1:] if argv is None else argv
     command = words[0] if words and words[0] in COMMANDS else ""
     lenient(sys.stdout)
@@ -86,8 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as e:
         if os.environ.get("OTATOOL_DEBUG"):
             raise
-        text = f"{type(e).__name__}: {e}; this is a mistake of otatool, please report it with what"
-        return _refuse(command, f"{text} OTATOOL_DEBUG=1 in the environment prints")
+        text = f"{type(e).__name__}: {e}; this is a bug in otatool, please report it with what"
+        return _refuse(command, f"{text} OTATOOL_DEBUG=1 prints")
 
 
 def describe(e: BaseException) -> str:
@@ -110,7 +111,7 @@ def _missing(e: ImportError) -> str:
     """What to do where a library is not there."""
     name = e.name or str(e)
     if name in ("fcntl", "pty", "termios", "tty"):
-        return f"needs {name}, which this system has not: it runs on Linux, macOS and WSL only"
+        return f"needs {name}, which this system does not have: Linux, macOS and WSL only"
     extra = _EXTRAS.get(name.partition(".")[0], "")
     package = f"'micropython-ota-tool[{extra}]'" if extra else "micropython-ota-tool"
     return f"needs {name}, which is not installed here: pip install {package}"

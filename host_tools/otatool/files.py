@@ -1,4 +1,4 @@
-"""Output files: complete or not there at all. Every command that writes a file uses write()."""
+"""Output files: complete or absent. Every command that writes a file uses write()."""
 
 import os
 import stat
@@ -7,21 +7,25 @@ from pathlib import Path
 
 from .errors import ToolError
 
-_LIVE = ("/dev/", "/proc/")  # what lies there stands for something else, such as a redirection
+_LIVE = ("/dev/", "/proc/")  # paths there stand for something else, such as a redirection
 
 
 def write(
     path: str | os.PathLike, data: bytes | str, mode: int | None = None, private: bool = False
 ) -> None:
-    """Write data to path: whoever fails, fails before an existing regular file is touched.
+    """Write data to path; a failure leaves an existing regular file untouched.
 
     A regular file is replaced in one step and keeps its permissions; a link is followed, so the
-    file that it leads to is replaced and the link stays. A character device, a pipe or a
-    socket is written to and never replaced.
+    file that it leads to is replaced and the link stays. A character device, a pipe or a socket is
+    written to and never replaced.
 
-    mode: permissions of the file, also of one that is there; None: of a new file what the umask
-    leaves. private: nobody else may read it, whatever there was. Raises ToolError: a
-    folder, a block device, a folder that cannot be written to.
+    Args:
+        mode: permissions of the file, also of one that is there; None: of a new file what the
+            umask leaves.
+        private: nobody else may read it, whatever there was.
+
+    Raises:
+        ToolError: a folder, a block device, a folder that cannot be written to.
     """
     path = Path(path)
     raw = data.encode() if isinstance(data, str) else data
@@ -31,7 +35,7 @@ def write(
         return
     target = Path(os.path.realpath(path))
     if target.is_symlink():
-        raise ToolError(f"{path}: a link in a loop")
+        raise ToolError(f"{path}: a loop of links")
     if private:
         mode = 0o600
     elif mode is None:
@@ -71,7 +75,7 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike) -> None:
     _refuse_kind(path, found)
     for other in inputs:
         if stat.S_ISREG(found.st_mode) and Path(other).exists() and path.samefile(other):
-            raise ToolError(f"{path} is an input too and would be lost: give another name")
+            raise ToolError(f"{path} is also an input and would be lost: choose another name")
 
 
 def exposed(path: str | os.PathLike) -> bool:
@@ -83,13 +87,17 @@ def exposed(path: str | os.PathLike) -> bool:
 
 
 def read(path: str | os.PathLike) -> bytes:
-    """The bytes of path. Raises ToolError in words."""
+    """The bytes of path.
+
+    Raises:
+        ToolError: one sentence for people.
+    """
     try:
         return Path(path).read_bytes()
     except OSError as e:
         raise ToolError(f"{path}: {e.strerror}") from e
     except ValueError as e:  # a zero byte in the name
-        raise ToolError(f"{str(path)!r} is no name of a file") from e
+        raise ToolError(f"{str(path)!r} is not a file name") from e
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -98,7 +106,7 @@ def _stat(path: Path) -> os.stat_result | None:
     except OSError:
         return None
     except ValueError as e:
-        raise ToolError(f"{str(path)!r} is no name of a file") from e
+        raise ToolError(f"{str(path)!r} is not a file name") from e
 
 
 def _live(path: Path) -> bool:

@@ -83,7 +83,7 @@ def test_patterns(lines, path, folder, out):
 
 @pytest.mark.parametrize("line", ["/", "!", "!/", "[z-a]"])
 def test_patterns_that_are_none(line):
-    with pytest.raises(ToolError, match="no pattern"):
+    with pytest.raises(ToolError, match="not a pattern"):
         ignore.Ignore(line)
 
 
@@ -238,4 +238,4 @@ def test_the_command_says_all_of_it(tmp_path, capsys):
     for word in ("[x]/ instead", "time.mpy has the name", "wifi.json is left out"):
         assert word in said.err
     assert cli.main(["image", str(app), str(out), "--previous", str(out)]) == 1
-    assert "input too" in capsys.readouterr().err
+    assert "also an input" in capsys.readouterr().err

@@ -888,4 +888,4 @@ def test_settings_that_make_no_sense_are_refused(option, value, capsys):
 )
 def test_what_is_no_address_is_refused(url, capsys):
     assert cli.main(["fleet", url]) == 1
-    assert f"{url}: no http or https URL" in capsys.readouterr().err
+    assert f"{url}: not an http or https URL" in capsys.readouterr().err

@@ -129,7 +129,7 @@ def test_files_that_are_no_signing_key_are_refused_in_words(made, tmp_path):
         (b"{", "not a key file"),
         (b'{"type": "hmac", "secret": 5}', "not a key file"),
         (b'{"type": "hmac", "secret": "00"}', "16 to 256"),
-        (made[2048].public_file(), "public half"),
+        (made[2048].public_file(), "public key"),
         (_pem(ec.generate_private_key(ec.SECP256R1())), "not an RSA key"),
         (_pem(rsa, serialization.BestAvailableEncryption(b"word")), "encrypted"),
     ):
@@ -161,7 +161,7 @@ def test_a_passphrase_guards_the_private_half(run, capfd, monkeypatch):
     key = keys.load("lamp.pem")
     assert json.loads(Path("lamp.pub.json").read_text())["id"] == key.id.hex()
     monkeypatch.setenv(keys.PASSPHRASE, "wrong")
-    with pytest.raises(ToolError, match="does not open it"):
+    with pytest.raises(ToolError, match="the passphrase is wrong"):
         keys.load("lamp.pem")
     monkeypatch.delenv(keys.PASSPHRASE)
     monkeypatch.setattr("sys.stdin", open("/dev/null"))
@@ -189,7 +189,7 @@ def test_a_passphrase_is_asked_for_on_a_terminal(run, monkeypatch):
     for status in (1, 1, 0):  # two that differ, none, the same twice
         assert run("--bits", "2048", "--passphrase", "lamp") == status
         assert Path("lamp.pem").exists() == (status == 0)
-    with pytest.raises(ToolError, match="does not open it"):
+    with pytest.raises(ToolError, match="the passphrase is wrong"):
         keys.load("lamp.pem")
     assert keys.load("lamp.pem").type == "rsa"
 

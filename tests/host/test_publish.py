@@ -97,7 +97,7 @@ def test_a_new_place_gets_the_packages_of_the_others_too(tmp_path):
 
 def test_a_folder_is_of_one_channel(tmp_path):
     _publish(tmp_path, 1)
-    with pytest.raises(ToolError, match="of channel 'stable'.*'beta'.*folder of its own"):
+    with pytest.raises(ToolError, match="of channel 'stable'.*'beta'.*another folder"):
         _publish(tmp_path, 2, channel="beta")
     assert _told(tmp_path) == [("app", "0.1")]
 
@@ -224,15 +224,15 @@ def test_the_slots_are_those_of_the_layout_beside_the_key(tmp_path, capsys, monk
     assert cli.main(["publish", "www", "1.img", "--version", "0.1", *common]) == 0
     assert capsys.readouterr().err == ""
     assert cli.main(["publish", "www", "2.img", "--version", "0.2", *common]) == 0
-    assert "slots 12288" in " ".join(capsys.readouterr().err.split())
+    assert "slots have 12288" in " ".join(capsys.readouterr().err.split())
     # Elsewhere it is remembered, or said.
     (tmp_path / "dev" / "lamp.key").rename("lamp.key")
     common = ["--product", "lamp", "--key", "lamp.key"]
     assert cli.main(["publish", "www", "2.img", "--version", "0.2", *common]) == 0
-    assert "slots 12288" in " ".join(capsys.readouterr().err.split())
+    assert "slots have 12288" in " ".join(capsys.readouterr().err.split())
     more = ["--layout", "dev/layout.json"]
     assert cli.main(["publish", "new", "2.img", "--version", "0.2", *common, *more]) == 0
-    assert "slots 12288" in " ".join(capsys.readouterr().err.split())
+    assert "slots have 12288" in " ".join(capsys.readouterr().err.split())
     wrong = ["--product", "other", "--key", "lamp.key", *more]
     assert cli.main(["publish", "new2", "2.img", "--version", "0.2", *wrong]) == 1
     assert "of product 'lamp'" in capsys.readouterr().err
@@ -274,7 +274,7 @@ def test_what_a_board_would_stumble_over_is_said(tmp_path):
         ({"last": -1}, "last -1"),
         ({"rollout": 10001}, "rollout 10001"),
         ({"expires": 1 << 32}, "expires"),
-        ({"data": vector("full-24k-4096.ota")}, "a package, no image"),
+        ({"data": vector("full-24k-4096.ota")}, "a package, not an image"),
         ({"data": b"RBL\0" + bytes(96)}, "RT-Thread"),
         ({"signing": []}, "give a key"),
     ],

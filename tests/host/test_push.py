@@ -89,7 +89,7 @@ def test_leaves_the_restart_to_you(board, tmp_path, capsys):
 
 def test_tells_why_the_board_refuses(board, tmp_path, capsys):
     assert cli.main(["push", board.pty, str(tmp_path / "full.ota")]) == 1
-    assert "refused the package: product (code 55, PolicyError)" in capsys.readouterr().err
+    assert "rejected the package: product (code 55, PolicyError)" in capsys.readouterr().err
     big = build.full(bytes(1200 * 1024), build.Meta("lamp", "0.2"), [_key(tmp_path)])
     (tmp_path / "big.ota").write_bytes(big.data)
     assert cli.main(["push", board.pty, str(tmp_path / "big.ota")]) == 1
@@ -121,7 +121,7 @@ def test_what_a_board_prints_does_not_drive_the_terminal(board, tmp_path, capsys
 def test_what_is_no_package(tmp_path):
     for data in (b"", b"OTAP", b"x" * 100):
         (tmp_path / "p.ota").write_bytes(data)
-        with pytest.raises(ToolError, match="is no package"):
+        with pytest.raises(ToolError, match="is not a package"):
             push.push("/dev/null", tmp_path / "p.ota")
 
 
@@ -165,7 +165,7 @@ def test_once_more_after_a_soft_reset(tmp_path, monkeypatch):
     assert board.asked == [False, True]
     # Its library is older than the option.
     assert len(said) == 1
-    assert "does not know --downgrade" in said[0]
+    assert "does not support --downgrade" in said[0]
     for broken, times in ((("broke",) * 2, 2), (("no module named 'ota'",), 1)):
         board.asked, board.broken = [], broken
         with pytest.raises(ToolError):

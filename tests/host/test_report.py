@@ -355,9 +355,9 @@ def test_diff_reports(run):
 @pytest.mark.parametrize(
     "words, hint",
     (
-        (("diff", "old.bin", "new.bin", "p", "--report", "new.bin"), "ends in .svg"),
+        (("diff", "old.bin", "new.bin", "p", "--report", "new.bin"), "must end in .svg"),
         (("diff", "old.bin", "new.bin", "p", "--report", "nowhere/p.svg"), "check the folder"),
-        (("show", "good", "--report", "good"), "ends in .svg"),
+        (("show", "good", "--report", "good"), "must end in .svg"),
         (("show", "good", "--old", "new.bin", "--report", "p.svg"), "another old image"),
         (("show", "good", "--old", "missing.bin"), "missing.bin"),
         (("show", "full", "--old", "old.bin"), "full image"),

@@ -41,8 +41,8 @@ GOOD = {
         ({"url": "HTTPS://one/m", "http": {"tls": {"ntp": "pool.ntp.org"}}}, "http.tls: "),
         ({"url": "http://HOST:8000"}, "such as http://HOST:8000/manifest.ota"),
         ({"url": "http://HOST/"}, "such as http://HOST/manifest.ota"),
-        ({"url": "http://HOST/www/?x"}, "names no file"),
-        ({"package_url": "https://one"}, "names no file"),
+        ({"url": "http://HOST/www/?x"}, "does not name a file"),
+        ({"package_url": "https://one"}, "does not name a file"),
         ({"product": "my lamp"}, "product 'my lamp': "),
         ({"component": "../app"}, "component '../app': "),
         ({"channel": "b\u00e9ta"}, "channel 'b"),
@@ -90,7 +90,7 @@ def test_provision_takes_further_settings(tmp_path, capsys):
     layout = json.loads((tmp_path / "p" / "layout.json").read_text())
     assert layout["http"] == {"part": 3072, "tls": {"ca": ca.read_text()}}
     assert (layout["mine"], layout["url"]) == (1, "https://h/m")
-    assert "mine: no key of ours" in capsys.readouterr().out
+    assert "mine: unknown key" in capsys.readouterr().out
 
 
 def test_provision_makes_nothing_that_a_board_would_refuse(tmp_path, capsys):
@@ -173,16 +173,16 @@ def test_several_certificates():
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (lambda: b"", "no certificate"),
-        (lambda: b"hello", "no certificate"),
+        (lambda: b"", "no PEM certificate"),
+        (lambda: b"hello", "no PEM certificate"),
         (lambda: b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n", "no certif"),
         (lambda: _openssl("x509", "-trustout"), "openssl x509 -in"),
         (lambda: _ca().replace(b" CERTIFICATE", b" PKCS7"), "openssl pkcs7"),
         (lambda: _ca().replace(b"CERTIFICATE", b"CERTIFICATE REQUEST"), "signed first"),
         (lambda: _ca().replace(b"\nMII", b"\nMI?"), "damaged"),
         (lambda: _ca()[:200] + b"\n-----END CERTIFICATE-----\n", "damaged"),
-        (lambda: _ca()[:200], "no certificate"),
-        (lambda: _ca().decode().encode("utf-16"), "no certificate"),
+        (lambda: _ca()[:200], "no PEM certificate"),
+        (lambda: _ca().decode().encode("utf-16"), "no PEM certificate"),
     ],
 )
 def test_what_is_no_certificate(data, words):

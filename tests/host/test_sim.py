@@ -594,7 +594,7 @@ def test_a_link_replaces_links_only(make, tmp_path):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     for name in ("precious", "folder", "pipe", "nowhere/link"):
-        with pytest.raises(ToolError, match="give another name for --link"):
+        with pytest.raises(ToolError, match="choose another name for --link"):
             Board(flash, link=tmp_path / name).start()
     assert precious.read_bytes() == b"keep"
     (tmp_path / "tty").symlink_to(precious)
@@ -608,7 +608,7 @@ def test_sizes_that_are_none_are_said(tmp_path, capsys):
     for size in ("5x", "-1", "1.5M", ""):
         with pytest.raises(SystemExit):
             otatool(["sim", str(tmp_path / "f"), "--create", "l.json", "--size", size])
-        assert "is no size: bytes, like 2048, 0x800, 2K or 1M" in capsys.readouterr().err
+        assert "is not a size: bytes, like 2048, 0x800, 2K or 1M" in capsys.readouterr().err
 
 
 def test_other_commands_need_no_terminals(tmp_path):

@@ -131,7 +131,7 @@ def test_a_ca_of_your_own_and_the_settings_of_the_documentation(tmp_path, capsys
         url = f"https://localhost:{server.port}/manifest.ota"
         command = ["provision", "board", "app.img", "--product", PRODUCT, "--url", url]
         assert cli.main([*command, "--ca", "ca.pem", "--config", "more.json"]) == 0
-        assert "no key of ours" not in capsys.readouterr().out
+        assert "unknown key" not in capsys.readouterr().out
         layout = json.loads((tmp_path / "board" / "layout.json").read_text())
         assert layout["http"]["headers"] == json.loads(more)["http"]["headers"]
         # What was published is signed by another key: a board that says so was let in.

@@ -65,7 +65,7 @@ _LINE = re.compile(
     r"|(?P<stage>\w+) (?P<done>\d{1,12}) (?P<total>\d{1,12}))",
     re.ASCII,
 )
-_OLDER = "the board's ota library does not know --downgrade: it takes older packages anyhow"
+_OLDER = "the board's ota library does not support --downgrade: it accepts older packages anyway"
 
 
 def push(
@@ -79,17 +79,21 @@ def push(
 ) -> str:
     """Install the package at path on the board at port; returns its version.
 
-    progress(stage, done, total): bytes, as the board reports them. reset: restart the board,
-    which then starts the new image. layout: file on the board, read where no boot stage ran.
-    line: gets what else the board prints, as it prints it. downgrade: also a version that is
-    not newer than the one that runs. Raises ToolError; the board's own refusal with its
-    word, code, sentence and sizes.
+    Args:
+        progress: called with (stage, done, total), in bytes, as the board reports them.
+        reset: restart the board, which then starts the new image.
+        layout: file on the board, read where no boot stage ran.
+        line: gets what else the board prints, as it prints it.
+        downgrade: also a version that is not newer than the one that runs.
+
+    Raises:
+        ToolError: also when the board rejects the package, with its word, code and sizes.
     """
     data = files.read(path)
     try:
         package.parse(data[: sum(package.lengths(data))])
     except OtaError as e:
-        raise ToolError(f"{path} is no package ({e.reason}): otatool build makes one") from e
+        raise ToolError(f"{path} is not a package ({e.reason}): otatool build makes one") from e
     ready = ""
     refused = ""
     known = True
@@ -127,9 +131,9 @@ def push(
                 if ready or refused or fresh or not isinstance(e, _Disturbed):
                     raise
     if refused:
-        raise ToolError(f"the board refused the package: {refused}")
+        raise ToolError(f"the board rejected the package: {refused}")
     if not ready:
-        raise ToolError("the board did not say that the package is installed; its console tells")
+        raise ToolError("the board did not report that the package is installed; see its console")
     if not known and line:
         line(_OLDER)
     return ready

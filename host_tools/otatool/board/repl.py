@@ -40,11 +40,14 @@ _ASK_S = 0.5  # from one question for the raw REPL to the next
 class Repl:
     """The raw REPL of a board; a context manager. A running program is interrupted.
 
-    port: device name, such as /dev/ttyACM0 or the pty of a virtual board. fresh: reset the
-    interpreter, which runs boot.py and not the application; it is done in any case where
-    something (a timer, a thread) prints beside us. line: gets a line for people that says what
-    to do, if the application does not let go.
-    Raises ToolError when there is no board, or none that answers.
+    Args:
+        port: device name, such as /dev/ttyACM0 or the pty of a virtual board.
+        fresh: reset the interpreter, which runs boot.py and not the application; it is done in any
+            case where something (a timer, a thread) prints beside us.
+        line: gets a line for people that says what to do, if the application does not let go.
+
+    Raises:
+        ToolError: there is no board, or none that answers.
     """
 
     def __init__(self, port: str, fresh: bool = False, line: Callable[[str], None] | None = None):
@@ -78,7 +81,7 @@ class Repl:
         if self._fresh or not self._quiet():
             self._transport.serial.write(b"\x04")
             if not (self._answers(_BANNER, _RESET_S) or self._ask(_FIRST_S)):
-                raise ToolError(f"{self._port}: the board does not come back from a soft reset")
+                raise ToolError(f"{self._port}: the board does not return from a soft reset")
         self._transport.in_raw_repl = True
 
     def _ask(self, seconds):
@@ -160,8 +163,11 @@ class Repl:
     def run(self, code: str, line: Callable[[str], None], timeout: float = 60) -> None:
         """Run code on the board; line() gets each line it prints.
 
-        timeout: seconds without any output. Raises ToolError with the last line of a
-        traceback, or when the board falls silent.
+        Args:
+            timeout: seconds without any output.
+
+        Raises:
+            ToolError: with the last line of a traceback, or when the board falls silent.
         """
         text = bytearray()
 

@@ -31,8 +31,8 @@ def add_release(p: argparse.ArgumentParser, version: str, floor: str, in_place: 
         "--key",
         action="append",
         required=True,
-        help=f"private key; may be repeated. A passphrase is asked for, or {keys.PASSPHRASE} of "
-        "the environment",
+        help=f"private key; may be repeated. An encrypted one asks for its passphrase, or takes "
+        f"it from {keys.PASSPHRASE} in the environment",
     )
     p.add_argument(
         "--target",
@@ -43,7 +43,7 @@ def add_release(p: argparse.ArgumentParser, version: str, floor: str, in_place: 
     p.add_argument(
         "--floor",
         type=values.type_of(values.floor),
-        help=f"security version of this image ({floor})",
+        help=f"security version of this image, below which devices cannot go back ({floor})",
     )
     p.add_argument(
         "--block",
@@ -55,16 +55,16 @@ def add_release(p: argparse.ArgumentParser, version: str, floor: str, in_place: 
         "--spare",
         type=values.type_of(values.size),
         default=0,
-        help=f"{in_place}flash of the OTA partition of one-slot devices that package, reverse "
-        "package and one block leave, such as 16k (0)",
+        help=f"{in_place}flash in the OTA partition of one-slot devices beyond the package, the "
+        "reverse package and one block, such as 16k (0)",
     )
     p.add_argument(
         "--wbits",
         type=int,
         choices=package.WINDOWS,
         default=package.WINDOWS[-1],
-        help="largest window of the inflater: 10, 1 KB of the devices' RAM, or 12, 4 KB where "
-        "that saves a hundredth (12)",
+        help="largest deflate window, log2 of bytes: 10 takes 1 KB of a device's RAM; 12 takes "
+        "4 KB, and is used where it saves at least 1 %% (12)",
     )
     add_quick(p)
 
@@ -74,7 +74,8 @@ def add_quick(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--quick",
         action="store_true",
-        help="patches some percent larger, several times as fast; without it 1 MB takes some 20 s",
+        help="search several times faster, for patches a few percent larger; without it 1 MB "
+        "takes about 20 s",
     )
 
 
@@ -86,7 +87,7 @@ def windows(args: argparse.Namespace) -> list[int]:
 def signing(paths: list[str]) -> list[keys.SigningKey]:
     """The private keys of --key; warns of those that others can read. Raises ToolError."""
     if len(paths) > _KEYS:
-        raise ToolError(f"--key {len(paths)} times: devices look at {_KEYS} signatures")
+        raise ToolError(f"--key {len(paths)} times: devices read at most {_KEYS} signatures")
     found = [keys.load(path) for path in paths]
     if len({key.id for key in found}) < len(found):
         raise ToolError("--key: the same key twice")
@@ -95,7 +96,11 @@ def signing(paths: list[str]) -> list[keys.SigningKey]:
 
 
 def image(path: str, target: str = "app") -> bytes:
-    """The image in a file. Raises ToolError for something else, such as a package."""
+    """The image in a file.
+
+    Raises:
+        ToolError: the file is something else, such as a package.
+    """
     data = files.read(path)
     refuse_others(data, path, target)
     return data

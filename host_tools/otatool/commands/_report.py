@@ -31,13 +31,24 @@ def put(out: Console, s: Section) -> None:
 
 
 def picture_path(name: str) -> Path:
-    """The path of a picture. Raises ToolError for a name of something else."""
+    """The path of a picture.
+
+    Raises:
+        ToolError: the name does not end in .svg.
+    """
     path = Path(name)
     if path.suffix != ".svg":
-        raise ToolError(f"{name}: the report is a picture, its name ends in .svg")
+        raise ToolError(f"{name}: the report is an SVG picture, its name must end in .svg")
     return path
 
 
 def write_picture(path: Path, r: Report, title: str, old: str, new: str) -> None:
-    """Draw a report; old, new: what the images are called. Raises ToolError."""
+    """Draw a report.
+
+    Args:
+        old, new: what the images are called.
+
+    Raises:
+        ToolError: one sentence for people.
+    """
     files.write(path, picture.draw(r, title, old, new))

@@ -10,16 +10,16 @@ def add_upload(p) -> None:
         "--cache-control",
         default=MANIFEST_CACHE,
         metavar="TEXT",
-        help="of the manifest, in object stores (%(default)s)",
+        help="Cache-Control of the manifest in object stores (%(default)s)",
     )
-    p.add_argument("--dry-run", action="store_true", help="only say what would be written")
+    p.add_argument("--dry-run", action="store_true", help="only print what would be written")
 
 
 def put_done(done: Done, dry_run: bool) -> None:
     """Print what was written at a place, or would be."""
     say(done.place)
     for rows, word in (
-        (done.kept, "there already"),
+        (done.kept, "already there"),
         (done.written, "would be written" if dry_run else "written"),
     ):
         say(*(f"  {word:16} {size:9} {name}" for name, size in rows))

@@ -16,7 +16,7 @@ def add(p: argparse.ArgumentParser) -> None:
     p.add_argument("image", help="the new image")
     p.add_argument("out", help="package file to write")
     add_release(p, "", "0", "with --in-place: ")
-    p.add_argument("--base", help="old image: make a patch against it")
+    p.add_argument("--base", help="old image: make a patch from it")
     p.add_argument("--base-version", type=values.type_of(values.version))
     p.add_argument("--in-place", action="store_true", help="a patch for devices with one slot")
     p.add_argument(

@@ -18,12 +18,12 @@ from ..terminal import console
 
 def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    p.add_argument("--strategy", choices=STRATEGIES, help="one of them instead of all")
+    p.add_argument("--strategy", choices=STRATEGIES, help="one strategy instead of all")
     p.add_argument(
         "--keep", metavar="DIR", help="keep boards, keys and packages in this new folder"
     )
     p.add_argument("--heap", default=demo.HEAP, help=f"of the board ({demo.HEAP})")
-    p.add_argument("--quiet", action="store_true", help="without the board's own lines")
+    p.add_argument("--quiet", action="store_true", help="leave out the board's own output")
     p.set_defaults(run=run)
 
 
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> None:
             for strategy in ([args.strategy] if args.strategy else STRATEGIES)
         ]
     out.print(_table(results, args.heap), soft_wrap=False)
-    out.print(f"all steps happened as expected, in {time.monotonic() - began:.0f} s")
+    out.print(f"all steps went as expected, in {time.monotonic() - began:.0f} s")
     if args.keep:
-        out.print(f"kept: {folder}; go on with", markup=False)
+        out.print(f"kept: {folder}; continue with", markup=False)
         board = folder / results[0].strategy / "board.flash"
         out.print(f"  otatool sim --heap {args.heap} {board}", markup=False)
 

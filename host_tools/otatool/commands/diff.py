@@ -22,14 +22,14 @@ def add(p: argparse.ArgumentParser) -> None:
         "`otatool patch` applies it; for devices use `otatool build --base`."
     )
     p.add_argument(
-        "-v", dest="verbose", action="store_true", help="tell what the patch is made of"
+        "-v", dest="verbose", action="store_true", help="list what the patch is made of"
     )
     p.add_argument(
         "-s",
         dest="safe",
         action="store_true",
-        help="accepted for the TobudOS tool's sake: unchanged blocks never cost more than a copy, "
-        "and nothing in place",
+        help="accepted for compatibility with the TobudOS tool: an unchanged block never costs "
+        "more than a copy, in place nothing",
     )
     p.add_argument(
         "-b",
@@ -46,14 +46,17 @@ def add(p: argparse.ArgumentParser) -> None:
         "-o", dest="old_version", default="0.0", metavar="OLD", help="old version (0.0)"
     )
     p.add_argument(
-        "--in-place", action="store_true", help="the new image overwrites the old one as it comes"
+        "--in-place",
+        action="store_true",
+        help="the new image overwrites the old one block by block",
     )
     p.add_argument(
         "--spare",
         type=values.type_of(values.size),
         default=0,
         metavar="BYTES",
-        help="with --in-place: flash beside the image where old bytes may wait, such as 16k (0)",
+        help="with --in-place: flash outside the image, for old bytes that are needed later, such "
+        "as 16k (0)",
     )
     add_quick(p)
     p.add_argument(
@@ -61,7 +64,7 @@ def add(p: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="FILE.svg",
-        help="tell what each file or range costs and draw it (PATCH.svg); comes last",
+        help="list what each file or range costs and draw it (PATCH.svg); give this option last",
     )
     p.add_argument("old", metavar="OLD.bin")
     p.add_argument("new", metavar="NEW.bin")
@@ -97,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     share = _share(summary.patch, summary.image)
     out.print(f"{args.patch}: {summary.patch} bytes, {share} of the image")
     if picture:
-        out.print(f"{picture}: the same as a picture")
+        out.print(f"{picture}: the report as a picture")
     return 0
 
 

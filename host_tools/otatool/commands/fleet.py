@@ -16,13 +16,13 @@ from ..release import verify
 from ..terminal.console import console, searching
 
 _ABOUT = """Many simulated devices update from a real server: how long does a rollout take,
-how many requests and bytes is it, how many at a time? Nothing is installed
-anywhere. Point it at servers of your own only: it is a load test. To try it:
+how many requests and bytes does it need, and how many at once? Nothing is
+installed anywhere. Use it on your own servers only: it is a load test. Example:
 
   otatool serve www/
   otatool fleet http://127.0.0.1:8000/manifest.ota --devices 100 --profile lte
 
-That is an hour of a fleet, in a minute (--speed-up).
+That simulates an hour of the fleet in a minute (--speed-up).
 """
 
 
@@ -32,12 +32,14 @@ def add(p: argparse.ArgumentParser) -> None:
     p.epilog = "Values in brackets are the defaults. docs/fleet.md describes the simulation."
     p.formatter_class = argparse.RawDescriptionHelpFormatter
     p.add_argument(
-        "url", nargs="+", help="of the manifest; several: mirrors, tried as config url says"
+        "url",
+        nargs="+",
+        help='of the manifest; several are mirrors, tried like those of config "url"',
     )
-    p.add_argument("--json", metavar="FILE", help="write all figures there")
+    p.add_argument("--json", metavar="FILE", help="write all figures to this file")
     _devices(p.add_argument_group("the devices"))
     _times(p.add_argument_group("when they ask"))
-    _link(p.add_argument_group("the link of each device", "options replace what the profile says"))
+    _link(p.add_argument_group("the link of each device", "options override the profile"))
     _run(p.add_argument_group("the run"))
     p.set_defaults(run=run)
 
@@ -45,46 +47,52 @@ def add(p: argparse.ArgumentParser) -> None:
 def _devices(p) -> None:
     p.add_argument("--devices", type=int, default=1000, metavar="N", help="how many (1000)")
     p.add_argument(
-        "--percent", type=float, default=100, metavar="P", help="of them take the release (100)"
+        "--percent",
+        type=float,
+        default=100,
+        metavar="P",
+        help="percentage of them that take the release (100)",
     )
     p.add_argument(
         "--key",
         action="append",
         metavar="PUB.json",
-        help="trusted key; may come again; without any, whoever signed is trusted",
+        help="trusted key; may be repeated; without any, every signature is trusted",
     )
     running = p.add_mutually_exclusive_group()
     running.add_argument(
         "--running",
         metavar="IMAGE",
-        help="image that they run (the one that the newest release's first patch is made for)",
+        help="image that they run (the base of the newest release's first patch)",
     )
     running.add_argument(
-        "--full", action="store_true", help="they run what no patch fits: full packages"
+        "--full",
+        action="store_true",
+        help="they run an image that no patch fits, and need full packages",
     )
     p.add_argument("--target", default="app", help="component that they update (app)")
     p.add_argument(
         "--strategy",
         choices=("ab", "pingpong", "inplace"),
         default="ab",
-        help="how they install: which patch they take, where a download goes on (ab)",
+        help="how they install: which patch they take, where a download resumes (ab)",
     )
     p.add_argument(
         "--spread-mirrors",
         action="store_true",
-        help="each begins with another mirror (all with the first)",
+        help="each starts with a different mirror (all with the first)",
     )
     p.add_argument(
         "--part",
         type=int,
         default=0,
         metavar="BYTES",
-        help="ask for so many bytes at a time, as config http.part (all at once)",
+        help="request this many bytes at a time, like config http.part (all at once)",
     )
     p.add_argument(
         "--unconditional",
         action="store_true",
-        help="polls fetch a manifest again that did not change",
+        help="polls fetch the manifest even if it did not change",
     )
 
 
@@ -94,42 +102,48 @@ def _times(p) -> None:
         type=float,
         default=3600,
         metavar="SECONDS",
-        help="from one poll to the next, 10 %% more or less (3600)",
+        help="from one poll to the next, plus or minus 10 %% (3600)",
     )
     p.add_argument(
         "--spread",
         type=float,
         metavar="SECONDS",
-        help="first polls come at random within this time (that of --poll); 0: all at once",
+        help="first polls are spread at random over this time (that of --poll); 0: all at once",
     )
     p.add_argument(
         "--retry",
         type=float,
         default=300,
         metavar="SECONDS",
-        help="to the next poll after one that failed, doubled each time, up to --poll (300)",
+        help="from a failed poll to the next, doubled each time, up to --poll (300)",
     )
     p.add_argument(
         "--start",
         type=float,
         default=600,
         metavar="SECONDS",
-        help="the first poll after an update, which is a restart, comes within this time (600)",
+        help="an update restarts the device; its next poll is within this time (600)",
     )
 
 
 def _link(p) -> None:
     p.add_argument(
-        "--profile", choices=PROFILES, default="perfect", help="values to begin with (perfect)"
+        "--profile",
+        choices=PROFILES,
+        default="perfect",
+        help="preset for the values below (perfect)",
     )
     p.add_argument("--latency", type=float, metavar="MS", help="milliseconds, one way")
     p.add_argument("--bandwidth", type=float, metavar="KBIT", help="kbit/s down; 0: no limit")
-    p.add_argument("--loss", type=float, metavar="PERCENT", help="of the segments")
+    p.add_argument("--loss", type=float, metavar="PERCENT", help="percentage of TCP segments lost")
     p.add_argument(
-        "--cuts-per-mb", type=float, metavar="N", help="it breaks so often in 10^6 bytes"
+        "--cuts-per-mb", type=float, metavar="N", help="breaks of the connection per 10^6 bytes"
     )
     p.add_argument(
-        "--cuts-per-hour", type=float, metavar="N", help="the same, in an hour of being connected"
+        "--cuts-per-hour",
+        type=float,
+        metavar="N",
+        help="breaks of the connection per hour connected",
     )
 
 
@@ -139,13 +153,13 @@ def _run(p) -> None:
         type=float,
         default=60,
         metavar="X",
-        help="all waiting takes 1/X of its time; bytes and requests are real (60)",
+        help="all waits take 1/X of their time; bytes and requests are real (60)",
     )
     p.add_argument(
         "--limit",
         type=float,
         metavar="SECONDS",
-        help="of simulated time, then it ends anyhow (spread + 10 polls)",
+        help="end after this much simulated time in any case (spread + 10 polls)",
     )
     p.add_argument("--seed", type=int, default=0, help="same seed, same devices (0)")
 

@@ -19,8 +19,8 @@ def add(p: argparse.ArgumentParser) -> None:
     """Declare the command."""
     p.description = (
         "Make an application image from a folder; the same files give the same bytes. "
-        "Files of editors and version control, and what is surely a secret, stay out; patterns in "
-        "APPDIR/.otaignore, one a line as in a .gitignore, change that."
+        "Files of editors and version control, and obvious secrets, are left out; patterns in "
+        "APPDIR/.otaignore, one per line as in a .gitignore, change that."
     )
     p.add_argument("appdir", metavar="APPDIR")
     p.add_argument("out", metavar="OUT")
@@ -30,7 +30,7 @@ def add(p: argparse.ArgumentParser) -> None:
         type=values.type_of(values.positive_size),
         default=0,
         metavar="BYTES",
-        help="of the slot, such as 24K: the most a ROMFS may take, exactly what a littlefs2 takes",
+        help="size of the slot, such as 24K: maximum for a ROMFS, exact size of a littlefs2",
     )
     p.add_argument("--no-mpy", dest="mpy", action="store_false", help="keep .py files as they are")
     p.add_argument(
@@ -38,20 +38,20 @@ def add(p: argparse.ArgumentParser) -> None:
         type=values.type_of(values.positive_size),
         default=4096,
         metavar="BYTES",
-        help="sector: of littlefs2, and what --previous saves writing (4096)",
+        help="sector size, for littlefs2 and --previous (4096)",
     )
     layout = p.add_mutually_exclusive_group()
     layout.add_argument(
         "--previous",
         metavar="IMAGE",
-        help="ROMFS of the release before, or the folder it was published in, or the URL of its "
-        "--history: unchanged files stay at their places, so that an update in place writes fewer "
+        help="ROMFS of the previous release, the folder it was published in, or the URL of its "
+        "--history: unchanged files keep their places, so that an update in place writes fewer "
         "sectors",
     )
     layout.add_argument(
         "--room",
         action="store_true",
-        help="leave room in the first ROMFS, which has no previous one",
+        help="leave room for growth in the first ROMFS, which has no previous one",
     )
     p.set_defaults(run=run)
 
@@ -59,7 +59,7 @@ def add(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build the image and list what is in it."""
     if Path(args.appdir).resolve() in Path(args.out).resolve().parents:
-        raise ToolError(f"{args.out} lies in {args.appdir} and would be in the next image")
+        raise ToolError(f"{args.out} is inside {args.appdir} and would be in the next image")
     files.check_output(args.out, *([args.previous] if args.previous else []))
     previous = _previous(args.previous) if args.previous else None
     notes: list[str] = []

@@ -9,8 +9,8 @@ from ..terminal.plain import say, warn
 def add(p: argparse.ArgumentParser) -> None:
     """Declare the command."""
     p.description = (
-        "Write NAME.pem (or NAME.key), the private half, and NAME.pub.json, which"
-        " goes into the firmware."
+        "Write NAME.pem (or NAME.key), the private key, and NAME.pub.json, the public key,"
+        " which goes into the firmware."
     )
     p.add_argument("--type", choices=keys.TYPES, default="rsa")
     p.add_argument("--bits", type=int, choices=keys.BITS, default=3072, help="of an RSA key")
@@ -25,8 +25,8 @@ def add_passphrase(p) -> None:
     p.add_argument(
         "--passphrase",
         action="store_true",
-        help=f"encrypt the private half: asks for a passphrase, or takes {keys.PASSPHRASE} of the "
-        "environment, which also later commands read",
+        help=f"encrypt the private key: asks for a passphrase, or takes {keys.PASSPHRASE} from "
+        "the environment, as later commands do",
     )
 
 
@@ -42,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
     private, public = keys.write(key, name, args.force, passphrase)
     say(
         f"key {key.id.hex()} ({key.type})",
-        f"private: {private}  keep it off the servers, and keep a copy",
+        f"private: {private}  keep it off servers, and keep a backup",
         f"device:  {public}",
     )
     if key.type == "hmac":
-        warn(f"{public} holds the secret itself: whoever reads it, or a device, can sign")
+        warn(f"{public} contains the secret itself: anyone who reads it, or a device, can sign")
     return 0

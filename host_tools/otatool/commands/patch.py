@@ -10,8 +10,8 @@ from ..terminal.plain import say
 def add(p: argparse.ArgumentParser) -> None:
     """Declare the command."""
     p.description = (
-        "Apply a patch by the device's own code and check both images' digests. "
-        "Signatures are not looked at."
+        "Apply a patch with the device's own code and check the digests of both images. "
+        "Signatures are not checked."
     )
     p.add_argument("old", metavar="OLD")
     p.add_argument("patch", metavar="PATCH")
@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
     files.check_output(args.new, args.old, args.patch)
     image = decode(files.read(args.patch), files.read(args.old))
     files.write(args.new, image)
-    say(f"{args.new}: {len(image)} bytes, digest as promised")
+    say(f"{args.new}: {len(image)} bytes, digest correct")
     return 0

@@ -30,11 +30,13 @@ def add(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--config",
         metavar="FILE",
-        help="JSON with further keys for layout.json, such as http, poll and flash: the table "
-        "counts from flash.*.base (docs/config.md)",
+        help="JSON with more keys for layout.json, such as http, poll and flash; addresses in the "
+        "table count from flash.*.base (docs/config.md)",
     )
     p.add_argument(
-        "--ca", metavar="FILE", help="certificates that may sign the server's, PEM, for https"
+        "--ca",
+        metavar="FILE",
+        help="CA certificates that the https server's certificate is checked with, PEM",
     )
     p.add_argument("--size", type=size, default=1 << 20, help="flash, bytes, such as 2M (1M)")
     p.add_argument("--sector", type=size, default=4096, help="bytes (4K)")
@@ -44,22 +46,26 @@ def add(p: argparse.ArgumentParser) -> None:
         type=size,
         default=0,
         metavar="BYTES",
-        help="of each slot, whole sectors (all that the flash has)",
+        help="size of each slot, in whole sectors (as large as the flash allows)",
     )
     p.add_argument(
         "--firmware-size",
         type=size,
         default=192 << 10,
         metavar="BYTES",
-        help="flash in front of all else, for the firmware (192K)",
+        help="space for the firmware at the start of the flash (192K)",
     )
     p.add_argument(
         "--fs-size", type=size, default=128 << 10, metavar="BYTES", help="root file system (128K)"
     )
-    p.add_argument("--factory", action="store_true", help="keep it as the factory image too")
+    p.add_argument(
+        "--factory", action="store_true", help="store the image as the factory image, too"
+    )
     p.add_argument("--key-type", choices=keys.TYPES, default="rsa")
     add_passphrase(p)
-    p.add_argument("--force", action="store_true", help="replace the board in FOLDER, not its key")
+    p.add_argument(
+        "--force", action="store_true", help="replace the board in FOLDER, but not its key"
+    )
     p.set_defaults(run=run)
 
 
@@ -95,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
         row(table, name, f"{offset:#x}", str(size))
     out.print(table)
     for name in settings.unknown(config):
-        out.print(f"{name}: no key of ours; boards pass it over")
+        out.print(f"{name}: unknown key, ignored by boards")
     out.print(f"signing key {done.key} (keep it secret)", end="")
     out.print(f", start it: otatool sim {done.flash}" if done.flash.exists() else "")
     warn(*done.warnings)

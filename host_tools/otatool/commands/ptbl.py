@@ -32,7 +32,7 @@ def add(p: argparse.ArgumentParser) -> None:
         type=values.type_of(values.positive_size),
         default=0,
         metavar="BYTES",
-        help="erase size of the flash; every edge must then sit on one",
+        help="erase size of the flash; every partition must then start and end on a sector",
     )
     p.add_argument("out", metavar="OUT")
     p.set_defaults(run=run)
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     )
     layout.sector = args.sector
     if not args.mode:
-        layout.warnings.append("no -p: in-position (ip)")
+        layout.warnings.append("no -p: in-position (ip) is used")
     if not args.version:
-        layout.warnings.append("no -v: the first image counts as version 0.0")
+        layout.warnings.append("no -v: version 0.0 is used for the first image")
     data = ptbl.build(layout)
     files.write(args.out, data)
     warn(*layout.warnings)

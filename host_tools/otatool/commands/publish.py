@@ -34,33 +34,33 @@ def add(p: argparse.ArgumentParser) -> None:
         type=values.type_of(values.positive_size),
         default=0,
         metavar="BYTES",
-        help="of the devices' slots: warn of an image that outgrows them; later releases "
+        help="size of the devices' slots: warn if an image does not fit; later releases "
         "remember it",
     )
     p.add_argument(
         "--layout",
         metavar="FILE",
-        help="layout.json of the devices, which says it, too (the one beside the key)",
+        help="layout.json of the devices, which has the slot size, too (the one next to the key)",
     )
     p.add_argument("--no-in-place", action="store_true", help="no deltas for one-slot devices")
     p.add_argument(
         "--jobs",
         type=values.type_of(values.number(1, 1024)),
-        help="patches looked for at a time, 400 bytes of memory for a byte of image each "
-        "(as many as processors)",
+        help="parallel patch searches; each takes 400 bytes of memory per byte of image "
+        "(one per processor)",
     )
     p.add_argument(
         "--rollout",
         default="100",
         metavar="PERCENT",
-        help="share of the devices that are told of this version; publish the same again with a "
-        "larger one to go on, which keeps its packages as they are (100)",
+        help="share of the devices that are offered this version; publish it again with a larger "
+        "share to continue the rollout, which keeps its packages as they are (100)",
     )
     p.add_argument(
         "--expires",
         metavar="DATE",
-        help="devices that know the time refuse the manifest from then on: 2027-06-30, UTC, or "
-        "seconds since 1970 (never)",
+        help="devices that know the time reject the manifest from then on: 2027-06-30, UTC, or "
+        "a Unix time (never)",
     )
     p.add_argument(
         "--to",
@@ -92,7 +92,7 @@ def _end(text: str | None) -> int:
     except (ValueError, OverflowError) as e:
         raise ToolError(f"--expires {text}: a date such as 2027-06-30, or seconds") from e
     if not time.time() < end < 1 << 32:
-        raise ToolError(f"--expires {text}: every device would refuse it; give a time to come")
+        raise ToolError(f"--expires {text}: must be in the future, or every device rejects it")
     return end
 
 
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> None:
     to = [_place(url) for url in args.to]
     served = any(f"{history.label}/".startswith(f"{p.label}/") for p in to) if history else False
     if served or (args.history and _inside(args.history, args.folder)):
-        raise ToolError("--history lies in what devices are served: choose a private place")
+        raise ToolError("--history is inside what devices are served: choose a private place")
     new = image(args.image, args.target)
     release.slot = _slot(args)
     signing_keys = signing(args.key)
@@ -159,7 +159,7 @@ def run(args: argparse.Namespace) -> None:
     out = console()
     out.print(table, soft_wrap=False)
     if done.reused:
-        out.print("the packages are those that were published before")
+        out.print("the packages published before are reused")
     for d in done.done:
         put_done(d, args.dry_run)
     warn(*done.warnings)

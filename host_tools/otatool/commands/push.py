@@ -12,15 +12,13 @@ def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     p.add_argument("port", help="such as /dev/ttyACM0, COM3, or the pty of otatool sim")
     p.add_argument("package")
-    p.add_argument("--no-reset", action="store_true", help="leave the restart to you")
+    p.add_argument("--no-reset", action="store_true", help="do not restart the board")
     p.add_argument(
         "--layout",
         default=push.LAYOUT,
-        help=f"layout file on the board, where no boot stage ran ({push.LAYOUT})",
+        help=f"layout file on the board, used if no boot stage ran ({push.LAYOUT})",
     )
-    p.add_argument(
-        "--downgrade", action="store_true", help="take a version that is not newer, too"
-    )
+    p.add_argument("--downgrade", action="store_true", help="accept a version that is not newer")
     p.set_defaults(run=run)
 
 
@@ -43,5 +41,5 @@ def run(args: argparse.Namespace) -> None:
             lambda text: bar.console.print(harmless(text)),
             args.downgrade,
         )
-    then = "it starts at the next reset" if args.no_reset else "the board restarts with it"
+    then = "it will start at the next reset" if args.no_reset else "the board restarts into it"
     out.print(f"{version} is installed: {then}, and must confirm() to be kept", highlight=False)

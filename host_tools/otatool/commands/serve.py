@@ -15,11 +15,16 @@ def add(p: argparse.ArgumentParser) -> None:
     p.add_argument("folder", help="folder that otatool publish writes")
     p.add_argument("--port", type=int, default=8000, help="0: any free one (8000)")
     p.add_argument(
-        "--bind", default="127.0.0.1", help="0.0.0.0 lets boards on the network in (127.0.0.1)"
+        "--bind",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 lets boards on the network connect (127.0.0.1)",
     )
     p.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), help="PEM files: serve https")
     p.add_argument(
-        "--drop-after", type=int, metavar="BYTES", help="reset every body after so many bytes"
+        "--drop-after",
+        type=int,
+        metavar="BYTES",
+        help="reset the connection after this many bytes of every body",
     )
     p.set_defaults(run=run)
 
@@ -49,4 +54,4 @@ def _warnings(manifest: Path):
         return
     how = verify.altered(files.read(manifest))
     if how:
-        yield f"{manifest} was changed on the way: {how}; devices refuse it"
+        yield f"{manifest} was altered by a copy: {how}; devices reject it"

@@ -18,12 +18,14 @@ def add(p: argparse.ArgumentParser) -> None:
         "--key", action="append", metavar="PUB",
         help="check the signature: NAME.pub.json, layout.json or a PEM file; may be repeated",
     )  # fmt: skip
-    p.add_argument("--layout", help="layout.json, for a dump of a whole flash")
+    p.add_argument("--layout", help="layout.json of the board, for a dump of its whole flash")
     p.add_argument(
-        "--old", metavar="OLD.bin", help="image that a patch starts from: what each file costs"
+        "--old", metavar="OLD.bin", help="base image of a patch: show what each file costs"
     )
     p.add_argument(
-        "--report", metavar="OUT.svg", help="draw where the bytes of a patch go, best with --old"
+        "--report",
+        metavar="OUT.svg",
+        help="draw what the bytes of a patch are used for; best with --old",
     )
     p.set_defaults(run=run)
 

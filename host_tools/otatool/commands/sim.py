@@ -19,34 +19,41 @@ def add(p: argparse.ArgumentParser) -> None:
     p.description = (
         "Run the virtual board whose flash is the file FLASH. On a terminal you get "
         "its console: Ctrl-C goes to the board, Ctrl-] leaves. mpremote connects to the pty "
-        "that is named at the start."
+        "printed at the start."
     )
     p.add_argument("flash", metavar="FLASH", help="as otatool provision or --create made it")
-    p.add_argument("--heap", default="192K", help="of the board's Python (192K)")
+    p.add_argument("--heap", default="192K", help="heap of the board's MicroPython (192K)")
     p.add_argument(
         "--cut",
         type=int,
         action="append",
         metavar="N",
-        help="power goes at the N-th flash operation of this run; again: counted from there",
+        help="cut the power at the N-th flash operation of this run; may be repeated, counted "
+        "from the cut before",
     )
     p.add_argument(
         "--cut-effect",
         choices=launcher.EFFECTS,
         default="middle",
-        help="what of that operation still happens: nothing, half or all of it (middle)",
+        help="how much of that operation still happens: nothing, half or all of it (middle)",
     )
     p.add_argument("--once", action="store_true", help="stay off after the last cut, or a reset")
     p.add_argument("--no-restart", action="store_true", help="stay off after any cut or reset")
-    p.add_argument("--timing", action="store_true", help="let the flash take its time, as SPI NOR")
+    p.add_argument(
+        "--timing", action="store_true", help="make flash operations as slow as SPI NOR"
+    )
     p.add_argument(
         "--pin", type=int, action="append", choices=range(63), metavar="N", default=[],
-        help="hold a pin, as the button of a factory restore; may be repeated",
+        help="hold a pin down, such as the button for a factory restore; may be repeated",
     )  # fmt: skip
-    p.add_argument("--console", action="store_true", help="read input that is no terminal, too")
+    p.add_argument(
+        "--console", action="store_true", help="read input even if it is not a terminal"
+    )
     p.add_argument("--link", metavar="PATH", help="keep a symbolic link to the pty")
     p.add_argument(
-        "--report", action="store_true", help="count flash operations, resets and heap at the end"
+        "--report",
+        action="store_true",
+        help="print flash operations, resets and heap use at the end",
     )
     new = p.add_argument_group("make a board instead of running one")
     new.add_argument("--create", metavar="LAYOUT", help="layout.json of the new board FLASH")
@@ -58,7 +65,7 @@ def add(p: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PARTITION=FILE",
-        help="what a partition (or an offset) holds at first; may be repeated",
+        help="initial contents of a partition (or an offset); may be repeated",
     )
     new.add_argument("--boot", metavar="FILE", help="boot.py of the firmware")
     new.add_argument("--main", metavar="FILE", help="main.py of the firmware")
@@ -96,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _create(args) -> None:
     if Path(args.flash).exists():
-        raise ToolError(f"{args.flash} exists; remove it or give another name")
+        raise ToolError(f"{args.flash} exists; remove it or choose another name")
     layout = settings.numbers(settings.read(args.create))
     contents: dict[str | int, bytes] = {}
     for image in args.image:
@@ -111,7 +118,7 @@ def _create(args) -> None:
 
 
 def _print(data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # "| head": the board goes on
+    with contextlib.suppress(BrokenPipeError):  # "| head": the board keeps running
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

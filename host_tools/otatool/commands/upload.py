@@ -10,11 +10,13 @@ def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     p.description = (
         "Copy the packages that the manifest in FOLDER names, then the manifest. "
-        "Run again after a failure, it goes on. Nothing is deleted."
+        "After a failure, run it again to resume. Nothing is deleted."
     )
     p.add_argument("folder", help="folder that otatool publish writes")
     p.add_argument("to", metavar="URL", help="s3://bucket/prefix, gs://, sftp://, a folder, ...")
-    p.add_argument("--force", action="store_true", help="replace whatever manifest is there")
+    p.add_argument(
+        "--force", action="store_true", help="replace the manifest there, whatever it is"
+    )
     add_upload(p)
     p.set_defaults(run=run)
 

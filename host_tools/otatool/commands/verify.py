@@ -13,16 +13,16 @@ def add(p: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     p.description = (
         "Check a package or a manifest as a device would: signature, header, every "
-        "chunk of the hash chain, the image's digest; of a manifest, each package beside it. "
-        "The exit status is 0 if all of it is right, and 1 if anything is not."
+        "chunk of the hash chain, the image's digest; for a manifest, each package next to it. "
+        "The exit status is 0 if everything is valid, and 1 otherwise."
     )
     p.add_argument("file")
     p.add_argument(
         "--key", action="append", required=True, metavar="PUB",
         help="key that devices trust: NAME.pub.json, layout.json or a PEM file; may be repeated",
     )  # fmt: skip
-    p.add_argument("--image", metavar="IMG", help="image that the package must make")
-    p.add_argument("--base", metavar="OLD", help="image that a patch starts from: decode it too")
+    p.add_argument("--image", metavar="IMG", help="image that the package must produce")
+    p.add_argument("--base", metavar="OLD", help="base image of a patch: decode the patch, too")
     p.set_defaults(run=run)
 
 

@@ -21,7 +21,7 @@ from ..image.build import build
 
 APP = Path(__file__).with_name("app")
 OLD, NEW, BROKEN = "0.1", "0.2", "0.3"
-# What PyPI gives for these versions; another file is refused.
+# SHA-256 of these versions on PyPI; any other file is rejected.
 WHEELS = {
     "2.6.0": "abfb82ca31cc430174e4761cc7356adc4bff00ea758d437c2b258883dc63f464",
     "2.7.0": "1e9b7b825372e1ba8ebd4c59b6180e15c71f4b5200ec4bcbf8c9f9b5652db379",

@@ -7,11 +7,16 @@ from rich.text import Text
 from ..terminal.console import console as _console
 from ..terminal.console import harmless
 
-_RULE = 80  # columns of the line above a part, at the most
+_RULE = 80  # maximum columns of the line above a part
 
 
 class Stage:
-    """Prints the story. console: of rich; quiet: leaves the board's lines out."""
+    """Prints the story.
+
+    Args:
+        console: of rich.
+        quiet: leaves the board's lines out.
+    """
 
     def __init__(self, console: Console | None = None, quiet: bool = False):
         self._console = console or _console()

@@ -35,9 +35,12 @@ _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Result:
     """What the first update, 0.1 to 0.2, took.
 
-    image, package: bytes of the new image and of its full package. downloaded: bytes of the
-    manifest and of all bodies of packages. erases, programs: calls to the flash until it was
-    confirmed. peak_heap: bytes, see sim.Board.counters(). seconds: from publishing to confirm.
+    Attributes:
+        image, package: bytes of the new image and of its full package.
+        downloaded: bytes of the manifest and of all bodies of packages.
+        erases, programs: calls to the flash until it was confirmed.
+        peak_heap: bytes, see sim.Board.counters().
+        seconds: from publishing to confirm.
     """
 
     strategy: str
@@ -65,7 +68,11 @@ def play(
 ) -> Result:
     """Play the story of one strategy in folder, which is kept.
 
-    images: of application.images(). Raises ToolError when a step does not happen.
+    Args:
+        images: of application.images().
+
+    Raises:
+        ToolError: a step does not happen.
     """
     www = folder / "www"
     www.mkdir(parents=True, exist_ok=True)
@@ -209,7 +216,7 @@ class _Story:
         return sizes
 
     def runs(self, version: str, previous: str = "") -> dict:
-        """Check that version answers, is confirmed and lies whole in its slot, and that
+        """Check that version answers, is confirmed and is complete in its slot, and that
         previous, if given, is there to go back to. Returns /status."""
         self.until(lambda: self.ask("/version") == version, f"version {version}")
         status = json.loads(self.until(lambda: self.ask("/status"), "/status"))
@@ -258,7 +265,7 @@ class _Story:
             raise ToolError(str(e)) from e
 
     def until(self, ready: Callable[[], Any], what: str) -> Any:
-        """Until ready() gives something true; returns it."""
+        """Wait until ready() returns something true; return it."""
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             value = ready()

@@ -8,10 +8,13 @@ _GRAIN_S = 0.01  # of real time: the event loop is not much finer
 
 
 class Clock:
-    """Seconds since the fleet was started. speed_up: how many of them go by in one real second.
+    """Seconds since the fleet was started.
 
     grain: what is shorter is better added up before it is waited for. shortened: the part of a
     wait that is left out, 0 to 1. late: by how many seconds each wait was too long.
+
+    Args:
+        speed_up: how many of them go by in one real second.
     """
 
     def __init__(self, speed_up: float = 1.0):

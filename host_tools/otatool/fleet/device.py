@@ -20,12 +20,19 @@ from .tally import Tally
 
 @dataclass(frozen=True)
 class Schedule:
-    """What all devices are set to, as their configuration. url: of the manifest; a tuple:
-    mirrors, spread_mirrors: each device begins with another one. poll_s: between two polls;
-    retry_s: after a failure, doubled with each further one; spread_s: the first poll comes at
-    random within it; start_s: the same of the first one after an update, which is a restart.
-    conditional: ask with the entity tag of a manifest that had nothing. part: bytes asked for by
-    one request, 0: all. tls: for https."""
+    """What all devices are set to, as their configuration.
+
+    Attributes:
+        url: of the manifest; a tuple: mirrors.
+        spread_mirrors: each device starts with a different mirror.
+        poll_s: between two polls.
+        retry_s: after a failure, doubled with each further one.
+        spread_s: the first poll comes at random within it.
+        start_s: the same of the first one after an update, which is a restart.
+        conditional: ask with the entity tag of a manifest that had nothing.
+        part: bytes asked for by one request, 0: all.
+        tls: for https.
+    """
 
     url: str | tuple[str, ...]
     poll_s: float

@@ -1,4 +1,4 @@
-"""What a device has in flash of a package that comes, and where its download goes on.
+"""What a device has stored of a package, and where its download resumes.
 
 Nothing is stored but that place: flash itself is not simulated. The bytes are checked by
 the device's own code as they come.
@@ -35,7 +35,7 @@ class _Kept:
 
 
 class Flash:
-    """strategy: of the device: ab goes on at a restart point, the others, which store the package
+    """strategy: of the device: ab resumes at a restart point, the others, which store the package
     itself, at the chunk whose sectors are whole."""
 
     def __init__(self, strategy: str):
@@ -48,10 +48,11 @@ class Flash:
         self._first, self._reverse = _Kept(), _Kept()
 
     def receive(self, open_at, choice: Choice):
-        """Generator: the chosen package, down to its last byte, as ota.update.install asks for
-        it; returns its SHA-256 as hex.
+        """Generator: the chosen package, down to its last byte, as ota.update.install asks for it;
+        returns its SHA-256 as hex.
 
-        Raises VerifyError "digest", "chunk", "chain"; ManifestError; TransportError.
+        Raises:
+            VerifyError: "digest", "chunk", "chain"; ManifestError; TransportError.
         """
         way = Way(open_at)
         try:
@@ -86,7 +87,7 @@ class Flash:
         return (yield from self._payload(way, back, h.size, kept, digest))
 
     def _payload(self, way, h, base, kept, digest):
-        # The chunks of a package that begins at base, from the place where it goes on.
+        # The chunks of a package that begins at base, from the place where it resumes.
         place = self._place(kept, h.size)
         kept.places = [place] if place else []
         if place:

@@ -47,7 +47,11 @@ class Cut(TransportError):
 
 
 class Link:
-    """One device's link. rng: its own, so that what happens to it depends on nothing else."""
+    """One device's link.
+
+    Args:
+        rng: its own, so that what happens to it depends on nothing else.
+    """
 
     def __init__(self, profile: Profile, watch: Watch, rng: random.Random):
         self._profile = profile

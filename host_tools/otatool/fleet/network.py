@@ -1,7 +1,7 @@
 """Between the device's own code, which is asked again and again, and asyncio, which waits.
 
 ota.source, ota.transport.resume and ota.transport.http run here as they are on a device: what
-they are given to connect, sleep and tell the time with comes from this file.
+they use to connect, sleep and get the time comes from this file.
 """
 
 import ssl
@@ -24,7 +24,7 @@ _STEP_MS = 1 << 30  # a wait is one step, not many
 
 class Network:
     """The network as one device sees it. resting: it waits, and no request is under way.
-    requests: told what they are for."""
+    requests: by purpose."""
 
     def __init__(self, names: Names, link: Link, watch: Watch, tally: Tally):
         self.resting = False
@@ -36,7 +36,11 @@ class Network:
         self._work: Callable[[], Awaitable[None]] | None = None
 
     def options(self, rand: Callable[[int], bytes], tls: ssl.SSLContext | None, part: int) -> dict:
-        """Keyword arguments of ota.source.static.Static. rand, part: of Resuming."""
+        """Keyword arguments of ota.source.static.Static.
+
+        Args:
+            rand, part: of Resuming.
+        """
         return {
             "get": self._get,
             "sleep": self._sleep,
@@ -102,7 +106,7 @@ class Network:
 
 
 class _Response:
-    """A body.Response that tells of what goes wrong while it is read."""
+    """A body.Response that reports what goes wrong while it is read."""
 
     def __init__(self, response, requests: Requests):
         self._response = response

@@ -10,13 +10,13 @@ WHOLE = 10000  # of a fleet, in ten-thousandths
 
 
 class _Anyone:
-    """In place of keys: whoever signed is trusted."""
+    """In place of keys: every signature is trusted."""
 
     def __contains__(self, ident) -> bool:
         return True
 
     def verify(self, ident, message, signature) -> None:
-        """Nothing is refused."""
+        """Nothing is rejected."""
 
 
 @dataclass
@@ -33,10 +33,13 @@ class _Facts:
 class Offer:
     """What a server offers to the devices of one fleet.
 
-    target, strategy: of all devices. running: the image they run; None: the one that the first
-    patch of the manifest is made for, so that all take this patch. keys: None trusts whoever
-    signed. share: the part of the fleet, in ten-thousandths, that gets a release at the most.
-    newest: the choice of the newest release so far.
+    Attributes:
+        target, strategy: of all devices.
+        running: the image they run; None: the one that the first patch of the manifest is made
+            for, so that all take this patch.
+        keys: None trusts every signature.
+        share: the part of the fleet, in ten-thousandths, that gets a release at most.
+        newest: the choice of the newest release so far.
     """
 
     target: str = "app"

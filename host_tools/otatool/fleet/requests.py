@@ -1,4 +1,4 @@
-"""What one device asks, told apart and counted."""
+"""The requests of one device, counted by kind."""
 
 import re
 
@@ -47,7 +47,11 @@ class Requests:
             self._tally.was(self._kind, "redirect")
 
     def came(self, length: int, whole: bool) -> None:
-        """So many bytes of a body came. whole: up to its end."""
+        """So many bytes of a body came.
+
+        Args:
+            whole: up to its end.
+        """
         self._tally.body[self._file] += length
         self._whole = whole
 

@@ -31,11 +31,17 @@ _POLLS = 10  # after so many intervals a rollout is not waited for any longer
 
 @dataclass(frozen=True)
 class Settings:
-    """A fleet. poll_s, retry_s, spread_s, start_s, limit_s: simulated seconds; None: spread over
-    one poll interval, and an end after ten of them. percent: of the devices that take the
-    release. speed_up: simulated seconds in a real one. spread_mirrors, conditional, part: as
-    device.Schedule. running: image of the devices, None for one that a patch fits. keys: None
-    trusts whoever signed."""
+    """A fleet.
+
+    Attributes:
+        poll_s, retry_s, spread_s, start_s, limit_s: simulated seconds; None: spread over one poll
+            interval, and an end after ten of them.
+        percent: of the devices that take the release.
+        speed_up: simulated seconds in a real one.
+        spread_mirrors, conditional, part: as device.Schedule.
+        running: image of the devices, None for one that a patch fits.
+        keys: None trusts every signature.
+    """
 
     devices: int = 1000
     profile: Profile = Profile()
@@ -61,9 +67,12 @@ def simulate(
 ) -> dict:
     """Let a fleet update from the manifest at url; returns the figures of docs/fleet.md.
 
-    url: or a sequence of those of mirrors. progress: called with the part of the devices that is
-    done, 0 to 1. Raises ToolError: a setting makes no sense, or this machine cannot hold so many
-    connections.
+    Args:
+        url: or a sequence of those of mirrors.
+        progress: called with the part of the devices that is done, 0 to 1.
+
+    Raises:
+        ToolError: a setting makes no sense, or this machine cannot hold so many connections.
     """
     s = settings
     _check(s)
@@ -212,7 +221,7 @@ def _check_url(url: str) -> None:
     try:
         parse(url)
     except OtaError as e:
-        raise ToolError(f"{url}: no http or https URL ({', '.join(map(str, e.args))})") from e
+        raise ToolError(f"{url}: not an http or https URL ({', '.join(map(str, e.args))})") from e
 
 
 def _check(s: Settings) -> None:
@@ -233,7 +242,7 @@ def _check(s: Settings) -> None:
         ("cuts per hour", s.profile.cuts_per_hour, 0, 1e5),
     ):
         if not least <= value <= most:  # nan is not either
-            raise ToolError(f"{name}: {value:g} is not within {least:g} and {most:g}")
+            raise ToolError(f"{name}: {value:g} is not between {least:g} and {most:g}")
 
 
 def _allow(files: int) -> None:

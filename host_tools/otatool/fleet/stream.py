@@ -29,9 +29,13 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL)
 
 
 class Stream:
-    """A connection to a place, (host, port, SSLContext or None); requests: of its device, told
-    what is asked and answered (requests.py). clock(): milliseconds, as its device counts them.
-    work: called with what is to be awaited."""
+    """A connection to a place, (host, port, SSLContext or None).
+
+    Args:
+        requests: of its device, for what is asked and answered (requests.py).
+        clock: returns milliseconds, as its device counts them.
+        work: called with what is to be awaited.
+    """
 
     def __init__(self, place: tuple, link: Link, tally: Tally, requests, clock, work):
         self._place = place
@@ -47,7 +51,7 @@ class Stream:
         self._asked_at = 0.0
         self._head = False  # the head of an answer is what comes next
         self._left: int | None = 0  # bytes of a body that are still to come, None: not known
-        self._long = False  # the last wait was a long one: the device looks at its limits
+        self._long = False  # the last wait was a long one: the device checks its limits
         self._ended = False
         self._error: TransportError | None = None
 
@@ -135,7 +139,7 @@ class Stream:
         except OSError as e:
             if e.errno in _EXHAUSTED:
                 raise ToolError(
-                    f"this machine has no more connections to give ({e.strerror}): fewer devices,"
+                    f"this machine has no more connections ({e.strerror}): fewer devices,"
                     " more --spread, less --speed-up, or a higher ulimit -n"
                 ) from e
             shaking = context and isinstance(e, ConnectionError)

@@ -11,7 +11,7 @@ class Tally:
     """Counts of all devices together.
 
     requests: by kind. "manifest", "package"; "unchanged" is a manifest answered with 304,
-    "part" what goes on behind a part that came whole, "resumed" what goes on behind anything
+    "part" what continues after a complete part, "resumed" what continues after anything
     else, "redirect" what was answered with one. servers: all of them, by "host:port".
     body: bytes that came, by what was asked for; heads: bytes of the answers' heads.
     connections: how many there were; peak_connections: most at a time.

@@ -34,7 +34,11 @@ Tree = dict[PurePosixPath, bytes | None]  # path in the image -> content, None f
 
 @dataclass
 class File:
-    """A file in an image. offset: of its bytes in the image, None where they are scattered."""
+    """A file in an image.
+
+    Attributes:
+        offset: of its bytes in the image, None where they are scattered.
+    """
 
     name: str
     offset: int | None
@@ -59,12 +63,19 @@ def build(
 ) -> bytes:
     """The image of a folder.
 
-    format: "romfs" or "lfs2". size: bytes, the most a ROMFS may take, exactly what a
-    littlefs2 takes; 0: what is needed. mpy: compile .py files. block: bytes, the sector.
-    previous: ROMFS of the release before; unchanged files stay at their places as far as
-    that pays. room: leave room, if there is no previous image. Both: layout.py.
-    notes: sentences about files that were left out (ignore.py) or that a board would stumble
-    over (checks.py) are added to it. Raises ToolError in words.
+    Args:
+        format: "romfs" or "lfs2".
+        size: bytes, the most a ROMFS may take, exactly what a littlefs2 takes; 0: what is needed.
+        mpy: compile .py files.
+        block: bytes, the sector.
+        previous: ROMFS of the release before; unchanged files stay at their places as far as that
+            pays.
+        room: leave room, if there is no previous image. Both: layout.py.
+        notes: sentences about files that were left out (ignore.py) or that a board would stumble
+            over (checks.py) are added to it.
+
+    Raises:
+        ToolError: one sentence for people.
     """
     if format not in FORMATS:
         raise ToolError(f"unknown format {format!r}: use one of {', '.join(FORMATS)}")
@@ -79,14 +90,15 @@ def build(
     if size and len(data) > size:
         raise ToolError(f"the image takes {len(data)} bytes, {len(data) - size} more than --size")
     if device.size(region(data)) != len(data):
-        raise ToolError("the device would not recognise this image")
+        raise ToolError("a device would not recognise this image")
     return data
 
 
 def describe(data: bytes) -> dict:
     """What data is: kind ("romfs", "lfs2", "raw"), size in bytes, digest, files (File).
 
-    Raises ToolError for a damaged image.
+    Raises:
+        ToolError: a damaged image.
     """
     kind = device.kind(region(data)) if data else ""
     size = device.size(region(data)) if kind else len(data)
@@ -106,7 +118,8 @@ def describe(data: bytes) -> dict:
 def contents(data: bytes) -> dict[str, bytes]:
     """The files in an image, by their names; none: it is neither ROMFS nor littlefs2.
 
-    Raises ToolError for a damaged image.
+    Raises:
+        ToolError: a damaged image.
     """
     kind = device.kind(region(data)) if data else ""
     data = data[: device.size(region(data))] if kind else b""
@@ -164,7 +177,7 @@ class _Collector:
         self._marked: list[str] = []
 
     def notes(self) -> list[str]:
-        """Sentences about what is not as it lies in the folder."""
+        """Sentences about what differs from the folder."""
         out = []
         for name in self._secret:
             out.append(
@@ -180,7 +193,11 @@ class _Collector:
         return out
 
     def collect(self, folder: Path, place: PurePosixPath) -> None:
-        """Take in a folder; place: where it lies in the image."""
+        """Take in a folder.
+
+        Args:
+            place: its path in the image.
+        """
         for path in sorted(folder.iterdir()):
             name = place / path.name
             real = path.is_dir() and not path.is_symlink()
@@ -197,7 +214,7 @@ class _Collector:
                 self.collect(path, name)
                 continue
             if not path.is_file():
-                raise ToolError(f"{path}: not a regular file; take it out of the folder")
+                raise ToolError(f"{path}: not a regular file; remove it from the folder")
             self._take(path, name)
 
     def _take(self, path: Path, name: PurePosixPath) -> None:
@@ -271,7 +288,7 @@ def _laid_out(tree: Tree, plain: bytes, previous: bytes | None, size: int, block
     if previous is None:
         return layout.roomy(files, plain, block, size)
     if not previous or device.kind(region(previous)) != "romfs":
-        raise ToolError("the previous image is no ROMFS")
+        raise ToolError("the previous image is not a ROMFS")
     previous = previous[: device.size(region(previous))]
     return layout.build(files, plain, previous, block, size)
 

@@ -1,6 +1,6 @@
 """What is in an application image, and what a board would stumble over: sentences for people.
 
-Images, packages and tables are told apart by their first bytes; nothing here writes.
+Images, packages and tables are distinguished by their first bytes; nothing here writes.
 """
 
 import posixpath
@@ -11,7 +11,7 @@ from ota import package as fmt
 from ..errors import ToolError
 
 MPY_VERSION = 6  # of .mpy files, from MicroPython 1.19 on; the library needs 1.24
-# Modules of the firmware. Those that the library needs are told apart by USED.
+# Modules of the firmware. Those in USED are what the library needs.
 USED = frozenset(
     "array asyncio binascii deflate errno gc hashlib io json machine micropython ntptime os "
     "random re select socket ssl struct sys time tls uctypes vfs".split()
@@ -43,14 +43,18 @@ _NOT_FOR_APPS = (
 
 
 def refuse_others(data: bytes, name: str, target: str = "app") -> None:
-    """Raise ToolError unless data can be an image of a target; name: of the file."""
+    """Raise ToolError unless data can be an image of a target.
+
+    Args:
+        name: of the file.
+    """
     if not data:
         raise ToolError(f"{name} is empty: give an image")
     for magic, what, todo in _OTHERS:
         if data.startswith(magic):
-            raise ToolError(f"{name} is {what}, no image: {todo}")
+            raise ToolError(f"{name} is {what}, not an image: {todo}")
     if data[:1] == b"{" and b"\nsig " in data[:16384]:
-        raise ToolError(f"{name} is a manifest, no image: give an image")
+        raise ToolError(f"{name} is a manifest, not an image: give an image")
     for magic, what in _NOT_FOR_APPS if target == "app" else ():
         if data.startswith(magic):
             raise ToolError(f"{name} is {what}: make an image of the folder with otatool image")
@@ -73,7 +77,7 @@ def mpy(files: Mapping[str, bytes]) -> int:
 
 
 def needs(number: int) -> str:
-    """The words for what mpy() gives."""
+    """What mpy() returned, in words."""
     arch = _arch(number >> 8)
     name = ARCHITECTURES[arch] if arch < len(ARCHITECTURES) else f"architecture {arch}"
     return f".mpy version {number & 0xFF}" + (f", native code for {name}" if arch else "")
@@ -97,7 +101,7 @@ def _main(files):
         deep = sorted(f for f in files if f.partition("/")[2] in starts)
         if deep:
             inner = deep[0].partition("/")[0]
-            yield f"main lies one folder too deep, {deep[0]}: make the image of {inner}/ instead"
+            yield f"main is one folder too deep, {deep[0]}: make the image of {inner}/ instead"
         else:
             yield (
                 "no main.py: nothing in this image starts, unless the configuration names another "

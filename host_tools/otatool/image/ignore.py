@@ -2,7 +2,7 @@
 
 A pattern a line; # begins a comment, ! takes in again what an earlier one left out, the last one
 that fits counts. * and ? stop at a slash, ** does not; a slash at the end: folders only; one
-elsewhere: from the folder of the image on, else at any depth. What lies in a folder that is left
+elsewhere: from the folder of the image on, else at any depth. What is in a folder that is left
 out cannot be taken in again.
 """
 
@@ -28,7 +28,13 @@ _PRIVATE = b"PRIVATE KEY-----"
 
 @dataclass
 class Pattern:
-    """One line. keep: it begins with !. folders: it fits folders only. secret: of SECRET."""
+    """One line.
+
+    Attributes:
+        keep: it begins with !.
+        folders: it fits folders only.
+        secret: of SECRET.
+    """
 
     text: str
     expression: re.Pattern
@@ -38,7 +44,14 @@ class Pattern:
 
 
 class Ignore:
-    """The patterns of an image folder. text: of its FILE. Raises ToolError for a bad pattern."""
+    """The patterns of an image folder.
+
+    Args:
+        text: of its FILE.
+
+    Raises:
+        ToolError: a bad pattern.
+    """
 
     def __init__(self, text: str = ""):
         self._patterns = [_pattern(line) for line in DEFAULT]
@@ -51,7 +64,8 @@ class Ignore:
     def hit(self, path: str, folder: bool) -> Pattern | None:
         """The pattern that leaves path out, None if it goes into the image.
 
-        path: below the folder of the image, with slashes.
+        Args:
+            path: below the folder of the image, with slashes.
         """
         last = None
         for p in self._patterns:
@@ -79,11 +93,11 @@ def _pattern(line: str, secret: bool = False) -> Pattern:
     anchored = "/" in text
     text = text.lstrip("/")
     if not text:
-        raise ToolError(f"{FILE}: {line!r} is no pattern")
+        raise ToolError(f"{FILE}: {line!r} is not a pattern")
     try:
         expression = re.compile(("" if anchored else "(?:.*/)?") + _translate(text), re.DOTALL)
     except re.error as e:
-        raise ToolError(f"{FILE}: {line!r} is no pattern: {e}") from e
+        raise ToolError(f"{FILE}: {line!r} is not a pattern: {e}") from e
     return Pattern(line, expression, keep, folders, secret)
 
 

@@ -1,10 +1,10 @@
 """Where the files of a ROMFS lie, so that a patch from the image before has little to write.
 
-A file that grew moves all that lies behind it, and each block that changes is erased and written,
+A file that grew moves all that follows it, and each block that changes is erased and written,
 on a device with one slot at least. So the new image keeps the order of the previous one, and its
 places as far as they will do:
 
-- What became shorter or went away leaves padding; what lies behind it stays.
+- What became shorter or went away leaves padding; what follows stays.
 - Where things move anyway, room is left, so that the next change moves less.
 - A file that grew may leave its place: its entry becomes a pointer, its data goes into a gap or
   behind everything else, as a record that readers of folders skip.
@@ -30,7 +30,7 @@ WASTE = 3  # percent of the plain image that padding may take, and one block
 _ROOM, _ROOM_LEAST = 50, 16  # a byte of room for so many bytes of files; bytes
 _BLOCK_COST = 100  # bytes of payload that are worth one block
 _INVEST = 1.1  # how much dearer than the plain image one with room may be
-_POINTER = 12  # bytes that a file takes more if its data lies elsewhere
+_POINTER = 12  # bytes that a file takes more if its data is elsewhere
 _TRIES = 24  # files that may leave their places at once: the largest are tried
 _WIDTH = 2  # bytes of a new folder's length
 _PATCH_BLOCK = 4096  # bytes, the most that a patch takes
@@ -39,10 +39,15 @@ _PATCH_BLOCK = 4096  # bytes, the most that a patch takes
 def build(files: Files, plain: bytes, previous: bytes, block: int, size: int = 0) -> bytes:
     """The image of files to follow previous; plain if that is as good.
 
-    files: each folder before what lies in it. plain: their image without regard to previous.
-    previous: the ROMFS of the release before, nothing behind it. block: bytes that are erased
-    at a time. size: bytes that an image may have, 0 for any. Raises ToolError if previous is
-    damaged.
+    Args:
+        files: each folder before its contents.
+        plain: their image without regard to previous.
+        previous: the ROMFS of the release before, nothing behind it.
+        block: bytes that are erased at a time.
+        size: bytes that an image may have, 0 for any.
+
+    Raises:
+        ToolError: previous is damaged.
     """
     old = Old.of(previous)
     limit = _limit(plain, block, size)
@@ -100,7 +105,7 @@ def _more_apart(
 
     def made(apart: frozenset[str]) -> tuple[tuple[int, int], bytes]:
         image = _Layout(files, old, apart, limit, block).build()
-        # Half blocks tell which of two images leaves more of its blocks alone.
+        # Half blocks show which of two images leaves more of its blocks alone.
         halves = changed(old.data, image, block // 2)
         return (2 * changed(old.data, image, block) + halves, len(image)), image
 
@@ -120,8 +125,11 @@ def _more_apart(
 class Old:
     """The previous image, taken apart.
 
-    folders: records by the folder they lie in, in order; data carries the path of its file as
-    its name. contents: of the files, by path. apart: paths of files whose data lies elsewhere.
+    Attributes:
+        folders: records by their folder, in order; data carries the path of its file as
+            its name.
+        contents: of the files, by path.
+        apart: paths of files whose data is elsewhere.
     """
 
     data: bytes
@@ -131,7 +139,11 @@ class Old:
 
     @classmethod
     def of(cls, data: bytes) -> "Old":
-        """Take an image apart. Raises ToolError if it is damaged."""
+        """Take an image apart.
+
+        Raises:
+            ToolError: it is damaged.
+        """
         old = cls(data)
         found = list(romfs.records(data))
         data_at = {r.offset: r for r in found if r.kind == VERBATIM}
@@ -174,7 +186,7 @@ class _State:
 
 
 class _Layout:
-    """One image. apart: files whose data lies elsewhere; limit: bytes of waste.
+    """One image. apart: files whose data is elsewhere; limit: bytes of waste.
 
     Records are made from first to last, as each has to know where it begins.
     """
@@ -244,7 +256,7 @@ class _Layout:
         return bytes(out + self._gap(at + len(out), end, 2))
 
     def _gap(self, at: int, to: int, least: int) -> bytes:
-        """What lies between byte at and the old place `to` of what follows.
+        """What is between byte at and the old place `to` of what follows.
 
         If that is behind, or so far ahead that it costs too much: room, if it is time for it.
         least: bytes of padding that are possible here.
@@ -294,7 +306,7 @@ class _Layout:
             inside = self._folder(r.folder + r.name + "/", at + 1 + width + len(head), r.end)
             if len(head + inside) >> 7 * width == 0:
                 return romfs.record(FOLDER, head + inside, width)
-            width += 1  # everything inside lies a byte further on
+            width += 1  # everything inside moves a byte further
             self._state = before.copy()
 
     def _data(self, path: str, at: int) -> bytes:

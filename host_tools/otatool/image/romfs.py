@@ -20,10 +20,13 @@ _DEPTH = 64  # folders in folders; a path that long fits no reader
 class Record:
     """A record of an image that stands for something.
 
-    kind: FOLDER, FILE, or VERBATIM for data beside the files, which pointers lead to.
-    folder: what it lies in, "" or "lib/". name: its own, "" for data. start, end: where the
-    record lies in the image. offset, size: of a file's content or the data. All are bytes.
-    width: of a folder's length, bytes.
+    Attributes:
+        kind: FOLDER, FILE, or VERBATIM for data beside the files, which pointers lead to.
+        folder: its folder, "" or "lib/".
+        name: its own, "" for data.
+        start, end: where the record is in the image.
+        offset, size: of a file's content or the data. All are bytes.
+        width: of a folder's length, bytes.
     """
 
     kind: int
@@ -44,7 +47,11 @@ def base(data: bytes) -> int:
 def records(data: bytes) -> Iterator[Record]:
     """The records of an image in the order they lie; of a folder, itself comes first.
 
-    data: the image and nothing behind it. Raises ToolError if it is damaged.
+    Args:
+        data: the image and nothing behind it.
+
+    Raises:
+        ToolError: it is damaged.
     """
     at = first = base(data)
     inside = [("", len(data))]  # folders that are open here, and their ends
@@ -122,7 +129,11 @@ def varuint(value: int, width: int = 1) -> bytes:
 
 
 def record(kind: int, content: bytes, width: int = 1) -> bytes:
-    """A record. width: of its length, bytes at least."""
+    """A record.
+
+    Args:
+        width: of its length, bytes at least.
+    """
     return bytes([kind]) + varuint(len(content), width) + content
 
 
@@ -132,7 +143,12 @@ def named(name: str) -> bytes:
 
 
 def pointer(size: int, offset: int) -> bytes:
-    """A pointer to data. size: of the data; offset: from the first record; both bytes."""
+    """A pointer to data.
+
+    Args:
+        size: of the data.
+        offset: from the first record; both bytes.
+    """
     return record(POINTER, varuint(size, _POINTED) + varuint(offset, _POINTED))
 
 

@@ -2,7 +2,7 @@
 
 The old image above, the new one below, drawn to one scale; ribbons lead from where bytes were
 copied to where they went; under the new image stands what every stretch of it costs. The same
-report gives the same bytes. docs/report.md tells how to read it.
+report gives the same bytes. docs/report.md explains how to read it.
 """
 
 import math
@@ -42,7 +42,12 @@ _MANY = 100  # thin ribbons; more are drawn paler
 
 
 def draw(r: Report, title: str, old_name: str, new_name: str) -> str:
-    """The picture of a report. title: of the whole; names: of the images."""
+    """The picture of a report.
+
+    Args:
+        title: of the picture.
+        names: of the images.
+    """
     canvas = Canvas(report.printable(title))
     y = _head(canvas, r, title)
     y = _legend(canvas, r, y)
@@ -192,7 +197,7 @@ def _bar(canvas, masks, colours, size, scale, y):
 
 
 def _between(mask, edges):
-    """How many bytes of a mask, or bits of an array, lie between each two edges."""
+    """How many bytes of a mask, or bits of an array, are between each two edges."""
     sums = np.append(0, np.cumsum(mask, dtype=np.float64))
     return np.diff(np.interp(edges, np.arange(len(sums)), sums))
 
@@ -292,7 +297,7 @@ def _flows(canvas, r, scale, y):
     thin = sum((b.new_end - b.new) * scale < _BIN for b in found)
     # Many thin ones would look like much.
     edge = round(0.45 * min(1, math.sqrt(_MANY / max(thin, 1))), 2)
-    # The largest ones lie below the others.
+    # The largest ones are drawn first.
     for b in found[:_RIBBONS_MAX]:
         still = b.old == b.new and b.old_end == b.new_end
         dense = b.bytes / max(b.new_end - b.new, 1)
@@ -397,7 +402,7 @@ def _costs(canvas, r, scale, y):
 
 
 def _binned(r, purpose, edges):
-    """Bits that a purpose takes in each bin; a byte's are shared by the bins it lies in."""
+    """Bits that a purpose takes in each bin; a byte's are shared by the bins it falls into."""
     chosen = r.purpose == purpose
     each = np.bincount(r.where[chosen], r.bits[chosen], len(r.kinds))
     return _between(each, edges)

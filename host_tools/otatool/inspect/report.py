@@ -3,20 +3,18 @@
 `explain` reads a package as a device does (docs/format-delta.md) and takes note of every byte
 of the stream: for which byte of the new image it stands, for which purpose, and how many bits
 of the payload it took. `rows` and `parts` are the tables of it, inspect/picture.py draws it.
-docs/report.md tells how to read them.
+docs/report.md explains how to read them.
 """
 
-import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from ota import image as device_image
 from ota import package as fmt
-from ota.delta.varints import signed, varint
 from ota.errors import OtaError, VerifyError
 from ota.package import chunks as device_chunks
 
@@ -25,21 +23,18 @@ from ..image.build import describe
 from ..image.memory import region
 from ..patch.covers import Segment
 from ..patch.matcher import bits_of
-from ..patch.stream import HOME
 from ..release import decode
 from ..terminal import meanings
+from .tracer import COPIES, CORRECTIONS, HEADS, LITERALS, PURPOSES, TABLE, Tracer
 
 # What becomes of a byte of the new image: copied from its own place, copied from elsewhere,
 # copied with a pointer rewritten by the filter, copied and corrected, or a literal.
 SAME, MOVED, REWRITTEN, CORRECTED, LITERAL = KINDS = range(5)
-# What a byte of the stream is for: lengths and index of a block, operations of copies, gaps and
-# values of corrections, operations and bytes of literals, tables of pointers and of the stash.
-HEADS, COPIES, CORRECTIONS, LITERALS, TABLE = PURPOSES = range(5)
 PURPOSE_NAMES = ("block heads", "copies", "corrections", "literals", "tables")
 CHUNKS, DEFLATE = "chunk headers", "deflate tables"  # framing: what is no byte of the stream
 DIRECTORY, REST = "(directory)", "(behind the files)"
 SIZE_MAX = 16 << 20  # bytes of an image or a stream that is taken apart
-RANGES = 32  # rows of an image without files, at the most
+RANGES = 32  # maximum rows of an image without files
 
 
 class Span(NamedTuple):
@@ -53,8 +48,13 @@ class Span(NamedTuple):
 
 @dataclass
 class Row:
-    """A region of the new image, or framing. bytes: of the image; kinds: how many of them
-    are of each of KINDS; payload: bytes, rounded so that the rows of a table sum up."""
+    """A region of the new image, or framing.
+
+    Attributes:
+        bytes: of the image.
+        kinds: how many of them are of each of KINDS.
+        payload: bytes, rounded so that the rows of a table sum up.
+    """
 
     name: str
     bytes: int
@@ -65,8 +65,13 @@ class Row:
 
 @dataclass
 class Part:
-    """What the payload is made of. count: of blocks, copies, runs, literals, entries or
-    chunks; bytes: of the image that they make; payload: bytes, as in Row."""
+    """What the payload is made of.
+
+    Attributes:
+        count: of blocks, copies, runs, literals, entries or chunks.
+        bytes: of the image that they make.
+        payload: bytes, as in Row.
+    """
 
     name: str
     count: int
@@ -78,11 +83,16 @@ class Part:
 class Report:
     """A patch, taken apart. Sizes in bytes.
 
-    header: package.Header. segments: where the new image comes from, ascending; kinds: of
-    each of its bytes. where, purpose, bits: of each byte of the stream, the place in the new
-    image that it is for (-1: none), one of PURPOSES, and what it took of the payload. counts:
-    of the purposes; chunks: how many. old_files, new_files: spans that fill the images, empty
-    where the files are not known. complete: the old image was given, so rewritten is known.
+    Attributes:
+        header: package.Header.
+        segments: where the new image comes from, ascending.
+        kinds: of each of its bytes.
+        where, purpose, bits: of each byte of the stream, the place in the new image that it is for
+            (-1: none), one of PURPOSES, and what it took of the payload.
+        counts: of the purposes.
+        chunks: how many.
+        old_files, new_files: spans that fill the images, empty where the files are not known.
+        complete: the old image was given, so rewritten is known.
     """
 
     header: fmt.Header
@@ -110,11 +120,14 @@ class Report:
 
 
 def explain(data: bytes, old: bytes | None = None) -> Report:
-    """Take a patch package apart; what follows it (a reverse package) is not looked at.
+    """Take a patch package apart; what follows it (a reverse package) is ignored.
 
-    old: the image it starts from; with it the patch is applied too, so that names of files and
-    rewritten pointers are known. Raises ToolError if the package is no patch, or broken, or
-    made for another image.
+    Args:
+        old: the image it starts from; with it the patch is applied too, so that names of files and
+            rewritten pointers are known.
+
+    Raises:
+        ToolError: the package is not a patch, is damaged, or was made for another image.
     """
     try:
         h = decode.head(data)
@@ -124,12 +137,12 @@ def explain(data: bytes, old: bytes | None = None) -> Report:
             raise ToolError(f"images above {SIZE_MAX >> 20} MB are too large for a report")
         new = None if old is None else decode.decode(data, old)
         stored, restarts, count, chunks = _stored(h, data)
-        reader = _Reader(h, _inflated(stored, h.wbits))
+        reader = Tracer(h, _inflated(stored, h.wbits))
         for step in range(count):
             reader.block(step, step in restarts)
         segments = reader.finished()
     except OtaError as e:
-        raise ToolError(f"the package is refused: {meanings.explain(e)}") from e
+        raise ToolError(f"the package is invalid: {meanings.explain(e)}") from e
     kinds = _kinds(h, segments, reader.runs)
     report = Report(
         h, segments, kinds, reader.where, reader.purpose, bits_of(stored), reader.counts, chunks,
@@ -142,7 +155,7 @@ def explain(data: bytes, old: bytes | None = None) -> Report:
 
 
 def files(data: bytes) -> list[Span]:
-    """The files of a ROMFS image, and what lies between; empty for any other image."""
+    """The files of a ROMFS image, and the gaps between them; empty for any other image."""
     if device_image.kind(region(data)) != "romfs":
         return []
     try:
@@ -183,7 +196,7 @@ def rows(r: Report) -> list[Row]:
     placed = r.where >= 0
     region_of = np.searchsorted(starts, r.where[placed], side="right") - 1
     spent = np.bincount(region_of, r.bits[placed], len(spans))
-    # Several spans may be one region: the directory lies between the files.
+    # Several spans may be one region: the directory is between the files.
     found: dict[tuple[bool, str], list] = {}
     for s, bits in zip(spans, spent.tolist(), strict=True):
         kinds = np.bincount(r.kinds[s.start : s.end], minlength=len(KINDS))
@@ -256,151 +269,11 @@ def _inflated(stored, wbits):
     return stream
 
 
-class _Reader:
-    """Reads the blocks of a patch from its stream and notes what each byte is for.
-
-    All that this file knows of the grammar (docs/format-delta.md) is here. Errors are the
-    device's. segments, runs: what was read, copies and literals, and (start, end) of corrections.
-    """
-
-    def __init__(self, h, stream: bytes):
-        self.where = np.full(len(stream), -1, np.int64)
-        self.purpose = np.full(len(stream), TABLE, np.uint8)
-        self.segments: dict[int, list[Segment]] = {}  # by index of the block
-        self.runs: list[tuple[int, int]] = []
-        self.counts: Counter = Counter()
-        self._h = h
-        self._stream = stream
-        self._at = 0
-        self._next = self._diagonal = self._home = 0
-        self._down = False
-
-    def block(self, step: int, restart: bool) -> None:
-        """Read block number step in write order. Raises VerifyError "patch"."""
-        h = self._h
-        if restart:
-            self._next = 0 if h.ordered else step
-            self._diagonal = self._home = 0
-            self._down = False
-            for table in (h.pointers, h.stash if step == 0 else None):
-                if table:
-                    entries, length = struct.unpack("<HH", self._take(4))
-                    self._take(length)
-                    self.counts[TABLE] += entries
-        begin = self._at
-        control, gaps, values = (self._number(len(self._stream)) for _ in range(3))
-        told = h.ordered and control & 1
-        control = self._at + (control >> 1 if h.ordered else control)
-        index = self._next - 2 * self._down
-        if told:
-            index = self._next + signed(self._number(control))
-        if not 0 <= index < -(-h.image_size // h.block_size) or index in self.segments:
-            raise VerifyError("patch", index)
-        down = self._down = index + 1 < self._next
-        self._next = index + 1
-        start = index * h.block_size
-        end = min(start + h.block_size, h.image_size)
-        self._mark(begin, start, HEADS)
-        self.counts[HEADS] += 1
-        found = list(self._operations(start, end, control, down))
-        self.segments[index] = found[::-1] if down else found
-        self._corrections(start, end, gaps, values)
-        for s in found:
-            if s.old is None:
-                self._each(self._at, s.new, s.length, LITERALS)
-                self._take(s.length)
-
-    def _operations(self, start: int, end: int, control: int, down: bool) -> Iterator[Segment]:
-        """The segments of a block as they come; control: where its operations end; down: they
-        come from the last to the first."""
-        while start < end:
-            begin = self._at
-            op = self._number(control) if begin < control else 1  # a copy of what is missing
-            kind, n = op & 3, op >> 2 or end - start
-            place = end - n if down else start
-            if kind > 1:
-                diagonal = self._diagonal if kind == 2 else self._home
-                self._diagonal = diagonal + signed(self._number(control))
-            if kind and n >= HOME:
-                self._home = self._diagonal
-            source = place + self._diagonal
-            if n > end - start or (kind and not 0 <= source <= self._h.base_size - n):
-                raise VerifyError("patch", place)
-            purpose = COPIES if kind else LITERALS
-            self._mark(begin, place, purpose)
-            self.counts[purpose] += 1
-            yield Segment(place, n, source if kind else None)
-            if down:
-                end -= n
-            else:
-                start += n
-        if self._at != control:
-            raise VerifyError("patch", start)
-
-    def _corrections(self, place: int, end: int, gaps: int, values: int) -> None:
-        value = self._at + gaps
-        last = value + values
-        gaps = value
-        while self._at < gaps:
-            begin = self._at
-            gap = self._number(gaps)
-            run = self._number(gaps) + 2 if gap & 1 else 1
-            place += gap >> 1
-            if place + run > end or value + run > last:
-                raise VerifyError("patch", place)
-            self._mark(begin, place, CORRECTIONS)
-            self._each(value, place, run, CORRECTIONS)
-            self.counts[CORRECTIONS] += 1
-            self.runs.append((place, place + run))
-            place += run
-            value += run
-        if value != last:
-            raise VerifyError("patch", place)
-        self._take(values)
-
-    def finished(self) -> list[Segment]:
-        """The segments of the whole image; blocks that were left out stayed what they were."""
-        h = self._h
-        if self._at != len(self._stream):
-            raise VerifyError("chunk", self._at)
-        out = []
-        for index in range(-(-h.image_size // h.block_size)):
-            start = index * h.block_size
-            length = min(h.block_size, h.image_size - start)
-            if index not in self.segments and (not h.ordered or start + length > h.base_size):
-                raise VerifyError("chunk", index)
-            out += self.segments.get(index, [Segment(start, length, start)])
-        return out
-
-    def _take(self, n):
-        at = self._at
-        if at + n > len(self._stream):
-            raise VerifyError("inflate", at)
-        self._at += n
-        return self._stream[at : at + n]
-
-    def _number(self, end):
-        """The next varint, which ends before end."""
-        self._at, value = varint(self._stream, self._at, min(end, len(self._stream)))
-        return value
-
-    def _mark(self, begin, place, purpose):
-        """All from begin to here is for one byte of the image."""
-        self.where[begin : self._at] = place
-        self.purpose[begin : self._at] = purpose
-
-    def _each(self, at, place, n, purpose):
-        """n bytes of the stream are for as many bytes of the image."""
-        n = max(0, min(n, len(self._stream) - at))
-        self.where[at : at + n] = np.arange(place, place + n)
-        self.purpose[at : at + n] = purpose
-
-
 # -- the images -------------------------------------------------------------------------
 
 
 def _kinds(h, segments, runs):
-    """What becomes of each byte of the new image, as far as the stream tells."""
+    """What becomes of each byte of the new image, as far as the stream says."""
     kinds = np.zeros(h.image_size, np.uint8)
     for start, end in runs:
         kinds[start:end] = CORRECTED

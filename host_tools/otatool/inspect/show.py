@@ -38,7 +38,9 @@ _MALFORMED = (
 class Section:
     """A headline, rows of (name, value), and a table with its column names.
 
-    numbers: how many of the last columns are set to the right. total: the last row is one.
+    Attributes:
+        numbers: how many of the last columns are set to the right.
+        total: the last row is one.
     """
 
     title: str
@@ -50,8 +52,15 @@ class Section:
 
 
 def show(data: bytes, layout: dict | None = None, keys: Keys | None = None) -> list[Section]:
-    """What data is. layout: of the board, for a flash dump. keys: that signatures are checked
-    with; None says that they were not. Raises ToolError if unknown, broken or not signed."""
+    """What data is.
+
+    Args:
+        layout: of the board, for a flash dump.
+        keys: that signatures are checked with; None says that they were not.
+
+    Raises:
+        ToolError: data is unknown, damaged, or not signed by these keys.
+    """
     if layout is None:
         verify.refuse_altered(data)
     readers: list[tuple[bool, Callable[[bytes], list[Section]]]] = [
@@ -66,13 +75,13 @@ def show(data: bytes, layout: dict | None = None, keys: Keys | None = None) -> l
             try:
                 return read(data)
             except OtaError as e:
-                raise ToolError(f"broken: {meanings.explain(e)}") from e
+                raise ToolError(f"damaged: {meanings.explain(e)}") from e
             except _MALFORMED as e:
-                raise ToolError(f"broken: {type(e).__name__} {e}") from e
+                raise ToolError(f"damaged: {type(e).__name__} {e}") from e
     try:
         found = describe(data)
     except _MALFORMED as e:
-        raise ToolError(f"a broken image: {type(e).__name__} {e}") from e
+        raise ToolError(f"a damaged image: {type(e).__name__} {e}") from e
     if found["kind"] != "raw":
         return [_image(found)]
     raise ToolError("not a file of this tool; for a flash dump give --layout layout.json")
@@ -99,7 +108,7 @@ def package(data: bytes, keys: Keys | None = None) -> list[Section]:
         ("header, payload", f"{h.length} + {h.payload_size} bytes"),
         ("window, block", f"{1 << h.wbits}, {h.block_size} bytes"),
         ("key", ", ".join(decode.signers(data)) or "none"),
-        ("signature", NOT_CHECKED if keys is None else "fits"),
+        ("signature", NOT_CHECKED if keys is None else "valid"),
     ]
     if h.encoding == fmt.PATCH and max(h.image_size, h.base_size) <= report.SIZE_MAX:
         for p in report.parts(report.explain(data)):
@@ -143,7 +152,7 @@ def signed_manifest(data: bytes, keys: Keys | None = None) -> list[Section]:
     s = Section(f"manifest of {m['product']}, channel {m['channel']}, sequence {m['sequence']}")
     s.rows = [
         ("key", ", ".join(ids)),
-        ("signature", NOT_CHECKED if keys is None else "fits"),
+        ("signature", NOT_CHECKED if keys is None else "valid"),
         ("bytes", f"{len(data)} of {manifest.MANIFEST_MAX}"),
     ]
     s.rows += [(name, verify.day(m[name])) for name in ("issued", "expires") if m.get(name)]
@@ -214,7 +223,7 @@ def _record(d):
     s.rows = [
         ("active slot", f"{r.active}, {_known(r.image)}"),
         ("previous", "none" if r.previous == slots.NONE else f"{r.previous}, {_known(r.old)}"),
-        ("on its way", _known(r.new)),
+        ("next", _known(r.new)),
         ("tries left", str(r.tries)),
         ("floor, sequence", f"{r.floor}, {r.sequence}"),
         ("clock at least", verify.day(clock.since(r.month)) if r.month else "not known"),
@@ -243,13 +252,13 @@ def _json(data):
         try:
             return [Section(f"{content['type']} key", [("id", Keys([content]).ids()[0])])]
         except _MALFORMED as e:
-            raise ToolError(f"a broken key: {e}") from e
+            raise ToolError(f"a damaged key: {e}") from e
     rows = [(k, str(v) if len(str(v)) < 80 else str(v)[:77] + "...") for k, v in content.items()]
     return [Section("configuration", rows + _mistakes(content))]
 
 
 def _mistakes(config):
-    passed = [("passed over", f"{name}: no key of ours") for name in settings.unknown(config)]
+    passed = [("ignored", f"{name}: unknown key") for name in settings.unknown(config)]
     return passed + [("mistake", text) for text in settings.mistakes(config)]
 
 

@@ -21,7 +21,11 @@ class Canvas:
         self.body = ET.SubElement(self.root, "g", {"font-family": _FONT, "font-size": "12"})
 
     def put(self, tag: str, parent=None, hint: str = "", **attributes) -> ET.Element:
-        """A new element; numbers are rounded, _ in a name is -. hint: shown by a pointer."""
+        """A new element; numbers are rounded, _ in a name is -.
+
+        Args:
+            hint: shown by a pointer.
+        """
         given = {
             k.replace("_", "-"): v if isinstance(v, str) else number(v)
             for k, v in attributes.items()
@@ -36,7 +40,11 @@ class Canvas:
         self.put("rect", self.body, x=x, y=y, width=width, height=height, fill=fill, **more)
 
     def text(self, x: float, y: float, words: str, fill: str = INK, **more) -> None:
-        """One line of text; y: of its base line."""
+        """One line of text.
+
+        Args:
+            y: of its base line.
+        """
         self.put("text", self.body, x=x, y=y, fill=fill, **more).text = printable(words)
 
     def path(self, d: str, **more) -> None:
@@ -54,9 +62,12 @@ class Canvas:
 
 
 def columns(x: np.ndarray, tops: np.ndarray, heights: np.ndarray) -> str:
-    """Rectangles side by side as one path; x: edges, one more than rectangles.
+    """Rectangles side by side as one path;
 
     Equal neighbours are drawn as one.
+
+    Args:
+        x: edges, one more than rectangles.
     """
     out = []
     begin = 0

@@ -16,7 +16,7 @@ import numpy as np
 from . import runs
 
 _LEAST = 4  # equal bytes that make a diagonal worth trying
-_COMPARED = 64  # bytes of a match that are looked at: a longer one is found again further on
+_COMPARED = 64  # bytes of a match that are compared: a longer one is found again further on
 _JOIN, _JOIN_FACTOR = 2000, 32  # bytes between matches that belong together; times their length
 _NEAR = 8192  # changes of diagonal below this are cheap to write
 _DIFFERENT = re.compile(rb"[^\0]+")
@@ -42,7 +42,8 @@ class Segment(NamedTuple):
 class Stretches:
     """Diagonals (old minus new position) worth trying, in new[start : end] each.
 
-    weight: bytes of the stretch that are equal, about.
+    Attributes:
+        weight: bytes of the stretch that are equal, about.
     """
 
     start: np.ndarray
@@ -55,9 +56,13 @@ class Stretches:
 class Costs:
     """Estimated bits after deflate of what a patch is made of; measured on firmware and text.
 
-    literal: a literal byte. copy: a copy from a new diagonal. resume: a copy that goes on
-    with the diagonal before the literals. run: the first corrected byte of a run, more: each
-    further one. stop: ending a copy with literals. equal: a byte that is copied unchanged.
+    Attributes:
+        literal: a literal byte.
+        copy: a copy from a new diagonal.
+        resume: a copy that continues on the diagonal before the literals.
+        run: the first corrected byte of a run, more: each further one.
+        stop: ending a copy with literals.
+        equal: a byte that is copied unchanged.
     """
 
     literal: float = 5.5
@@ -114,7 +119,7 @@ def stretches(
     """Diagonals worth trying: the covers', those of the longest matches and of near ones.
 
     The longest matches of a byte of new are with the two neighbours of its suffix among the
-    suffixes of old, in order. A near one is what equals _LEAST bytes and lies next to the
+    suffixes of old, in order. A near one is what equals _LEAST bytes and is next to the
     diagonal that the covers follow there.
 
     Args:
@@ -228,7 +233,7 @@ def refine(old: bytes, new: bytes, covers: list[Cover], costs: Costs) -> list[Se
     """Cut new into copies and literals at the least estimated cost.
 
     The cheapest way through a chain of pieces with two states, copying or literal: the
-    pieces are the equal and the differing runs of the covers and what lies between covers.
+    pieces are the equal and the differing runs of the covers and what is between covers.
     """
     pieces = list(_pieces(old, new, covers))
     # For both states: the cost so far and the diagonal used last.

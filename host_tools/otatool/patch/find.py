@@ -39,7 +39,11 @@ _TRIALS = (
 
 
 class Found(NamedTuple):
-    """What a patch is made of. segments: fill the new image from end to end."""
+    """What a patch is made of.
+
+    Attributes:
+        segments: fill the new image from end to end.
+    """
 
     segments: list[Segment]
     filter: Filter | None
@@ -173,7 +177,11 @@ class _Pair:
         costs: Costs | None = None,
         progress: Progress = lambda part: None,
     ) -> _Made:
-        """The smallest patch with that filter; costs: to begin a thorough search with."""
+        """The smallest patch with that filter.
+
+        Args:
+            costs: to begin a thorough search with.
+        """
         old, new = self.old, self.new
         was, now = old, new
         if filter:

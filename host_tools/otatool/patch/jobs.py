@@ -1,4 +1,4 @@
-"""Several patches looked for side by side, on all processors.
+"""Searches for several patches at once, on all processors.
 
 A search takes one processor and some 400 bytes of memory for each byte of image.
 """
@@ -13,7 +13,7 @@ from .payload import PatchWriter
 
 
 class Search(NamedTuple):
-    """A patch to look for; the fields are arguments of find.best()."""
+    """A patch to search for; the fields are arguments of find.best()."""
 
     old: bytes
     new: bytes
@@ -30,9 +30,11 @@ def run(
 ) -> list[PatchWriter]:
     """The patches found, in turn.
 
-    progress: called with the part that is done, 0 to 1. jobs: how many run at a time, at the
-    most; None: one for each processor. More than one are processes of their own: where the
-    system spawns those (macOS, Windows), a script needs its `if __name__ == "__main__"`.
+    Args:
+        progress: called with the part that is done, 0 to 1.
+        jobs: maximum number that run at a time; None: one for each processor. More than one are
+            processes of their own: where the system spawns those (macOS, Windows), a script needs
+            its `if __name__ == "__main__"`.
     """
     # Whether in place or not, the copies are the same.
     wanted = list(dict.fromkeys((s.old, s.new, s.block, s.quick) for s in searches))

@@ -20,7 +20,7 @@ from .covers import Stretches
 
 LITERAL = -(1 << 40)  # in place of a diagonal
 LANES = 32
-FAR_GAP = 64  # gaps between corrections are told apart up to here
+FAR_GAP = 64  # gaps between corrections are distinguished up to here
 _CORE, _OVER = 1024, 96  # bytes of a window that are its own; that it looks beyond them
 _WINDOW = _CORE + 2 * _OVER
 _SPAN = 384 * _CORE  # bytes that are searched at once
@@ -31,18 +31,24 @@ _EQUAL = _MORE + 1 << 8
 _INACTIVE, _OUTSIDE = _EQUAL + 1, _EQUAL + 2
 _NEVER = np.float32(1e9)
 _SAME = 4  # in place of a change's size: none
-_OPENED = 2  # note of a copy that was opened, plus the state before; 1: resumed, 0: goes on
+_OPENED = 2  # note of a copy that was opened, plus the state before; 1: resumed, 0: continues
 
 
 @dataclass
 class Costs:
     """Estimated bits after deflate of what a patch is made of.
 
-    first: by value, the first corrected byte of a run; more: each further one. gap: by
-    2 * bytes since the last correction (FAR_GAP: or more) + (1 if the run is longer than 1).
-    open: a copy along another diagonal, by the size of the change (`change_size`); resume:
-    along the same. stop: ending a copy with literals. equal: a byte copied as it is.
-    literal: by value. at: bits of single literal bytes where known better, by place (or NaN).
+    Attributes:
+        first: by value, the first corrected byte of a run.
+        more: each further one.
+        gap: by 2 * bytes since the last correction (FAR_GAP: or more) + (1 if the run is longer
+            than 1).
+        open: a copy along another diagonal, by the size of the change (`change_size`).
+        resume: along the same.
+        stop: ending a copy with literals.
+        equal: a byte copied as it is.
+        literal: by value.
+        at: bits of single literal bytes where known better, by place (or NaN).
     """
 
     first: np.ndarray
@@ -57,7 +63,11 @@ class Costs:
 
     @classmethod
     def typical(cls, literal: float) -> "Costs":
-        """Of firmware; literal: of a literal byte."""
+        """Of firmware.
+
+        Args:
+            literal: of a literal byte.
+        """
         gap = np.append(np.tile([7.0, 9.0], FAR_GAP), [10.0, 13.0])
         return cls(
             np.full(256, 7.0),
@@ -83,7 +93,7 @@ class _Events:
     """(window, lane, diagonal) of what happens at each byte of the windows."""
 
     def __init__(self, places, lanes, diagonals, windows):
-        # A place may lie in several windows.
+        # A place may be in several windows.
         first = np.searchsorted(windows, places - _WINDOW, "right")
         last = np.searchsorted(windows, places, "right")
         count = last - first
@@ -105,8 +115,9 @@ class _Events:
 class Lattice:
     """What may be copied from where, ready to be searched at different costs.
 
-    stretches: diagonals worth trying. Where `given` names a diagonal, that is taken without
-    a search.
+    Attributes:
+        stretches: diagonals worth trying. Where `given` names a diagonal, that is taken without a
+            search.
     """
 
     old: bytes
@@ -169,7 +180,7 @@ def _in_lanes(stretches, old_size, new_size, windows, count):
 
 
 class _Part:
-    """Some windows, close enough to lie in one array each."""
+    """Some windows, close enough to fit one array each."""
 
     def __init__(self, old, new, lanes, windows, count):
         low = max(0, int(windows[0]) - _OVER)

@@ -24,10 +24,14 @@ WBITS = 12  # window of the trial encodings
 class PatchWriter:
     """Serialises block plans (encoding 1), in write order.
 
-    plans: from find.plan(), made with the same images, block, order, filter and spare. `count`:
-    blocks; `meta_max`: bytes, the longest metadata of a block or the longest table, for good
-    once all blocks were asked for. `stash`: what the old image loses before a later block wants
-    it.
+    Args:
+        plans: from find.plan(), made with the same images, block, order, filter and spare.
+
+    Attributes:
+        count: blocks.
+        meta_max: bytes, the longest metadata of a block or the longest table; final once all
+            blocks were asked for.
+        stash: what the old image loses before a later block wants it.
     """
 
     def __init__(
@@ -156,9 +160,11 @@ def decode(
 ) -> bytes:
     """What a device makes of writer's payload, by the device's own code.
 
-    In place the blocks overwrite the base as they come, the rest of a short last block with
-    0xFF; unchanged blocks stay what they were.
-    Raises VerifyError as the device would.
+    In place the blocks overwrite the base as they come, the rest of a short last block with 0xFF;
+    unchanged blocks stay what they were.
+
+    Raises:
+        VerifyError: as the device would.
     """
     data = stream(writer, restart_blocks)
     inflater = Inflater(max(1, len(data)), 15)

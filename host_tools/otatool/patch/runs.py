@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-PERIOD = 4096  # bytes, the longest that is looked for
+PERIOD = 4096  # bytes, the longest that is searched for
 _LEAST = 4096  # bytes of a run worth shortening
 _ENDS = 256  # bytes that stay of each end, or a period
 _DEAR = 1 << 33  # sum of the squares of the lengths from which a search takes seconds
-_STEP = 2048  # bytes between the places where runs are looked for
+_STEP = 2048  # bytes between the places where runs are searched for
 _PROBE = 16  # bytes that come again one period on
 _TRIES = 3  # probes at one place, each where the period of the one before ended
 
@@ -75,8 +75,11 @@ def _equal(a, b):
 
 @dataclass
 class Short:
-    """An image with its long runs shortened. removed: (run, first byte that was taken out,
-    bytes), in turn."""
+    """An image with its long runs shortened.
+
+    Attributes:
+        removed: (run, first byte that was taken out, bytes), in turn.
+    """
 
     whole: bytes
     removed: list[tuple[Run, int, int]]
@@ -117,8 +120,10 @@ class Short:
 class Trimmed:
     """Two images with their long runs shortened.
 
-    old, new: Short. filled: (place in new, place in old or None, bytes) of what was taken out
-    of new: a copy from a run of old with the same bytes, or nothing to copy.
+    Args:
+        old, new: Short.
+        filled: (place in new, place in old or None, bytes) of what was taken out of new: a copy
+            from a run of old with the same bytes, or nothing to copy.
     """
 
     def __init__(self, old: bytes, new: bytes, of_old: list[Run], of_new: list[Run]):
@@ -146,7 +151,7 @@ class Trimmed:
         return out
 
     def around(self) -> list[tuple[int, int, int]]:
-        """filled, with the ends of their runs and what lies between two: worth trying there."""
+        """filled, with the ends of their runs and what is between two: worth trying there."""
         out = []
         for new, old, n in self.filled:
             if old is not None:
@@ -181,7 +186,7 @@ def trimmed(old: bytes, new: bytes) -> Trimmed | None:
 
 
 def _between(new, old, length, edges_new, edges_old):
-    """(begin, end) in a cover of what lies between the edges of either image."""
+    """(begin, end) in a cover of what is between the edges of either image."""
     cuts = {0, length}
     cuts.update(e - new for e in edges_new if new < e < new + length)
     cuts.update(e - old for e in edges_old if old < e < old + length)
@@ -213,7 +218,7 @@ def _copies(old, new, runs, run, first, count, diagonal):
         return
     r, shift = best
     # On the diagonal of the run before, or on that on which both runs begin, if there are the
-    # same bytes: most copies go on then.
+    # same bytes: most copies continue then.
     for start in (first + diagonal, first - run.start + r.start):
         if r.start <= start <= r.end - count and (start - r.start - shift) % r.period == 0:
             shift = start - r.start

@@ -13,7 +13,7 @@ from .ordering import pieces
 from .stream import BlockPlan
 from .varints import varint
 
-RANGES = 512  # at the most: 8 bytes of RAM each on the device
+RANGES = 512  # maximum: 8 bytes of RAM each on the device
 _JOIN = 8  # bytes between ranges that cost less than another range, and
 _JOIN_MOST = 256  # what they may take where there is room: flash to write, for 4 bytes of patch
 _WORTH = 12  # bytes lost that are worth a range
@@ -29,8 +29,9 @@ class Range(NamedTuple):
 def needed(plans: Iterable[BlockPlan], block: int, spare: int = 0) -> list[Range]:
     """What copies of blocks in write order want of blocks that are written before.
 
-    spare: bytes that the stash may have; what is left of it joins ranges that lie apart, for
-    each takes some bytes of the patch.
+    Args:
+        spare: bytes that the stash may have; what is left of it joins ranges that are apart, for
+            each takes some bytes of the patch.
     """
     written: set[int] = set()
     lost = []

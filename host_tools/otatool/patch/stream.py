@@ -16,8 +16,14 @@ HOME = 64  # bytes, the shortest copy whose diagonal becomes home
 
 
 class State(NamedTuple):
-    """What goes on from block to block. following: the index behind the last one; diagonal: of
-    the last copy; home: of the last copy of HOME bytes or more; down: blocks descend."""
+    """What carries over from block to block.
+
+    Attributes:
+        following: the index behind the last one.
+        diagonal: of the last copy.
+        home: of the last copy of HOME bytes or more.
+        down: blocks descend.
+    """
 
     following: int = 0
     diagonal: int = 0
@@ -42,7 +48,11 @@ class Contents(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The sections of a block. told: the length of control as it is written."""
+    """The sections of a block.
+
+    Attributes:
+        told: the length of control as it is written.
+    """
 
     told: int
     control: bytes
@@ -121,8 +131,9 @@ def operations(
 ) -> tuple[list[Operation], int, int]:
     """(one operation for each segment of a block, diagonal, home after it).
 
-    down: the block lies below the last one, so its segments come from the last to the first.
-    The code of the last operation is empty where it is what comes without any.
+    Args:
+        down: the block is below the last one, so its segments come from the last to the first.
+            The code of the last operation is empty where it is what comes without any.
     """
     out = []
     last = segments[0] if down else segments[-1]

@@ -30,10 +30,18 @@ _BOARD = ("layout.json", "ptbl.bin", "board.flash", "board.flash.board")
 
 @dataclass
 class Product:
-    """A product. image: its first application image; size, sector, program: of the flash,
-    bytes; fs: bytes of the root file system; firmware: bytes of flash in front of it; slot: bytes
-    of a slot, 0: what the flash has; url: of the manifest; factory: keep the first
-    image as the factory image too; config: further keys for layout.json (docs/config.md)."""
+    """A product.
+
+    Attributes:
+        image: its first application image.
+        size, sector, program: of the flash, bytes.
+        fs: bytes of the root file system.
+        firmware: bytes of flash in front of it.
+        slot: bytes of a slot, 0: what the flash has.
+        url: of the manifest.
+        factory: keep the first image as the factory image too.
+        config: further keys for layout.json (docs/config.md).
+    """
 
     name: str
     strategy: str
@@ -71,10 +79,14 @@ def provision(
 ) -> Provisioned:
     """Write everything a product starts with into folder.
 
-    force: replace the board that is there; the key is kept in any case. passphrase: of a new key,
-    see keys.SigningKey.secret_file(). Nothing is written before everything was checked.
-    Raises ToolError: a name or a strategy that is none, an image that does not fit the flash, a
-    configuration that a board would refuse, a board that is there.
+    Args:
+        force: replace the board that is there; the key is kept in any case.
+        passphrase: of a new key, see keys.SigningKey.secret_file().
+
+    Raises:
+        ToolError: an invalid name or strategy, an image that does not fit the flash, a
+            configuration that a board would reject, or a board that exists. Nothing is written
+            before everything was checked.
     """
     config = _checked(product)
     folder = Path(folder)
@@ -136,9 +148,14 @@ def provision(
 def partition(product: Product, factory: int = 0) -> list[tuple[str, int, int]]:
     """(name, offset, size) of every partition, in the order of the flash.
 
-    factory: bytes of the package with the factory image, 0 for none. The slots get all that the
-    others leave, in whole sectors, or what product.slot says. The OTA
-    partition holds a full package, the reverse package, scratch and journal. Raises ToolError.
+    The slots get all that the others leave, in whole sectors, or what product.slot says. The OTA
+    partition has room for a full package, the reverse package, scratch and journal.
+
+    Args:
+        factory: bytes of the package with the factory image, 0 for none.
+
+    Raises:
+        ToolError: one sentence for people.
     """
     sector = product.sector
 
@@ -216,7 +233,7 @@ def _check_flash(product):
     ):
         raise ToolError(
             f"flash of {size} bytes with sectors of {sector} and units of {program}: a unit is a "
-            "power of two, and sizes divide each other"
+            "power of two, and the sizes must divide each other"
         )
 
 
@@ -227,7 +244,7 @@ def _key(folder: Path, name: str, type: str) -> tuple[Path, keys.SigningKey, boo
         return key_file, keys.load(key_file), False
     public = folder / (name + ".pub.json")
     if public.exists():
-        raise ToolError(f"{public} is the half of another key than {key_file.name}: move it away")
+        raise ToolError(f"{public} does not belong to {key_file.name}: move it away")
     return key_file, keys.generate(type), True
 
 
@@ -236,9 +253,11 @@ def _flash(config: dict) -> tuple[str, dict]:
     address for the table. Raises ToolError."""
     devices = config.get("flash", {"nor": {"driver": "virtual:Nor"}})
     if not isinstance(devices, dict) or not all(isinstance(d, dict) for d in devices.values()):
-        raise ToolError('the configuration\'s "flash" is an object of objects (docs/config.md)')
+        raise ToolError(
+            'the configuration\'s "flash" must be an object of objects (docs/config.md)'
+        )
     if not devices:
-        raise ToolError('the configuration\'s "flash" has no device')
+        raise ToolError('configuration "flash" has no device')
     name = "nor" if "nor" in devices else next(iter(devices))
     return name, {**devices, name: {"base": BASE, **devices[name]}}
 
@@ -268,7 +287,7 @@ def _read_back(product: Product, layout: dict, table: bytes) -> None:
         device_layout.build({**layout, "flash": devices})
     except (OtaError, KeyError, TypeError, AttributeError) as e:
         told = ", ".join(map(str, e.args)) if isinstance(e, OtaError) else repr(e)
-        raise ToolError(f"a board would refuse this layout: {told}") from e
+        raise ToolError(f"a board would reject this layout: {told}") from e
 
 
 def _kind(data):
@@ -281,7 +300,7 @@ def _warnings(product, component, key_file, layout, private):
     if found and component == "app" and layout.get("main", "main") == "main":
         out += checks.warnings(found)
     if private:
-        out.append("layout.json and the board hold a secret: they are for your eyes alone")
+        out.append("layout.json and the board contain a secret: keep them private")
     if files.exposed(key_file):
         out.append(f"{key_file} can be read by others: chmod 600 {key_file}")
     return out

@@ -81,7 +81,7 @@ def build(layout: Layout) -> bytes:
     if layout.backup and _size(layout.backup) != _size(layout.active):
         layout.warnings.append(
             f"Active APP has {_size(layout.active)} bytes, Backup {_size(layout.backup)}:"
-            " a TobudOS bootloader refuses to back up"
+            " a TobudOS bootloader will not back up"
         )
     table = bytearray(tobudos.MAGIC + bytes(layout.version) + bytes(4))
     for _, span in layout.spans():
@@ -106,7 +106,7 @@ def _size(span: Span) -> int:
 def _check_span(label: str, start: int, end: int) -> None:
     for address in (start, end):
         if address in (0, 0xFFFFFFFF):
-            raise ToolError(f"{label}: {address:#x} stands for an address that was never set")
+            raise ToolError(f"{label}: {address:#x} means an address that was never set")
     if start >= end:
         raise ToolError(f"{label}: the start {start:#x} is not below the end {end:#x}")
 
@@ -122,7 +122,7 @@ def _unaligned(layout: Layout, sector: int) -> Iterator[str]:
     for name, span in layout.spans():
         for address in span:
             if address % sector:
-                yield f"{LABELS[name]}: {address:#x} is not on an edge of {sector}-byte sectors"
+                yield f"{LABELS[name]}: {address:#x} is not on a boundary of {sector}-byte sectors"
 
 
 def _read_back(table: bytes, layout: Layout) -> None:
@@ -131,6 +131,6 @@ def _read_back(table: bytes, layout: Layout) -> None:
     try:
         got = tobudos.parse(table, layout.sector or 1)
     except OtaError as e:
-        raise ToolError(f"the device would refuse this table: {e.reason}") from e
+        raise ToolError(f"a device would reject this table: {e.reason}") from e
     if (got.mode, got.version, got.entries) != (layout.mode, version, wanted):
-        raise ToolError("the device would read something else from this table")
+        raise ToolError("a device would read something else from this table")

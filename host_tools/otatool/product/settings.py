@@ -1,4 +1,4 @@
-"""What is wrong with a configuration (layout.json), found before a board finds it."""
+"""Validates a configuration (layout.json) before a board uses it."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ def read(path: str | Path) -> dict:
     except ValueError as e:
         raise ToolError(f"{path}: not JSON: {e}") from e
     if not isinstance(found, dict):
-        raise ToolError(f'{path}: a configuration is an object, {{"key": value, ...}}')
+        raise ToolError(f'{path}: a configuration must be an object, {{"key": value, ...}}')
     return found
 
 
@@ -62,28 +62,33 @@ def unknown(config: dict) -> list[str]:
 
 
 def mistakes(config: dict) -> list[str]:
-    """What a board would refuse, a sentence each; none: an empty list.
+    """What a board would reject, one sentence each.
 
-    config: all of it or a part; whether partitions fit the flash is not looked at.
+    Args:
+        config: all of it or a part; whether partitions fit the flash is not checked.
     """
     try:
         device_config.check_update(config)
         device_config.check_poll(config.get("poll", {}))
     except OtaError as e:
         # What follows takes the kinds of the values for granted.
-        return [f"{e.args[1]}: no such key, or a value of a wrong kind (docs/config.md)"]
+        return [f"{e.args[1]}: unknown key, or a value of the wrong type (docs/config.md)"]
     return [m for check in (_names, _urls, _keys, _tls, _window) for m in check(config)]
 
 
 def trusting(config: dict, data: bytes) -> dict:
     """A copy of config with certificates as "ca", whatever text a tool put around them.
 
-    data: a PEM file, with comments, a byte order mark or any line ends, or one certificate in
-    DER. Raises ToolError.
+    Args:
+        data: a PEM file, with comments, a byte order mark or any line ends, or one certificate in
+            DER.
+
+    Raises:
+        ToolError: one sentence for people.
     """
     http = config.get("http", {})
     if not isinstance(http, dict) or not isinstance(http.get("tls", {}), dict):
-        raise ToolError("--ca: http and http.tls of the configuration are objects")
+        raise ToolError("--ca: http and http.tls of the configuration must be objects")
     tls = {**http.get("tls", {}), "ca": certificates(data)}
     return {**config, "http": {**http, "tls": tls}}
 
@@ -96,17 +101,15 @@ def certificates(data: bytes) -> str:
             raise ToolError(f"--ca: {words}")
     found = [b"".join(body.split()) for body in _PEM.findall(data)]
     if data.count(b"-----BEGIN") and not found:
-        raise ToolError("--ca: no certificate in PEM form there (-----BEGIN CERTIFICATE-----)")
+        raise ToolError("--ca: no PEM certificate found (-----BEGIN CERTIFICATE-----)")
     try:
         ders = [base64.b64decode(body, validate=True) for body in found] or [data]
         for der in ders:
             x509.load_der_x509_certificate(der)
     except ValueError as e:
         if not found:
-            raise ToolError(
-                "--ca: no certificate in PEM form there (-----BEGIN CERTIFICATE-----)"
-            ) from e
-        raise ToolError("--ca: a certificate in it is damaged") from e
+            raise ToolError("--ca: no PEM certificate found (-----BEGIN CERTIFICATE-----)") from e
+        raise ToolError("--ca: a damaged certificate") from e
     return "".join(
         f"{_BEGIN}\n"
         + "\n".join(textwrap.wrap(base64.b64encode(der).decode(), 64))
@@ -125,13 +128,13 @@ def slot_size(path: str | Path) -> tuple[str, str, int]:
         try:
             sizes = {n: size for n, _, _, size in tobudos.parse(files.read(table), 1).entries}
         except OtaError as e:
-            raise ToolError(f"{table}: no partition table: {e.reason}") from e
+            raise ToolError(f"{table}: not a partition table: {e.reason}") from e
     try:
         for name, entry in layout.get("partitions", {}).items():
             sizes[name] = int(entry["size"])
         names = [n for n in layout.get("slots", ("active", "backup")) if n in sizes]
     except (AttributeError, KeyError, TypeError, ValueError) as e:
-        raise ToolError(f"{path}: its partitions are no partitions (docs/config.md)") from e
+        raise ToolError(f"{path}: its partitions are invalid (docs/config.md)") from e
     smallest = min((sizes[n] for n in names), default=0)
     return str(layout.get("product", "")), str(layout.get("component", "app")), smallest
 
@@ -180,7 +183,10 @@ def _tls(config):
         yield from _told("http.tls.pins: each is a SHA-256, 64 hex digits", pins.Pins, tls["pins"])
     secure = str(config.get("url") or "").lower().count("https:")
     if secure and not (tls.get("ca") or tls.get("pins")) and tls.get("verify") is not False:
-        yield "http.tls: an https address needs ca or pins, MicroPython trusts nobody by itself"
+        yield (
+            "http.tls: an https address needs ca or pins: MicroPython has no trusted certificates "
+            "of its own"
+        )
 
 
 def _window(config):

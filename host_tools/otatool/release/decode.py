@@ -1,4 +1,4 @@
-"""Reads packages by the device's own code: head, chunks of the hash chain, image."""
+"""Reads packages with the device's own code: head, chunks of the hash chain, image."""
 
 import hashlib
 from collections.abc import Iterator
@@ -69,13 +69,13 @@ def whole(data: bytes, h: fmt.Header) -> int:
     """
     want = h.size + h.reverse_size
     if len(data) != want:
-        raise ToolError(f"the file has {len(data)} bytes, its header says {want}")
+        raise ToolError(f"the file has {len(data)} bytes, but its header says {want}")
     count = sum(1 for _ in walk(data, h))
     if h.reverse_size:
         behind = data[h.size :]
         reverse = head(behind)
         if reverse.digest != h.reverse_digest:
-            raise ToolError("the reverse package behind it is not the one that its header names")
+            raise ToolError("the reverse package after it is not the one that its header names")
         count += whole(behind, reverse)
     return count
 
@@ -98,10 +98,10 @@ def decode(data: bytes, old: bytes | None, keys: Keys | None = None) -> bytes:
                 raise ToolError("this patch was made for another old image")
         new = _image(data, h, old or b"")
         if hashlib.sha256(new).digest() != h.image_digest:
-            raise ToolError("the patched image is not the one the package promises")
+            raise ToolError("the patched image is not the one that the package names")
         return new
     except OtaError as e:
-        raise ToolError(f"the package is refused: {meanings.explain(e)}") from e
+        raise ToolError(f"the package is invalid: {meanings.explain(e)}") from e
 
 
 def _image(data: bytes, h: fmt.Header, old: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Where published files lie: a local folder, or a URL that fsspec knows (s3, gs, sftp, ...).
 
 Both have: label, size(name), read(name, start, end), put(name, data, cache), encoding(name). A
-file appears complete or not at all, whoever fails and when, and no published file is deleted.
+file appears complete or not at all, wherever it fails, and no published file is deleted.
 On SFTP servers whose rename replaces nothing, one is missing for a moment while it is replaced.
 """
 
@@ -36,8 +36,8 @@ _HOST = re.compile(
     r"(?:[a-z0-9-]+\.)+[a-z]{2,}\.?(?::\d*)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d*)?|[a-z0-9.-]{2,}:\d*",
     re.IGNORECASE,
 )
-# Current SDKs add checksums that many stores which speak S3 refuse (501) or keep as a part of
-# the content. What is written here is compared with what the store gives back.
+# Current SDKs add checksums that many S3-compatible stores reject (501) or keep as a part of
+# the content. What is written here is compared with what the store returns.
 _NO_CHECKSUMS = {
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
@@ -57,9 +57,13 @@ class Place(Protocol):
         """Bytes of a file, or some of them. Raises ToolError."""
 
     def put(self, name: str, data: bytes, cache: str) -> None:
-        """Write a file in one step; cache: its Cache-Control, where files have one.
+        """Write a file in one step.
 
-        Raises ToolError; what was there before is whole then.
+        Args:
+            cache: its Cache-Control, where files have one.
+
+        Raises:
+            ToolError: it failed; what was there before is still complete.
         """
 
     def encoding(self, name: str) -> str:
@@ -68,8 +72,11 @@ class Place(Protocol):
 
 
 def locate(where: str | Path) -> Place:
-    """The place that a path or a URL names. Raises ToolError if its driver is missing, and for
-    what looks like an address and would be a strange folder, see folder()."""
+    """The place that a path or a URL names.
+
+    Raises:
+        ToolError: its driver is missing, or text looks like an address, see folder().
+    """
     text = str(where)
     if "://" not in text:
         return Folder(folder(where))
@@ -77,7 +84,7 @@ def locate(where: str | Path) -> Place:
         return Folder(url2pathname(urlsplit(text).path))
     if text.lower().startswith(("http://", "https://")):
         raise ToolError(
-            f"{text}: that is where devices read; give where the server has its files from: "
+            f"{text}: that is where devices download; give the place of the server's files: "
             "sftp://USER@HOST/PATH, s3://BUCKET/PREFIX, a folder"
         )
     return Remote(text)
@@ -86,8 +93,9 @@ def locate(where: str | Path) -> Place:
 def folder(where: str | Path) -> Path:
     """The path of a folder of this computer, which need not exist yet.
 
-    Raises ToolError for what is none: a URL, and a text that looks like an address (scp's
-    user@host:path, s3:/bucket, updates.example.com, 10.0.0.2:8000), unless such a folder exists.
+    Raises:
+        ToolError: a URL, or a text that looks like an address (scp's user@host:path, s3:/bucket,
+            updates.example.com, 10.0.0.2:8000), unless such a folder exists.
     """
     text, path = str(where), Path(where)
     if isinstance(where, Path) or path.exists():
@@ -167,7 +175,7 @@ class Remote:
 
     def read(self, name, start=0, end=None):
         with self._words(name):
-            # A range from 0 on would be refused for an empty file.
+            # A range from 0 on would be rejected for an empty file.
             return self._fs.cat_file(f"{self._root}/{name}", start=start or None, end=end)
 
     def put(self, name, data, cache):

@@ -1,7 +1,7 @@
 """Patches between two image files, and what is in them, for people.
 
 A patch file is a package without signatures: anyone can apply it with `otatool patch`,
-devices refuse it. Packages for devices are those of package.py.
+devices reject it. Packages for devices are those of package.py.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,13 @@ BLOCK_MIN, BLOCK_MAX = 256, 4096
 
 @dataclass
 class Summary:
-    """What a patch is made of; bytes except for the counts. blocks: of the new image;
-    written: of them, those that the patch brings; unchanged: those equal to the old bytes
-    at their place."""
+    """What a patch is made of; bytes except for the counts.
+
+    Attributes:
+        blocks: of the new image.
+        written: of them, those that the patch brings.
+        unchanged: those equal to the old bytes at their place.
+    """
 
     image: int
     patch: int
@@ -44,16 +48,20 @@ def parse_sector(text: str) -> int:
     except ToolError:
         value = 0
     if value <= 0 or value & (value - 1):
-        raise ToolError(f"{text!r} is no sector size: a power of two like 2048, 0x800 or 2k")
+        raise ToolError(f"{text!r} is not a sector size: a power of two like 2048, 0x800 or 2k")
     return value
 
 
 def block_size(sector: int, in_place: bool) -> int:
-    """The output block for flash with such sectors. Raises ToolError if there is none."""
+    """The output block for flash with such sectors.
+
+    Raises:
+        ToolError: there is none.
+    """
     if in_place and sector > BLOCK_MAX:
         raise ToolError(
-            f"in place, a sector is composed in RAM: {BLOCK_MAX} bytes are the most, "
-            f"not {sector}; without --in-place any size will do"
+            f"in place, a sector is composed in RAM and has at most {BLOCK_MAX} bytes, "
+            f"not {sector}; without --in-place any size works"
         )
     return max(BLOCK_MIN, min(sector, BLOCK_MAX))
 
@@ -71,8 +79,12 @@ def make(
 ) -> tuple[bytes, Summary]:
     """The patch from old to new and what is in it; it was decoded by the device's code.
 
-    sector: bytes, a power of two. quick, spare, progress: see find.best(). Raises ToolError if
-    there is no such patch.
+    Args:
+        sector: bytes, a power of two.
+        quick, spare, progress: see find.best().
+
+    Raises:
+        ToolError: there is no such patch.
     """
     for image, name in ((old, "old"), (new, "new")):
         if not image:
@@ -98,7 +110,12 @@ def summary(
     built: package.Built,
     full: int,
 ) -> Summary:
-    """Count what a patch is made of. built: its package; full: size of the full one."""
+    """Count what a patch is made of.
+
+    Args:
+        built: its package.
+        full: size of the full one.
+    """
     segments = [s for p in writer.plans for s in p.segments]
     copies = [s for s in segments if s.old is not None]
     runs = [

@@ -1,6 +1,6 @@
 """What publish() keeps of earlier releases: their images, and history.json beside them.
 
-It is as trusted as the key, but a damaged one, or one that names files elsewhere, is refused.
+It is as trusted as the key, but a damaged one, or one that names files elsewhere, is rejected.
 """
 
 import hashlib
@@ -23,8 +23,15 @@ _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 class History:
     """Releases published before, oldest first, as they stand in the index.
 
-    product, channel: whose they must be, "" for anybody's. sequence: of the last manifest.
-    slots: bytes of the devices' slots, by target, as far as somebody said it. Raises ToolError.
+    Args:
+        product, channel: whose they must be; "": any.
+
+    Attributes:
+        sequence: of the last manifest.
+        slots: bytes of the devices' slots, by target, as far as known.
+
+    Raises:
+        ToolError: one sentence for people.
     """
 
     def __init__(self, place: Place, product: str = "", channel: str = ""):
@@ -42,7 +49,11 @@ class History:
         return [r for r in self.releases if r["target"] == target]
 
     def image(self, release: dict) -> bytes:
-        """Image of an earlier release. Raises ToolError, also if it is another one by now."""
+        """Image of an earlier release.
+
+        Raises:
+            ToolError: it is missing, or was changed.
+        """
         data = self._place.read(release["image"])
         for entry in _images(release):
             if entry["digest"] != hashlib.sha256(data).hexdigest():
@@ -77,7 +88,8 @@ class History:
         """Keep a release for the deltas of later ones, and its entry in the manifest; the same
         version once more takes its place.
 
-        row: target, version, floor, entry, sequence and options of its packages.
+        Args:
+            row: target, version, floor, entry, sequence and options of its packages.
         """
         number = parse_version(row["version"])
         others = [
@@ -114,8 +126,8 @@ class History:
             raise ToolError(f"{label} belongs to product {owner!r}")
         if channel and before != channel:
             raise ToolError(
-                f"{label} is of channel {before!r}, whose devices refuse a manifest of {channel!r}"
-                ": give that one a folder of its own"
+                f"{label} is of channel {before!r}, whose devices reject a manifest of {channel!r}"
+                ": use another folder for that one"
             )
 
 

@@ -32,7 +32,10 @@ class SigningKey:
     """One key that can sign.
 
     id: 8 bytes. public: the dict a device trusts (for an HMAC key it holds the secret).
-    signature_length: bytes. Raises ToolError if the device would not take the key.
+    signature_length: bytes.
+
+    Raises:
+        ToolError: the device would not take the key.
     """
 
     def __init__(self, private: rsa.RSAPrivateKey | bytes):
@@ -55,12 +58,17 @@ class SigningKey:
     def secret_file(self, passphrase: str = "") -> bytes:
         """What the private file holds: PKCS#8 PEM, or JSON for an HMAC key.
 
-        passphrase: encrypts the PEM. Raises ToolError for one with an HMAC key, whose secret every
-        device holds anyway.
+        Args:
+            passphrase: encrypts the PEM.
+
+        Raises:
+            ToolError: a passphrase for an HMAC key, whose secret every device holds anyway.
         """
         if isinstance(self._private, bytes):
             if passphrase:
-                raise ToolError("a shared secret takes no passphrase: every device holds it, too")
+                raise ToolError(
+                    "a shared secret cannot have a passphrase: every device holds it, too"
+                )
             return json.dumps(self.public).encode() + b"\n"
         encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
         if passphrase:
@@ -75,7 +83,12 @@ class SigningKey:
 
 
 def generate(type: str = "rsa", bits: int = 3072) -> SigningKey:
-    """A new key. type: "rsa" or "hmac"; bits: 2048, 3072 or 4096, of an RSA modulus."""
+    """A new key.
+
+    Args:
+        type: "rsa" or "hmac".
+        bits: 2048, 3072 or 4096, of an RSA modulus.
+    """
     if type == "hmac":
         return SigningKey(secrets.token_bytes(_SECRET))
     if type != "rsa":
@@ -89,7 +102,10 @@ def load(path: str | os.PathLike) -> SigningKey:
     """The key in a file that keygen, or openssl (PEM, RSA), wrote.
 
     The passphrase of an encrypted one comes from the environment (PASSPHRASE), else from the
-    terminal. Raises ToolError in words.
+    terminal.
+
+    Raises:
+        ToolError: one sentence for people.
     """
     raw = files.read(path)
     if raw.lstrip().startswith(b"{"):
@@ -115,7 +131,7 @@ def new_passphrase(ask: bool) -> str:
     if found or not ask:
         return found
     if not sys.stdin.isatty():
-        raise ToolError(f"--passphrase: nobody to ask; put it into {PASSPHRASE}")
+        raise ToolError(f"--passphrase: no terminal to ask on; set {PASSPHRASE}")
     found = getpass.getpass("passphrase for the new key: ")
     if not found:
         raise ToolError("--passphrase: nothing was typed")
@@ -129,8 +145,12 @@ def write(
 ) -> tuple[Path, Path]:
     """Write the private and the public file of a key, and return their paths.
 
-    name: path without suffix. passphrase: see SigningKey.secret_file(). Raises ToolError if one
-    exists and force is not given.
+    Args:
+        name: path without suffix.
+        passphrase: see SigningKey.secret_file().
+
+    Raises:
+        ToolError: one exists and force is not given.
     """
     if not Path(name).name or name.endswith(("/", "\\", os.sep)):
         raise ToolError(f"{name!r} is a folder: give the name of the key, such as {name}lamp")
@@ -158,19 +178,19 @@ def _decrypted(path, raw):
     given = os.environ.get(PASSPHRASE, "")
     if not given:
         if not sys.stdin.isatty():
-            raise ToolError(f"{path}: encrypted; put its passphrase into {PASSPHRASE}")
+            raise ToolError(f"{path}: encrypted; set {PASSPHRASE} to its passphrase")
         given = getpass.getpass(f"passphrase of {path}: ")
     try:
         return serialization.load_pem_private_key(raw, password=given.encode() or b" ")
     except ValueError as e:
-        raise ToolError(f"{path}: encrypted, and the passphrase does not open it") from e
+        raise ToolError(f"{path}: encrypted, and the passphrase is wrong") from e
 
 
 def _load_json(path: str | os.PathLike, raw: bytes) -> SigningKey:
     try:
         entry = json.loads(raw)
         if entry["type"] == "rsa":
-            raise ToolError(f"{path}: the public half; signing needs the .pem beside it")
+            raise ToolError(f"{path}: this is the public key; signing needs the .pem next to it")
         return SigningKey(bytes.fromhex(entry["secret"]))
     except (ValueError, KeyError, TypeError, RecursionError) as e:
         raise ToolError(f"{path}: not a key file; make one with otatool keygen") from e

@@ -27,7 +27,7 @@ from .keys import SigningKey
 SMALL = 1792  # bytes: a chunk of smaller blocks still takes so much, for less would cost too much
 MORE = 100  # bytes: what deflate may add to a block that does not deflate
 WINDOWS = (10, 12)  # of the inflater, log2 of bytes
-RESTART = 65536  # bytes of payload between restart points, at the most
+RESTART = 65536  # bytes of payload between restart points, at most
 BLOCK = 4096
 
 # What a larger window must make of a payload, and save: every device pays kilobytes for it.
@@ -36,8 +36,12 @@ _WORTH, _WORTH_BYTES = 0.99, 256
 
 @dataclass
 class Meta:
-    """What a package says of itself. floor: lowest security version that may run after it;
-    mpy: .mpy version the image needs, 0 for any."""
+    """What a package says of itself.
+
+    Attributes:
+        floor: lowest security version that may run after it.
+        mpy: .mpy version the image needs, 0 for any.
+    """
 
     product: str
     version: str
@@ -63,7 +67,11 @@ class Built:
 def full(
     new: bytes, meta: Meta, keys: Sequence[SigningKey], block: int = BLOCK, **options
 ) -> Built:
-    """A package that carries the whole image. options: as package()."""
+    """A package that carries the whole image.
+
+    Args:
+        options: as package().
+    """
     return package(payload.FullWriter(new, block), new, None, meta, keys, block=block, **options)
 
 
@@ -78,7 +86,11 @@ def searches(
 ) -> list[Search]:
     """What patch() has to look for: the patch, and the one that leads back if reverse.
 
-    quick, spare: see find.plan(). Raises ToolError: the images are equal.
+    Args:
+        quick, spare: see find.plan().
+
+    Raises:
+        ToolError: the images are equal.
     """
     if old == new:
         raise ToolError("the images are equal: there is nothing to update")
@@ -121,10 +133,16 @@ def patch(
 ) -> Built:
     """A package that turns old into new.
 
-    in_place: for devices with one slot. reverse: with in_place, append the package that leads
-    back; its version and floor are those of old. quick, spare: see find.plan(). found: what
-    searches() of these arguments have found, searched here if it is empty. options: as package().
-    Raises ToolError.
+    Args:
+        in_place: for devices with one slot.
+        reverse: with in_place, append the package that leads back; its version and floor are those
+            of old.
+        quick, spare: see find.plan().
+        found: what searches() of these arguments have found, searched here if it is empty.
+        options: as package().
+
+    Raises:
+        ToolError: one sentence for people.
     """
     if not found:
         both = reverse is not None
@@ -154,11 +172,16 @@ def package(
 ) -> Built:
     """Chunk, sign and check a payload.
 
-    writer: gives the blocks. new, old: the images, old None for a full one. keys: all sign.
-    wbits: windows to try, from the smallest: a larger one takes RAM of every device, so it
-    is kept only where it saves a hundredth of the payload, and 256 bytes. restart: bytes
-    of payload between restart points.
-    Raises ToolError if the result does not decode to new.
+    Args:
+        writer: makes the blocks.
+        new, old: the images, old None for a full one.
+        keys: all sign.
+        wbits: windows to try, from the smallest: a larger one takes RAM of every device, so it is
+            kept only where it saves a hundredth of the payload, and 256 bytes.
+        restart: bytes of payload between restart points.
+
+    Raises:
+        ToolError: the result does not decode to new.
     """
     best: tuple[list[bytes], int] | None = None
     for w in wbits:
@@ -326,8 +349,8 @@ def _header(meta, new, old, payload_values, behind, keys, tables=()):
     signatures = sum(10 + k.signature_length for k in keys)
     if signatures > fmt.SIGNATURES_MAX:
         raise ToolError(
-            f"the signatures take {signatures} bytes, {fmt.SIGNATURES_MAX} are allowed: give "
-            "fewer or smaller keys"
+            f"the signatures take {signatures} bytes, the maximum is {fmt.SIGNATURES_MAX}: "
+            "use fewer or smaller keys"
         )
     signed = (
         fmt.MAGIC
@@ -338,7 +361,7 @@ def _header(meta, new, old, payload_values, behind, keys, tables=()):
     try:
         fmt.parse(signed + tail)
     except OtaError as e:
-        raise ToolError(f"the header would be refused: {e.reason} {e.args[1:]}") from e
+        raise ToolError(f"a device would reject the header: {e.reason} {e.args[1:]}") from e
     return signed + tail
 
 

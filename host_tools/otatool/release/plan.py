@@ -24,7 +24,7 @@ class Release:
         expires: of the manifest, Unix seconds; 0: never.
         spare: bytes of flash for a stash that devices with one slot have.
         mpy: of package.Meta; 0: what the image needs.
-        rollout: share of the fleet in ten-thousandths; the others are told of the last release
+        rollout: share of the fleet in ten-thousandths; the others are offered the last release
             that went to all.
         windows: wbits of package.package().
         quick: see find.plan().
@@ -55,10 +55,12 @@ class Release:
 class Plan:
     """What the history asks of a release.
 
-    sequence: of the manifest. first: of the manifest that named these packages first: they keep
-    it when a later one names them again, so that what caches and devices have of them stays
-    right. again: row of the same release, published before. bases: (row, image) of the older
-    releases that get deltas, the newest first.
+    Attributes:
+        sequence: of the manifest.
+        first: of the manifest that named these packages first: they keep it when a later one names
+            them again, so that what caches and devices have of them stays right.
+        again: row of the same release, published before.
+        bases: (row, image) of the older releases that get deltas, the newest first.
     """
 
     floor: int
@@ -87,7 +89,7 @@ def look_back(past: History, release: Release, image: bytes) -> Plan:
     if older and floor < older[-1]["floor"]:
         raise ToolError(
             f"floor {floor} is below {older[-1]['floor']}, that of {older[-1]['version']}: "
-            "devices that confirmed it refuse this one"
+            "devices that confirmed it reject this one"
         )
     sequence = past.sequence + 1
     first = again.get("sequence", sequence) if again else sequence

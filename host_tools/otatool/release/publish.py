@@ -6,7 +6,7 @@
 
 A device that asks in the middle sees the old state or the new one: new packages are written
 first, packages of the manifest before stay. The same goes for other places that get a copy.
-The history is as trusted as the key: who can change it gets his images into what is signed.
+The history is as trusted as the key: whoever can change it can get images of their own signed.
 """
 
 import base64
@@ -40,8 +40,10 @@ _HISTORY = ".history"
 class Published:
     """One row per package: kind ("full", "delta", "in place"), base version, bytes, URL.
 
-    done: what was written, or would be, the folder's first. reused: the packages are those of
-    before. warnings: sentences about what devices would stumble over.
+    Attributes:
+        done: what was written, or would be, the folder's first.
+        reused: the packages are those of before.
+        warnings: sentences about what devices would stumble over.
     """
 
     sequence: int
@@ -66,7 +68,7 @@ def publish(
     """Add a release to folder and replace its manifest; releases of other targets stay in it.
 
     The last version may be published once more with the same image: a run that failed, a
-    manifest that expires, or a rollout that goes on. Its packages stay, byte for byte.
+    manifest that expires, or a rollout that continues. Its packages stay, byte for byte.
 
     Args:
         progress: called with the part of the search for patches that is done, 0 to 1.
@@ -109,7 +111,11 @@ def publish(
 
 
 def latest(history: Place, target: str = "app") -> bytes:
-    """Image of the newest release of target. Raises ToolError if there is none."""
+    """Image of the newest release of target.
+
+    Raises:
+        ToolError: there is none.
+    """
     past = History(history)
     releases = past.of(target)
     if not releases:
@@ -118,14 +124,15 @@ def latest(history: Place, target: str = "app") -> bytes:
 
 
 def history_of(folder: str | Path) -> Place:
-    """Where publish() keeps the history unless told otherwise."""
+    """Where publish() keeps the history by default."""
     return Folder(Path(folder) / _HISTORY)
 
 
 def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
     """Manifest bytes: JSON, then one signature line per key; read by the device's own code.
 
-    Raises ToolError if the device would refuse it.
+    Raises:
+        ToolError: a device would reject it.
     """
     body = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     lines = b"".join(
@@ -136,15 +143,15 @@ def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
     except OtaError as e:
         hint = ""
         if e.reason in ("size", "field"):
-            hint = f": {len(body + lines)} bytes, give fewer old versions (--last)"
-        raise ToolError(f"a device would refuse the manifest, {e.reason}{hint}") from e
+            hint = f": {len(body + lines)} bytes, use fewer old versions (--last)"
+        raise ToolError(f"a device would reject the manifest, {e.reason}{hint}") from e
     return body + lines
 
 
 def _check(release: Release, image: bytes, keys: Sequence[SigningKey]) -> None:
     """Raises ToolError for what no device takes, or no file can be called."""
     if not keys:
-        raise ToolError("devices refuse what is not signed: give a key")
+        raise ToolError("devices reject unsigned packages: give a key")
     values.version(release.version)
     for what in ("product", "target", "channel"):
         values.name(getattr(release, what), what)
@@ -178,7 +185,7 @@ def _entries(
 def _make_manifest(
     plan: Plan, release: Release, keys: Sequence[SigningKey], releases: list[dict]
 ) -> bytes:
-    """The signed manifest. Raises ToolError if a device would refuse it."""
+    """The signed manifest. Raises ToolError if a device would reject it."""
     return sign_manifest(
         {
             "format": 1,
@@ -205,7 +212,7 @@ def _put_everywhere(
 ) -> list[upload.Done]:
     """Packages to every place, then the history, then the manifest to every place.
 
-    The order is what makes it safe to stop anywhere: devices are told of packages when all of
+    The order is what makes it safe to stop anywhere: devices are offered packages when all of
     them are there, and the history knows a release before any device does.
     """
     everywhere = [here, *places]
@@ -224,7 +231,7 @@ def _warnings(image: bytes, target: str, slot: int) -> list[str]:
     out = []
     if slot and len(image) > slot:
         out.append(
-            f"the image has {len(image)} bytes, the devices' slots {slot}: they refuse it "
+            f"the image has {len(image)} bytes, the devices' slots have {slot}: they reject it "
             "(fit, code 62)"
         )
     if target == "app":
@@ -254,6 +261,6 @@ def _refuse_gaps(place: Place, releases: list[dict], new: dict[str, bytes]) -> N
         for entry in (p for image in release["images"] for p in image["packages"]):
             if entry["url"] not in new and place.size(entry["url"]) != entry["size"]:
                 raise ToolError(
-                    f"{place.label}: packages of {release['version']} are missing, which devices "
-                    f"are still told of"
+                    f"{place.label}: packages of {release['version']} are missing, which "
+                    f"devices are still offered"
                 )

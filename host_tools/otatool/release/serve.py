@@ -38,8 +38,12 @@ _GONE = (ConnectionError, TimeoutError, ssl.SSLError)
 
 @dataclass
 class Request:
-    """One request that was answered. range: as asked, "" if not; sent: bytes of the body. Of a
-    long path or range only the beginning is kept."""
+    """One request that was answered.
+
+    Attributes:
+        range: as asked, "" if not.
+        sent: bytes of the body.
+    """
 
     method: str
     path: str
@@ -57,13 +61,19 @@ class Request:
 class Server:
     """Serves folder from its own threads until close(); also a context manager.
 
-    port: 0 lets the system choose. tls: certificate chain and key, PEM files. drop_after: every
-    body is reset after so many bytes, to see devices resume. log: called with each finished
-    Request, from any thread. connections: at a time, at the most; the one that has been idle
-    longest makes room for a new one. Raises ToolError if it cannot start.
-
     requests: the last of them, at most 4096. sent: bytes of all bodies so far, those under way
     included.
+
+    Args:
+        port: 0 lets the system choose.
+        tls: certificate chain and key, PEM files.
+        drop_after: every body is reset after so many bytes, to see devices resume.
+        log: called with each finished Request, from any thread.
+        connections: maximum at a time; the one that has been idle longest makes room for a
+            new one.
+
+    Raises:
+        ToolError: it cannot start.
     """
 
     def __init__(
@@ -78,7 +88,7 @@ class Server:
     ):
         self.folder = Path(folder).resolve()
         if not self.folder.is_dir():
-            raise ToolError(f"{folder} is no folder: give the one that otatool publish writes")
+            raise ToolError(f"{folder} is not a folder: give the one that otatool publish writes")
         self.drop_after = drop_after
         self.requests: deque[Request] = deque(maxlen=_REQUESTS)
         self.sent = 0
@@ -307,7 +317,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         left = limit if limit is not None and drop else size
         while left:
             data = file.read(min(left, _PIECE))
-            if not data:  # the file became shorter: the length that was told is a lie now
+            if not data:  # the file became shorter: the announced length is wrong now
                 drop = True
                 break
             self.wfile.write(data)
@@ -325,7 +335,7 @@ def byte_range(asked: str, size: int) -> tuple[int, int] | tuple[()] | None:
     """First and last byte of a Range field's value for a file of size bytes.
 
     None: no range, or a form that is answered with the whole file (several ranges, other
-    units, nonsense); (): nothing of the file lies in it.
+    units, nonsense); (): nothing of the file is in it.
     """
     match = _RANGE.fullmatch(asked.strip())
     if not match or match.groups() == ("", ""):

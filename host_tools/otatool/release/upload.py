@@ -1,7 +1,7 @@
-"""Published files into a place: packages, a look whether they are there, the manifest last.
+"""Copies published files to a place: packages, a check that they are there, the manifest last.
 
 Packages are named by their content: one that is there with its size is never written again.
-The manifest of before is served until the moment in which the new one replaces it.
+The old manifest is served until the new one replaces it in one step.
 """
 
 import hashlib
@@ -35,8 +35,12 @@ class Content:
 
 @dataclass
 class Done:
-    """What was written, or would be, at a place, in this order; kept: was there already.
-    warnings: what devices may stumble over there, a sentence each."""
+    """What was written, or would be, at a place, in this order.
+
+    Attributes:
+        kept: was there already.
+        warnings: what devices may stumble over there, a sentence each.
+    """
 
     place: str
     written: list[tuple[str, int]] = field(default_factory=list)
@@ -57,7 +61,8 @@ def is_package_name(url: str) -> bool:
 def content(folder: str | Path) -> Content:
     """What publish() left in folder.
 
-    Raises ToolError if a package is missing, or is not the one that the manifest names.
+    Raises:
+        ToolError: a package is missing, or is not the one that the manifest names.
     """
     folder = Path(folder)
     manifest = files.read(folder / MANIFEST)
@@ -72,9 +77,11 @@ def content(folder: str | Path) -> Content:
         ]
         names = [name for name, _ in listed if _NAME.fullmatch(name)]
     except (ValueError, KeyError, TypeError) as e:
-        raise ToolError(f"{folder / MANIFEST} is no manifest: publish again") from e
+        raise ToolError(f"{folder / MANIFEST} is not a manifest: publish again") from e
     if len(names) < len(listed):
-        raise ToolError(f"{folder / MANIFEST} names packages that publish did not: publish again")
+        raise ToolError(
+            f"{folder / MANIFEST} names packages that publish did not write: publish again"
+        )
     for name, size in listed:
         data = files.read(folder / name)
         if len(data) != size or package_name(data) != name:
@@ -90,10 +97,15 @@ def upload(
     dry_run: bool = False,
     force: bool = False,
 ) -> Done:
-    """Put all of it into a place; what is there with the same content stays as it is.
+    """Upload everything to a place; what is there with the same content is not written again.
 
-    cache: Cache-Control of the manifest. dry_run: only tell what would be written. force:
-    replace whatever manifest is there. Raises ToolError; the manifest of before is served then.
+    Args:
+        cache: Cache-Control of the manifest.
+        dry_run: write nothing, return what would be written.
+        force: replace the manifest there, whatever it is.
+
+    Raises:
+        ToolError: it failed; the previous manifest is still served.
     """
     if not force and not _same(place, new.manifest):
         fields = _fields(new.manifest)
@@ -122,7 +134,7 @@ def refuse_older(place: Place, product: str, sequence: int) -> None:
         raise ToolError(f"{place.label} belongs to product {owner!r}")
     if last >= sequence:
         raise ToolError(
-            f"{place.label} has manifest {last}, this would be {sequence}, which devices refuse: "
+            f"{place.label} has manifest {last}, this would be {sequence}, which devices reject: "
             "give the folder, or the --history, that it was published from"
         )
 
@@ -146,7 +158,8 @@ def put_manifest(
 ) -> None:
     """Replace the manifest, in one step, once every package it names is there; add to done.
 
-    Raises ToolError if the place lacks a package, or gives less or other bytes of one.
+    Raises:
+        ToolError: a package is missing at the place, or differs.
     """
     if not dry_run:
         fresh = {name for name, _ in done.written}
@@ -161,8 +174,8 @@ def put_manifest(
         place.put(MANIFEST, new.manifest, cache)
         if not _same(place, new.manifest):
             raise ToolError(
-                f"{place.label}: {MANIFEST} reads back as other bytes than were written: devices "
-                "refuse it; the store, or a cache before it, changes files"
+                f"{place.label}: {MANIFEST} does not read back as it was written: devices "
+                "reject it; the store, or a cache in front of it, changes files"
             )
         done.warnings += _encoded(place, MANIFEST)
     done.written.append(row)
@@ -174,7 +187,7 @@ def _encoded(place: Place, name: str) -> list[str]:
     if found in ("", "identity"):
         return []
     return [
-        f"{name} is given out with Content-Encoding: {found}, which devices may refuse: let the "
+        f"{name} is served with Content-Encoding: {found}, which devices may reject: let the "
         "store drop it, or set AWS_REQUEST_CHECKSUM_CALCULATION=when_required and upload again"
     ]
 
@@ -183,12 +196,14 @@ def _check(place: Place, name: str, data: bytes, fresh: bool) -> None:
     size = place.size(name)
     if size != len(data):
         found = "is not there" if size is None else f"has {size} bytes, not {len(data)}"
-        raise ToolError(f"{place.label}: {name} {found}; the manifest was left as it was")
+        raise ToolError(f"{place.label}: {name} {found}; the manifest was not replaced")
     # That it has a size does not say that it can be read: one that was written now is, and the
     # end of one that was there.
     start = 0 if fresh else max(0, size - _TAIL)
     if place.read(name, start, size) != data[start:]:
-        raise ToolError(f"{place.label}: {name} has other bytes; the manifest was left as it was")
+        raise ToolError(
+            f"{place.label}: {name} has different bytes; the manifest was not replaced"
+        )
 
 
 def _same(place: Place, manifest: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Check a package or a manifest as a device would, before anybody publishes or trusts it.
+"""Checks a package or a manifest as a device would, before it is published or trusted.
 
 Whatever can be checked without the board is: signature, every field of the header, every chunk
 of the hash chain, the reverse package behind it, the image, and the packages that a manifest
@@ -37,13 +37,18 @@ def verify(
     base: bytes | None = None,
     now: float | None = None,
 ) -> str:
-    """One sentence about a package or a manifest that is right in everything.
+    """One sentence about a package or a manifest that is valid in every respect.
 
-    trusted: the keys that a device has. folder: of a manifest, where its packages are; None
-    leaves them out. image: that the package must make. base: image that a patch starts from;
-    with it, or for a full package, the payload is decoded and the image's digest compared.
-    now: seconds since 1970, for the end of a manifest; None does not look at it.
-    Raises ToolError with one sentence: what is wrong, and where.
+    Args:
+        trusted: the keys that a device has.
+        folder: of a manifest, where its packages are; None leaves them out.
+        image: that the package must make.
+        base: image that a patch starts from; with it, or for a full package, the payload is
+            decoded and the image's digest compared.
+        now: seconds since 1970, for the end of a manifest; None does not look at it.
+
+    Raises:
+        ToolError: one sentence: what is wrong, and where.
     """
     refuse_altered(data)
     try:
@@ -79,12 +84,16 @@ def altered(data: bytes) -> str:
 
 
 def refuse_altered(data: bytes, name: str = "") -> None:
-    """Raise ToolError if a copy in text mode has changed data; name: of the file."""
+    """Raise ToolError if a copy in text mode has changed data.
+
+    Args:
+        name: of the file.
+    """
     how = altered(data)
     if how:
         where = name + ": " if name else ""
         raise ToolError(
-            f"{where}the file was changed on the way: {how}, so no signature fits; {_BINARY}"
+            f"{where}the file was altered by a copy: {how}, so no signature matches; {_BINARY}"
         )
 
 
@@ -107,7 +116,7 @@ def _package(data, trusted, image, base):
     if image is not None:
         if len(image) != h.image_size or hashlib.sha256(image).digest() != h.image_digest:
             raise ToolError(
-                f"it makes another image than --image: {h.image_size} bytes, "
+                f"it produces another image than --image: {h.image_size} bytes, "
                 f"{h.image_digest.hex()}; --image has {len(image)} bytes, "
                 f"{hashlib.sha256(image).hexdigest()}"
             )
@@ -139,7 +148,7 @@ def _manifest(data, trusted, folder, now):
     ids = [line.split(b" ")[0].decode("ascii", "replace") for line in lines]
     name = _by(trusted, [i for i in ids if len(i) == 16])
     if now is not None and m.get("expires") and now > m["expires"]:
-        raise ToolError(f"the signature fits, but it expired on {day(m['expires'])}")
+        raise ToolError(f"the signature is valid, but it expired on {day(m['expires'])}")
     here = away = 0
     for release in m["releases"]:
         for image in release["images"]:
@@ -151,7 +160,7 @@ def _manifest(data, trusted, folder, now):
                     here += 1
     out = f"manifest of {m['product']}, channel {m['channel']}, sequence {m['sequence']}, "
     out += f"signed by {name}; {here} packages beside it"
-    return out + (f"; {away} at other addresses were not looked at" if away else "")
+    return out + (f"; {away} at other addresses were not checked" if away else "")
 
 
 def _named(folder, m, release, image, entry, trusted):
@@ -181,7 +190,7 @@ def _named(folder, m, release, image, entry, trusted):
             ("order of blocks", h.ordered, entry["in_place"]),
         ):
             if found != wanted:
-                raise ToolError(f"{what} {found}, the manifest says {wanted}")
+                raise ToolError(f"{what} {found}, but the manifest says {wanted}")
     except OtaError as e:
         raise ToolError(f"{url}: {meanings.explain(e)}") from e
     except ToolError as e:

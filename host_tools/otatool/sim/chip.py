@@ -46,7 +46,7 @@ def create(
     if program & (program - 1) or sector % program or size % sector or sector > c.FF_SIZE:
         raise ToolError(
             f"flash of {size} bytes with sectors of {sector} and units of {program}: sizes must "
-            f"divide each other, and a sector has at most {c.FF_SIZE} bytes"
+            f"divide each other, and a sector can have at most {c.FF_SIZE} bytes"
         )
     parts = partitions(layout, size, sector)
     flash = bytearray(b"\xff") * size
@@ -82,7 +82,7 @@ def partitions(layout: dict, size: int, sector: int) -> dict[str, tuple[int, int
     """Offset and size of the layout's partitions by name.
 
     Raises:
-        ToolError: one is missing, lies outside the flash or overlaps another.
+        ToolError: one is missing, is outside the flash or overlaps another.
     """
     parts = {}
     try:
@@ -177,7 +177,7 @@ class Chip:
                 return fcntl.flock(self._page_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise ToolError(f"{path} is running already; leave that one first") from None
+                    raise ToolError(f"{path} is already running; stop that one first") from None
                 time.sleep(0.02)
 
 

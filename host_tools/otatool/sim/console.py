@@ -1,4 +1,4 @@
-"""The terminal of whoever runs otatool sim, as the board's console."""
+"""The user's terminal as the board's console."""
 
 import contextlib
 import os

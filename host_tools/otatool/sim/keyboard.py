@@ -32,8 +32,13 @@ class Keyboard:
             self._input += data
 
     def begin(self, terminal: ptys.Terminal, raw: bool, words: memoryview, bell: int) -> None:
-        """A process starts, with a terminal of its own; raw: it runs no program but the raw
-        REPL. words: of the control page; bell: what makes the process look at them."""
+        """A process starts, with a terminal of its own.
+
+        Args:
+            raw: it runs no program but the raw REPL.
+            words: of the control page.
+            bell: what makes the process look at them.
+        """
         self._terminal, self._words, self._bell = terminal, words, bell
         words[c.W_INTERRUPT] = c.TAKEN
         self._refused = 0.0

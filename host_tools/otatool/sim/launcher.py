@@ -97,11 +97,11 @@ class Board:
     # -- what a caller does ----------------------------------------------------------------
 
     def start(self) -> "Board":
-        """Switch on; returns at once, wait() tells how far the board is."""
+        """Switch on; returns at once, wait() says how far the board is."""
         self._extension = posix.require()
         link = self._link
         if link and not link.is_symlink() and link.exists():
-            raise ToolError(f"{link} is there already and no link: give another name for --link")
+            raise ToolError(f"{link} exists and is not a link: choose another name for --link")
         self._chip = chip = Chip(self._path)
         try:
             offset = chip.rom[0]
@@ -123,7 +123,7 @@ class Board:
                 self._port.close()
                 chip.close()
                 self._chip = None
-                raise ToolError(f"{link}: {e.strerror}; give another name for --link") from e
+                raise ToolError(f"{link}: {e.strerror}; choose another name for --link") from e
         words = chip.words
         words[c.W_TIMING] = self._timing
         words[c.W_CUT_EFFECT], words[c.W_PINS] = self._effect, self._pins
@@ -309,7 +309,7 @@ class Board:
         )
 
     def _ended(self, process):
-        """Why this life of the board is over, "" while it goes on."""
+        """Why this life of the board is over, "" while it runs."""
         words = self._chip.words
         if self._todo:
             return self._todo.pop(0)

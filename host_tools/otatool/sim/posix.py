@@ -31,7 +31,11 @@ def missing() -> str:
 
 
 def require() -> pathlib.Path:
-    """The interpreter, a library. Raises ToolError where no virtual board can run."""
+    """The interpreter, a library.
+
+    Raises:
+        ToolError: where no virtual board can run.
+    """
     found = _interpreter()
     if not found or missing():
         raise ToolError(missing())

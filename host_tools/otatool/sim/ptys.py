@@ -1,4 +1,4 @@
-"""The two terminals of a board: one for its process, one for whoever talks to it.
+"""The two terminals of a board: one for its process, one for the program that talks to it.
 
 Each process of the board gets a terminal of its own, so that the next one can own it too
 and a dead launcher hangs it up. The outer one stays while the board is reset, as a serial

@@ -1,4 +1,4 @@
-"""The terminal of whoever runs a command, by rich: consoles, tables, progress bars."""
+"""The user's terminal, by rich: consoles, tables, progress bars."""
 
 import contextlib
 import sys

@@ -1,6 +1,6 @@
 """What people type, read in one place for every command: versions, names, sizes, shares, numbers.
 
-Each function gives the value or raises ToolError with a sentence that says what is allowed.
+Each function returns the value, or raises ToolError with a sentence that says what is allowed.
 """
 
 import argparse
@@ -39,15 +39,18 @@ def version(text: str) -> str:
         if found and len(found[0]) <= 15:
             hint = f"; {found[0]} would do"
         raise ToolError(
-            f"{text!r} is no version: dotted integers such as 1.2.3 (at most 4 of them, 5 digits "
-            f"each, 15 characters in all), without v or -rc1{hint}"
+            f"{text!r} is not a version: dotted integers such as 1.2.3 (at most 4 of them, 5 "
+            f"digits each, 15 characters in all), without v or -rc1{hint}"
         ) from e
     return text
 
 
 def name(text: str, what: str = "name") -> str:
-    """The name of a product, channel, target or component, which also becomes part of file
-    names; what: "product", ... for the sentence."""
+    """The name of a product, channel, target or component, which also becomes part of file names.
+
+    Args:
+        what: "product", ... for the sentence.
+    """
     if not _NAME.fullmatch(text):
         raise ToolError(
             f"{what} {text!r}: 1 to 32 ASCII letters, digits and . _ + -, a letter or "
@@ -60,7 +63,7 @@ def size(text: str) -> int:
     """Bytes: 4096, 0x1000, 4K or 4KiB, 1M (K is 1024)."""
     m = _SIZE.fullmatch(text.lower()) if text.isascii() else None
     if not m or re.match("0[0-9]", m[1]):
-        raise ToolError(f"{text!r} is no size: bytes, like 2048, 0x800, 2K or 1M")
+        raise ToolError(f"{text!r} is not a size: bytes, like 2048, 0x800, 2K or 1M")
     found = int(m[1], 0) * _SUFFIX[m[2]]
     if found > SIZE_MAX:
         raise ToolError(f"{text!r}: no board has more than 256M of flash")
@@ -71,7 +74,7 @@ def positive_size(text: str) -> int:
     """As size(), and at least one byte."""
     found = size(text)
     if not found:
-        raise ToolError(f"{text!r} is no size: bytes, at least one")
+        raise ToolError(f"{text!r} is not a size: bytes, at least one")
     return found
 
 
@@ -88,9 +91,9 @@ def share(text: str) -> int:
     m = _PERCENT.fullmatch(text.strip())
     found = round(float(m[1]) * WHOLE / 100) if m else WHOLE + 1
     if m and not found and float(m[1]):
-        raise ToolError(f"{text!r}: the smallest percentage, 0 to 100, beside 0 is 0.01")
+        raise ToolError(f"{text!r}: the smallest percentage above 0 is 0.01")
     if found > WHOLE:
-        raise ToolError(f"{text!r} is no share: a percentage, 0 to 100, such as 5, 2.5 or 5%")
+        raise ToolError(f"{text!r} is not a share: a percentage, 0 to 100, such as 5, 2.5 or 5%")
     return found
 
 
@@ -103,7 +106,7 @@ def number(least: int = 0, most: int = U32) -> Callable[[str], int]:
         else:
             found = int(text, 16 if text[:2].lower() == "0x" else 10)
         if not least <= found <= most:
-            raise ToolError(f"{text!r}: a whole number from {least} to {most}")
+            raise ToolError(f"{text!r}: must be a whole number from {least} to {most}")
         return found
 
     return read
@@ -122,19 +125,25 @@ def file_url(text: str) -> str:
     if not path or path.endswith("/"):
         whole = text.rstrip("/") + "/manifest.ota"
         hint = "" if "?" in text else f", such as {whole}"
-        raise ToolError(f"{text}: names no file; give the whole address{hint}")
+        raise ToolError(f"{text}: does not name a file; give the whole address{hint}")
     return text
 
 
 def folder_or_url(text: str, exists: bool = False) -> str:
-    """A place of published files: a path, or a URL with its scheme. exists: a folder of that name
-    is there, so it is meant. Raises ToolError for what looks like a host or a mistyped URL."""
+    """A place of published files: a path, or a URL with its scheme.
+
+    Args:
+        exists: a folder of that name is there, so it is meant.
+
+    Raises:
+        ToolError: what looks like a host or a mistyped URL.
+    """
     if not text:
-        raise ToolError("'' is no place: a folder, or a URL such as s3://BUCKET/PREFIX")
+        raise ToolError("'' is not a place: a folder, or a URL such as s3://BUCKET/PREFIX")
     if "://" in text:
         if re.match(r"https?://", text, re.IGNORECASE):
             raise ToolError(
-                f"{text}: a web server takes no uploads; give where its files lie: a folder, "
+                f"{text}: a web server takes no uploads; give the place of its files: a folder, "
                 "sftp://USER@HOST/PATH, s3://BUCKET/PREFIX"
             )
         return text

@@ -31,7 +31,7 @@ _MISS = 12.0
 
 @dataclass
 class Table:
-    """Sorted starts (addresses) and by how much what lies from there on has moved."""
+    """Sorted starts (addresses) and by how much everything from there on has moved."""
 
     starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     shifts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -55,9 +55,10 @@ class Table:
 def fit(values: np.ndarray, shifts: np.ndarray, entry: float = ENTRY) -> Table:
     """The table that costs least: entry bits for each entry, 12 for each pointer it misses.
 
-    values, shifts: addresses before, and how far each moved. The cheapest way through the
-    sorted addresses with "the shift now" as state (Viterbi); every state but those of the
-    pointers at hand falls behind by the same, so only these are touched.
+    Args:
+        values, shifts: addresses before, and how far each moved. The cheapest way through the
+            sorted addresses with "the shift now" as state (Viterbi); every state but those of the
+            pointers at hand falls behind by the same, so only these are touched.
     """
     order = np.argsort(values, kind="stable")
     at = values[order].tolist()
@@ -98,8 +99,11 @@ def fit(values: np.ndarray, shifts: np.ndarray, entry: float = ENTRY) -> Table:
 class Filter(ABC):
     """A kind of pointers, and where the image lies; table: filled by fit().
 
-    kind: number in the package. base: address of the first byte. low, high: a second range of
-    addresses that words may hold, of data in RAM for example. size: bytes of the old image.
+    Attributes:
+        kind: number in the package.
+        base: address of the first byte.
+        low, high: a second range of addresses that words may hold, of data in RAM for example.
+        size: bytes of the old image.
     """
 
     kind: int

@@ -12,7 +12,7 @@ from ..covers import Segment
 from . import Filter
 from . import riscv_isa as isa
 
-_WALK = 8  # instructions between the upper and the lower part of an address, at the most
+_WALK = 8  # instructions between the upper and the lower part of an address, at most
 # Where chips keep what is not in the image: RAM of RP2350, CH32V, GD32V; mapped data, RAM and
 # ROM of ESP32-C3; ROM and RAM of ESP32-C5, C6, H2; RAM of ESP32-P4.
 _OUTSIDE = (
@@ -103,7 +103,7 @@ class RiscV(Filter):
         return _bytes(image, found, out)
 
     def _scan(self, piece: bytes, at: int, words: bool, only_moved: bool) -> _Found:
-        """Find the pointers of a piece that lies at an address, from its first even one on.
+        """Find the pointers of a piece at an address, from its first even one on.
 
         words: look for words, too; only_moved: only for those that the table moves, as the
         device does: any other is looked into for the beginning of something else.
@@ -232,7 +232,7 @@ def _lower(h, upper, taken):
 
 
 def _values(h, uppers, lowers, at):
-    """The addresses that pairs make, in halfwords that lie at an address."""
+    """The addresses that pairs make, in halfwords at an address."""
     values = isa.address(isa.words(h, uppers), isa.words(h, lowers))
     relative = h[uppers] & 0x7F == 0x17
     values[relative] += at + 2 * uppers[relative]

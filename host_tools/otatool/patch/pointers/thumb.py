@@ -87,7 +87,7 @@ class Thumb(Filter):
         return _bytes(image, found, out)
 
     def _scan(self, piece: bytes, at: int, words: bool, only_moved: bool) -> _Found:
-        """Find the pointers of a piece that lies at an address, from its first even one on.
+        """Find the pointers of a piece at an address, from its first even one on.
 
         words: look for words, too; only_moved: only for those that the table moves, as the
         device does: any other is looked into for the first half of a call.

@@ -105,10 +105,10 @@ class Xtensa(Filter):
         return out.tobytes()
 
     def _scan(self, piece: bytes, at: int, words: bool) -> _Found:
-        """Find the pointers of a piece that lies at an address.
+        """Find the pointers of a piece at an address.
 
         Code is read from the start of the piece on, and anew after each word. What it is
-        read from may be data or lie between instructions, so CALL and L32R are believed after
+        read from may be data or between instructions, so CALL and L32R are believed after
         some others in turn that code is made of.
         """
         data = _bytes(piece)
