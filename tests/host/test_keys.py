@@ -168,7 +168,7 @@ def test_a_passphrase_guards_the_private_half(run, capfd, monkeypatch):
     with pytest.raises(ToolError, match=keys.PASSPHRASE):
         keys.load("lamp.pem")
     assert run("--bits", "2048", "--passphrase", "other") == 1
-    assert "nobody to ask" in capfd.readouterr().err
+    assert "no terminal to ask" in capfd.readouterr().err
     assert run("--type", "hmac", "--passphrase", "shared") == 1
     monkeypatch.setenv(keys.PASSPHRASE, "x")
     assert run("--type", "hmac", "--passphrase", "shared") == 1

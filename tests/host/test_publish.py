@@ -135,7 +135,7 @@ def test_packages_that_are_gone_are_made_again_with_the_same_bytes(tmp_path, sea
         (url,) = {row[3] for row in _publish(tmp_path, 2, rollout=500).rows if row[0] == "delta"}
         damage(tmp_path / url)
         if (tmp_path / url).exists():  # damaged: put_packages() goes by the size
-            with pytest.raises(ToolError, match="other bytes"):
+            with pytest.raises(ToolError, match="different bytes"):
                 _publish(tmp_path, 2)
             (tmp_path / url).unlink()
         assert not _publish(tmp_path, 2).reused
