@@ -553,7 +553,7 @@ def test_killed_launcher_takes_the_board_along(make):
     )
     launcher = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE)
     assert launcher.stdout.readline() == b"up\n"
-    with pytest.raises(ToolError, match="running already"):
+    with pytest.raises(ToolError, match="already running"):
         Board(path).start()
     launcher.send_signal(signal.SIGKILL)
     launcher.wait()
