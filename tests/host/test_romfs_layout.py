@@ -225,9 +225,9 @@ def test_other_sectors_and_what_is_refused(app):
     for block in (256, 2048, 8192):
         app.check(app.build(first, block=block))
     for options, message in (
-        ({"previous": b""}, "no ROMFS"),
-        ({"previous": b"\xff" * 100}, "no ROMFS"),
-        ({"previous": first[:-1]}, "no ROMFS"),
+        ({"previous": b""}, "not a ROMFS"),
+        ({"previous": b"\xff" * 100}, "not a ROMFS"),
+        ({"previous": first[:-1]}, "not a ROMFS"),
         ({"previous": first, "block": 1000}, "power of two"),
         ({"previous": first, "block": 128}, "power of two"),
         ({"previous": first, "format": "lfs2"}, "only a ROMFS"),
