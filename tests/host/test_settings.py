@@ -175,7 +175,10 @@ def test_several_certificates():
     [
         (lambda: b"", "no PEM certificate"),
         (lambda: b"hello", "no PEM certificate"),
-        (lambda: b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n", "no PEM certif"),
+        (
+            lambda: b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n",
+            "no PEM certif",
+        ),
         (lambda: _openssl("x509", "-trustout"), "openssl x509 -in"),
         (lambda: _ca().replace(b" CERTIFICATE", b" PKCS7"), "openssl pkcs7"),
         (lambda: _ca().replace(b"CERTIFICATE", b"CERTIFICATE REQUEST"), "signed first"),
