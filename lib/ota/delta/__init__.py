@@ -1,7 +1,7 @@
 """Choose the decoder that a package's payload asks for, and load only that one."""
 
 from ..compat import collect
-from ..modules import load
+from ..modules import load, unload
 from ..package import FULL
 
 
@@ -21,3 +21,18 @@ def decoder(header, base, done=None, store=None):
         base, header.base_size, header.image_size, header.block_size, header.meta_max,
         header.ordered, done, pointers, stash,
     )  # fmt: skip
+
+
+def decodable(header) -> bool:
+    """True if this board carries the pointer filter that header asks for, or it asks for none.
+
+    Nothing that was loaded for the answer stays in memory.
+    """
+    if not header.pointers:
+        return True
+    try:
+        return load("delta.pointers").available(header.pointers[0])
+    except ImportError:  # no filter is installed at all
+        return False
+    finally:
+        unload("delta.pointers")

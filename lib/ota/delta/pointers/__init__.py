@@ -11,7 +11,7 @@ from array import array
 
 from ...compat import const
 from ...errors import VerifyError
-from ...modules import load
+from ...modules import load, unload
 from ..varints import signed, varint
 
 _LAST = const(0x7FFFFFFF)  # a 32-bit board calculates with signed numbers
@@ -72,12 +72,27 @@ class Pointers:
             )  # fmt: skip
 
 
-def _code(kind):
-    # The errors are explained at the head of patch.py.
+def available(kind: int) -> bool:
+    """True if the code of a kind is installed; it does not stay in memory."""
+    try:
+        return bool(_code(kind))
+    except ImportError:
+        return False
+    finally:
+        unload(_name(kind) + "_viper")
+        unload(_name(kind))
+
+
+def _name(kind):
     names = ("", "thumb", "riscv", "xtensa")
     if not 0 < kind < len(names):
         raise VerifyError("patch", kind)
-    name = "delta.pointers." + names[kind]
+    return "delta.pointers." + names[kind]
+
+
+def _code(kind):
+    # The errors are explained at the head of patch.py.
+    name = _name(kind)
     try:
         return load(name + "_viper").apply
     except (ImportError, SyntaxError, ValueError, NotImplementedError):
