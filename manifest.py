@@ -138,11 +138,9 @@ GROUPS = {
             "source/mirrors.py",
             "source/static.py",
             "transport/body.py",
-            "transport/date.py",
             "transport/download.py",
             "transport/head.py",
             "transport/http.py",
-            "transport/keepalive.py",
             "transport/pins.py",
             "transport/resume.py",
             "transport/retry.py",
@@ -157,7 +155,6 @@ GROUPS = {
         (
             "flash/file.py",
             "flash/ram.py",
-            "transport/memory.py",
         ),
     ),
 }

@@ -1,11 +1,11 @@
-"""A package that comes: its bytes, whatever brings them, and whether it is one to take."""
+"""The bytes of a package, whatever their transport, and whether it may be installed."""
 
 from .. import package
 from ..errors import PolicyError, VerifyError
 
 
-class Way:
-    """The way the bytes come: one reader, opened again only to stand somewhere else."""
+class PackageReader:
+    """Reader of a package that is reopened only to stand at another offset."""
 
     def __init__(self, open_at):
         self._open_at = open_at

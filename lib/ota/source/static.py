@@ -5,7 +5,6 @@ from ..compat import const
 from ..errors import ManifestError
 from ..manifest import MANIFEST_MAX
 from ..transport import http
-from ..transport.keepalive import Kept
 from ..transport.resume import Resuming
 from ..transport.url import join
 
@@ -30,7 +29,7 @@ class Static:
         self._known = {} if known is None else known
         self._retries = retries
         self._etag = None
-        self._kept = Kept()  # the package comes the way the manifest came
+        self._kept = http.Kept()  # the package comes the way the manifest came
 
     def check(self):
         """Generator: the manifest's bytes; None if it is still one that had nothing.

@@ -57,7 +57,7 @@ class Response:
         return n
 
     def leave(self, kept, place) -> None:
-        """At its end, give the connection to a keepalive.Kept, as one to place."""
+        """At its end, give the connection to a http.Kept, as one to place."""
         self._kept, self._place = kept, place
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from ..compat import const
 from ..errors import TransportError
-from ..modules import load
 from . import url
 
 _INTERIM = const(8)  # 1xx responses skipped before the real one
@@ -16,6 +15,7 @@ _LISTS = const(5)  # so many may come in several lines
 _PLAIN = (
     b"  identity none binary raw plain 7bit 8bit utf-8 utf8 us-ascii ascii iso-8859-1 aws-chunked "
 )
+_MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 _WANTED = (
     b"content-length",
     b"content-range",
@@ -172,8 +172,6 @@ class Head:
         date = self.fields.get(b"date")
         if not value or not date:
             return None
-        # Seldom needed, so imported then.
-        seconds = load("transport.date").seconds
         later, now = seconds(value), seconds(date)
         if later is None or now is None:
             return None
@@ -185,6 +183,25 @@ def number(value: bytes, word: str) -> int:
     if not value.isdigit() or len(value) > _DIGITS or int(value) > _NUMBER_MAX:
         raise TransportError(word, "number")
     return int(value)
+
+
+def seconds(value: bytes):
+    """Seconds from the year 0 to a date like b"Sun, 06 Nov 1994 08:49:37 GMT".
+
+    None for any other form. No calendar is checked: the difference is bounded by the caller.
+    """
+    month = _MONTHS.find(value[8:11])
+    if len(value) != 29 or value[25:] != b" GMT" or month < 0 or month % 3:
+        return None
+    for i in (5, 6, 12, 13, 14, 15, 17, 18, 20, 21, 23, 24):
+        if not 0x30 <= value[i] <= 0x39:
+            return None
+    # The year begins in March here, so that its leap day is the last.
+    month = (month // 3 + 10) % 12
+    year = int(value[12:16]) - month // 10
+    days = 365 * year + year // 4 - year // 100 + year // 400
+    days += (153 * month + 2) // 5 + int(value[5:7])
+    return ((days * 24 + int(value[17:19])) * 60 + int(value[20:22])) * 60 + int(value[23:25])
 
 
 def strong(etag: bytes) -> bool:

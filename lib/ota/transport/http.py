@@ -1,6 +1,6 @@
 """A streaming HTTP/1.1 GET in fixed memory, for one file at a time.
 
-A connection is used once and closed, or left to the next request by a keepalive.Kept. What a
+A connection is used once and closed, or left to the next request by a Kept. What a
 status means for the update is decided by the caller.
 """
 
@@ -19,6 +19,39 @@ _OWN = (
     "host range if-range if-none-match connection accept-encoding content-length"
     " transfer-encoding te upgrade expect trailer user-agent"
 ).split()
+
+
+class Kept:
+    """The connection that one request leaves to the next: get() takes it as `kept`.
+
+    RFC 9112 section 9: a response that was read to its end leaves its connection usable unless
+    one side said "close".
+    """
+
+    def __init__(self):
+        self._wire = None
+        self._place = None
+
+    def take(self, place):
+        """The Wire that was given for place, or None; any other one is closed.
+
+        A peer that closed meanwhile, or that said more than it was asked for, is not believed.
+        """
+        if self._wire and not (self._place == place and self._wire.silent()):
+            self.close()
+        wire, self._wire = self._wire, None
+        return wire
+
+    def give(self, wire, place) -> None:
+        """Keep the Wire of a connection to place, (scheme, host, port)."""
+        self.close()
+        self._wire, self._place = wire, place
+
+    def close(self) -> None:
+        """Close what is kept; may be called more than once."""
+        if self._wire:
+            self._wire.close()
+            self._wire = None
 
 
 def get(
@@ -43,7 +76,7 @@ def get(
     home: an address of the server that headers belong to, "" for none; None: the first asked.
     tls: configuration as tls.context() takes it, or a ready SSLContext.
     size: ask for so many bytes and no more; a server may send all of it nevertheless.
-    kept: a keepalive.Kept whose connection is used, and that gets this one when the body was read.
+    kept: a Kept whose connection is used, and that gets this one when the body was read.
     changes: of wire.Limits. A 200 to a Range request has offset 0: the caller decides.
 
     Raises TransportError "url", "dns", "connect", "tls", "timeout", "slow", "reset",

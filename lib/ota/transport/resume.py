@@ -3,7 +3,6 @@
 from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
-from .keepalive import Kept
 from .retry import Patience, Ranges, passes, plain
 from .wire import Limits
 
@@ -58,7 +57,7 @@ class Resuming:
         if part:
             options["size"] = part
             if not options.get("kept"):
-                options["kept"] = self._own = Kept()
+                options["kept"] = self._own = http.Kept()
         self._options = options
         self._poll_ms = options.get("poll_ms", _POLL_MS)
         self.ranges = Ranges()

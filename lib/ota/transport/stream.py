@@ -1,4 +1,4 @@
-"""Anything that gives bytes from its beginning, as what an update downloads from."""
+"""Readers over bytes that are there already: in memory, or in any object that is read once."""
 
 import errno
 
@@ -6,6 +6,24 @@ from ..compat import const
 from ..errors import TransportError
 
 _PIECE = const(256)
+
+
+class Memory:
+    """Reader over data (bytes-like), from offset on."""
+
+    def __init__(self, data, offset: int = 0):
+        self._data = memoryview(data)
+        self._at = offset
+
+    def readinto(self, buf) -> int:
+        """Fill buf as far as there are bytes; 0 at the end."""
+        n = min(len(buf), len(self._data) - self._at)
+        buf[:n] = self._data[self._at : self._at + n]
+        self._at += n
+        return n
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 def opener(source):
