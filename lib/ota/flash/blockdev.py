@@ -21,7 +21,7 @@ class BlockDevFlash:
         dev.ioctl(1, 1)
         self.dev = dev
         self.sector_size = dev.ioctl(5, 0) or 512
-        self.size = dev.ioctl(4, 0) * self.sector_size
+        self.size = (dev.ioctl(4, 0) or 0) * self.sector_size
         self.program_size = program_size
         if self.size <= 0 or self.sector_size % program_size or bounce % program_size:
             raise ValueError("program_size")
