@@ -1,4 +1,4 @@
-"""Choose the decoder that a package's payload asks for, and load only that one."""
+"""Select the decoder for the payload of a package, and load only that one."""
 
 from ..compat import collect
 from ..modules import load, unload
@@ -6,8 +6,10 @@ from ..package import FULL
 
 
 def decoder(header, base, done=None, store=None):
-    """Decoder of header's payload. base: region with the base image; done: delta.patch;
-    store: region with the stash, delta.stash."""
+    """Make the decoder of header's payload.
+
+    base: region with the base image; done: see delta.patch; store: region with the stash.
+    """
     if header.encoding == FULL:
         return load("delta.full").Full(header.image_size, header.block_size)
     patch = load("delta.patch")
@@ -24,9 +26,9 @@ def decoder(header, base, done=None, store=None):
 
 
 def decodable(header) -> bool:
-    """True if this board carries the pointer filter that header asks for, or it asks for none.
+    """True unless the payload needs a pointer filter that this board does not have.
 
-    Nothing that was loaded for the answer stays in memory.
+    The modules loaded for the check do not stay in memory.
     """
     if not header.pointers:
         return True
