@@ -19,6 +19,9 @@ options.defaults(
     inplace=True,
     factory=True,
     http=True,
+    thumb=False,
+    riscv=False,
+    xtensa=False,
     viper=False,
     simulation=False,
 )
@@ -102,24 +105,20 @@ GROUPS = {
             "delta/add.py",
             "delta/full.py",
             "delta/patch.py",
-            "delta/pointers/__init__.py",
-            "delta/pointers/riscv.py",
-            "delta/pointers/thumb.py",
-            "delta/pointers/xtensa.py",
             "delta/stash.py",
             "delta/varints.py",
         ),
     ),
     # Machine code: only for ports whose build tells mpy-cross its architecture (-march).
-    "viper": (
-        ("delta",),
-        (
-            "delta/add_viper.py",
-            "delta/pointers/riscv_viper.py",
-            "delta/pointers/thumb_viper.py",
-            "delta/pointers/xtensa_viper.py",
-        ),
-    ),
+    "viper": (("delta",), ("delta/add_viper.py",)),
+    # One pointer filter for each architecture whose firmware is updated by patches.
+    "pointers": (("delta",), ("delta/pointers/__init__.py",)),
+    "thumb": (("pointers",), ("delta/pointers/thumb.py",)),
+    "riscv": (("pointers",), ("delta/pointers/riscv.py",)),
+    "xtensa": (("pointers",), ("delta/pointers/xtensa.py",)),
+    "thumb viper": (("thumb", "viper"), ("delta/pointers/thumb_viper.py",)),
+    "riscv viper": (("riscv", "viper"), ("delta/pointers/riscv_viper.py",)),
+    "xtensa viper": (("xtensa", "viper"), ("delta/pointers/xtensa_viper.py",)),
     "ab": (("delta", "staging"), ("strategy/ab.py",)),
     "staging": (
         ("core",),
@@ -139,11 +138,9 @@ GROUPS = {
             "source/mirrors.py",
             "source/static.py",
             "transport/body.py",
-            "transport/date.py",
             "transport/download.py",
             "transport/head.py",
             "transport/http.py",
-            "transport/keepalive.py",
             "transport/pins.py",
             "transport/resume.py",
             "transport/retry.py",
@@ -158,7 +155,6 @@ GROUPS = {
         (
             "flash/file.py",
             "flash/ram.py",
-            "transport/memory.py",
         ),
     ),
 }
@@ -177,5 +173,6 @@ def freeze_group(name, done):
 
 frozen = []
 for group in GROUPS:
-    if group == "core" or getattr(options, group):
+    # A filter as machine code comes with both options that its name has.
+    if group == "core" or all(getattr(options, option) for option in group.split()):
         freeze_group(group, frozen)

@@ -155,7 +155,7 @@ def measure(flash, size, digest, calls):
 def times(folder, repeats, name):
     """Print how long each repetition of a package took."""
     from ota import package
-    from ota.transport.memory import Memory
+    from ota.transport.stream import Memory
 
     flash = Flash(folder)
     out = memoryview(bytearray(_SECTOR))

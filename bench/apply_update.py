@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from delta_pairs import Pair
 from ota import boot, device, update
-from ota.transport.memory import Memory
+from ota.transport.stream import Memory
 from otatool.release import keys
 from otatool.release import package as build
 

@@ -10,7 +10,7 @@ import sys
 from . import modules, state
 from .compat import collect, const
 from .errors import FlashError
-from .modules import firmware
+from .modules import firmware, unload
 
 _BLOCK = const(4096)
 _SAVES = const(4)  # of the state, in one update or one boot
@@ -179,23 +179,6 @@ def load(name):
     """The module ota.<name>, with garbage collected before: the next phase begins here."""
     collect()
     return modules.load(name)
-
-
-def unload(name):
-    """Forget a module that load() or an import brought: the next phase has its memory.
-
-    Works as far as nothing of it is in use any more; load() brings it back. CPython has
-    memory enough and keeps it.
-    """
-    if sys.implementation.name == "micropython":
-        name = "ota." + name
-        # If memory ran out in an import, MicroPython may know the name but no module of it.
-        sys.modules.pop(name, None)
-        package, _, leaf = name.rpartition(".")
-        # Gone itself, or made anew without it, for the same reason.
-        package = sys.modules.get(package)
-        if hasattr(package, leaf):
-            delattr(package, leaf)
 
 
 current = None  # the Device of this board, set by the boot stage or ota.configure()

@@ -12,7 +12,7 @@ from .compat import collect, collect_often, const, sleep_ms, threshold
 from .device import load, unload
 from .errors import OtaError, PolicyError, StateError, TransportError
 from .package import chunks
-from .package.reader import Way, match, newer
+from .package.reader import PackageReader, match, newer
 
 _PAUSE_MS = const(5)
 
@@ -146,10 +146,10 @@ def install(device, open_at, choice=None, downgrade: bool = False):
 def _install(device, open_at, choice, downgrade):
     _may_start(device)
     before = collect_often()  # long pieces come next, and an application has left its garbage
-    way = Way(open_at)
+    reader = PackageReader(open_at)
     try:
         device.block()
-        head = yield from chunks.head((yield from way.open(0)))
+        head = yield from chunks.head((yield from reader.open(0)))
         header = package.parse(head)
         keys = device.keys
         device.free()  # as for the manifest's signature
@@ -174,7 +174,7 @@ def _install(device, open_at, choice, downgrade):
                 return {"result": "none", "version": record.image.version}
             newer(header, record, downgrade)
         device.prepare_kv()  # while there is memory for its code
-        steps = device.strategy.install(device, record, head, header, way.open)
+        steps = device.strategy.install(device, record, head, header, reader.open)
         head = None  # the strategy's own, if it needs it
         for step in steps:
             yield step and ("stream", step[0], step[1])
@@ -182,7 +182,7 @@ def _install(device, open_at, choice, downgrade):
         _note(device, e)
         raise
     finally:
-        way.close()
+        reader.close()
         device.free()
         threshold(before)
     yield "arm", 0, 0

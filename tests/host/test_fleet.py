@@ -42,7 +42,7 @@ from ota.errors import TransportError
 from ota.state import record as slots
 from ota.transport import head, sockets
 from ota.transport import http as device_http
-from ota.transport.keepalive import Kept
+from ota.transport.http import Kept
 from ota.transport.wire import Limits
 from otatool import cli
 from otatool.errors import ToolError

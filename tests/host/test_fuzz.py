@@ -53,6 +53,9 @@ _OUT_OF_REACH = {
     ): "the header was looked at",
     ("delta/stash.py", 'VerifyError("patch", len(head))'): "the buffer has nine bytes",
     ("strategy/__init__.py", 'VerifyError("digest", image.size)'): _FLASH,
+    ("strategy/__init__.py", 'PolicyError("hardware", header.pointers[0])'): (
+        "all filters are installed here"
+    ),
     ("strategy/__init__.py", 'PolicyError("geometry", block_size, region.program_size)'): (
         "the boards here have small program units"
     ),

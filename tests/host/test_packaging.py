@@ -87,6 +87,14 @@ def test_defaults_leave_out_what_only_tests_use():
     assert "ota/flash/ram.py" not in _Manifest().files
 
 
+def test_filters_are_picked_one_by_one():
+    assert not [name for name in _Manifest().files if "pointers" in name]
+    one = [name for name in _Manifest(thumb=True).files if "pointers" in name]
+    assert one == ["ota/delta/pointers/__init__.py", "ota/delta/pointers/thumb.py"]
+    fast = set(_Manifest(thumb=True, viper=True).files) - set(_Manifest(thumb=True).files)
+    assert fast == {"ota/delta/add_viper.py", "ota/delta/pointers/thumb_viper.py"}
+
+
 def test_version_is_that_of_the_library():
     assert _Manifest().metadata["version"] == VERSION
 
@@ -103,7 +111,7 @@ def test_package_json_is_what_the_tree_gives():
 
 
 def _frozen(group):
-    options = _OFF if group == "core" else {**_OFF, group: True}
+    options = _OFF if group == "core" else {**_OFF, **dict.fromkeys(group.split(), True)}
     return _Manifest(**options).files
 
 
@@ -140,16 +148,48 @@ def test_every_import_of_a_group_is_in_it(group):
         assert not missing, f"{name} of group {group} imports {sorted(missing)}"
 
 
+def _play(files, folder, script):
+    """Run a script on MicroPython, whose library is these files; what it printed."""
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(_ROOT / "lib" / name, folder / name)
+    path = folder / "script.py"
+    path.write_text(f"import sys\nsys.path[:] = ['.frozen', {str(folder)!r}]\n{script}")
+    done = subprocess.run(
+        [_MICROPYTHON, path], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize("group", _GROUPS)
 def test_group_imports_alone_on_micropython(group, tmp_path):
     files = _frozen(group)
-    for name in files:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(_ROOT / "lib" / name, tmp_path / name)
-    imports = "".join(f"import {name}\n" for name in sorted(_modules(files)))
-    script = tmp_path / "import_all.py"
-    script.write_text(f"import sys\nsys.path[:] = ['.frozen', {str(tmp_path)!r}]\n{imports}")
-    done = subprocess.run(
-        [_MICROPYTHON, script], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    _play(files, tmp_path, "".join(f"import {name}\n" for name in sorted(_modules(files))))
+
+
+# Which of the filters a board has; what it loaded to see that is gone.
+_DECODABLE = """
+from ota.delta import decodable
+class Header:
+    pointers = None
+print(decodable(Header), end=" ")
+for kind in (1, 2, 3):
+    Header.pointers = (kind, 4, 0, 0, 0)
+    print(decodable(Header), end=" ")
+print([name for name in sys.modules if "pointers" in name])
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ("ab", "True False False False []\n"),
+        ("ab thumb", "True True False False []\n"),
+        ("ab riscv xtensa", "True False True True []\n"),
+        ("ab xtensa viper", "True False False True []\n"),
+    ],
+)
+def test_filters_of_a_board(options, printed, tmp_path):
+    files = _Manifest(**{**_OFF, **dict.fromkeys(options.split(), True)}).files
+    assert _play(files, tmp_path, _DECODABLE) == printed

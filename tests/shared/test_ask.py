@@ -8,7 +8,7 @@ import ota
 from images import vector
 from ota import state, update
 from ota.errors import OtaError, StateError, TransportError, code
-from ota.transport.memory import Memory
+from ota.transport.stream import Memory
 from rig import Rig
 
 

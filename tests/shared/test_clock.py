@@ -5,7 +5,7 @@ import time
 import unittest
 
 from ota import clock
-from ota.transport import date
+from ota.transport import head
 
 NEW_YEAR_2026 = 1767225600
 FROM_1970, FROM_2000 = 1970, 2000
@@ -23,7 +23,7 @@ def seconds_of(year, month, day, hour, minute, second):
     """Seconds since 1970, by other code than that under test."""
     text = "Day, %02d %s %d %02d:%02d:%02d GMT"
     found = text % (day, _NAMES[month - 1], year, hour, minute, second)
-    return date.seconds(found.encode()) - date.seconds(b"Thu, 01 Jan 1970 00:00:00 GMT")
+    return head.seconds(found.encode()) - head.seconds(b"Thu, 01 Jan 1970 00:00:00 GMT")
 
 
 class Board:

@@ -12,7 +12,7 @@ from ota.delta import decoder
 from ota.errors import VerifyError
 from ota.package import chunks
 from ota.package.inflate import Inflater
-from ota.transport.memory import Memory
+from ota.transport.stream import Memory
 
 _FOLDER = "golden/"
 

@@ -5,7 +5,7 @@ import unittest
 from fakenet import Net, Stream, finish, read_all
 from ota.errors import TransportError
 from ota.transport import http
-from ota.transport.keepalive import Kept
+from ota.transport.http import Kept
 from ota.transport.resume import Resuming
 
 URL = "http://host/a"

@@ -10,7 +10,7 @@ from ota.delta import decoder
 from ota.errors import ManifestError, OtaError, SignatureError, TransportError, VerifyError
 from ota.package import chunks
 from ota.package.inflate import Inflater
-from ota.transport.memory import Memory
+from ota.transport.stream import Memory
 from packer import OTHER_KEY, Package, head, ident, noise, prefix, signatures, sized, stored
 
 _KEYS = Keys([KEY])

@@ -1,10 +1,11 @@
 import struct
+import sys
 from io import BytesIO
 
 import ota
 from images import vector
+from ota import modules, update
 from ota import package as fmt
-from ota import update
 from ota.boot import trial
 from ota.errors import (
     OtaError,
@@ -12,6 +13,7 @@ from ota.errors import (
     VerifyError,
 )
 from ota.state import record as slots
+from ota.strategy import admit
 from packer import Package, content, entry, manifest, noise, release
 from rig import opener
 from scenes import (
@@ -33,6 +35,36 @@ from scenes import (
     usual,
 )
 from slow import SAMPLE, some
+
+
+class _Missing:
+    """No module of that name is installed: neither it nor what it has inside."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __enter__(self):
+        self._firmware = modules.firmware
+        self._hidden = {n: sys.modules.pop(n) for n in list(sys.modules) if self._is(n)}
+        modules.firmware = self._import
+
+    def __exit__(self, *error):
+        modules.firmware = self._firmware
+        sys.modules.update(self._hidden)
+
+    def _is(self, name):
+        return name[: len(self._name)] == self._name
+
+    def _import(self, name):
+        if self._is(name):
+            raise ImportError(name)
+        return self._firmware(name)
+
+
+def filtered(package, kind=1):
+    """The package with a field that asks for a pointer filter."""
+    package.set(fmt.POINTERS, struct.pack("<BxHIII", kind, 4, 0, 0, 0))
+    return package
 
 
 class TestRefusals(Case):
@@ -150,6 +182,37 @@ class TestRefusals(Case):
             rig.install(vector(package + ".ota"))
             rig.boot()
             self.assertTrue(rig.runs(TWO))
+
+    def test_pointer_filter_that_the_board_does_not_have(self):
+        names = "thumb", "riscv", "xtensa"
+        for strategy in STRATEGIES:
+            for kind, name in enumerate(names, 1):
+                for missing in ("ota.delta.pointers." + name, "ota.delta.pointers"):
+                    with self.subTest(strategy=strategy, missing=missing):
+                        rig = fresh(strategy)
+                        before = outside(rig)
+                        package = Package(TWO, ONE, ordered=strategy == "inplace")
+                        data = filtered(package, kind).data()
+                        with _Missing(missing):
+                            e = self.refused(PolicyError, "hardware", rig.install, data)
+                        self.assertEqual((e.code, e.args[1]), (64, kind))
+                        self.assertTrue(before == outside(rig), "flash")
+                        self.rests(rig, "IDLE", ONE, "0.1", "hardware")
+                        # The others are nothing that this package needs.
+                        with _Missing("ota.delta.pointers." + names[kind % 3]):
+                            record = rig.device.slots.load()
+                            admit(rig.device, record, fmt.parse(package.head()))
+
+    def test_reverse_package_whose_filter_the_board_does_not_have(self):
+        back = filtered(Package(ONE, TWO, "0.1", ordered=True)).data()
+        data = Package(TWO, ONE, ordered=True, behind=back).data()
+        for missing, previous in (("ota.delta.pointers.thumb", slots.NONE), ("ota.none", 2)):
+            rig = fresh("inplace")
+            rig.install(data)
+            with _Missing(missing):
+                rig.boot()
+                r = self.rests(rig, "TRIAL", TWO, "0.2")
+            self.assertEqual(r.previous, previous)
 
     def test_package_larger_than_the_ota_partition(self):
         for strategy in ("pingpong", "inplace"):

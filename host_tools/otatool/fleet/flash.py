@@ -11,7 +11,7 @@ from ota import package
 from ota.errors import VerifyError
 from ota.manifest import Choice
 from ota.package import chunks
-from ota.update import Way
+from ota.package.reader import PackageReader
 
 _SECTOR = 4096
 
@@ -54,10 +54,10 @@ class Flash:
         Raises:
             VerifyError: "digest", "chunk", "chain"; ManifestError; TransportError.
         """
-        way = Way(open_at)
+        reader = PackageReader(open_at)
         try:
-            yield from way.open(0)
-            head = yield from chunks.head(way)
+            yield from reader.open(0)
+            head = yield from chunks.head(reader)
             h = package.parse(head)
             # The signed digest is the header's; header and chain fix every byte behind it.
             if h.digest != choice.digest or h.size + h.reverse_size != choice.size:
@@ -66,27 +66,27 @@ class Flash:
                 self.forget()
                 self._header = h.digest
             digest = hashlib.sha256(head)
-            digest = yield from self._payload(way, h, 0, self._first, digest)
+            digest = yield from self._payload(reader, h, 0, self._first, digest)
             if h.reverse_size:
-                digest = yield from self._back(way, h, digest)
+                digest = yield from self._back(reader, h, digest)
             return digest.hexdigest()
         finally:
-            way.close()
+            reader.close()
 
-    def _back(self, way, h, digest):
+    def _back(self, reader, h, digest):
         # The reverse package behind the one with header h.
         kept = self._reverse
         if kept.places and kept.places[-1].offset == kept.got == h.reverse_size:
             return kept.places[-1].digest
-        yield from way.open(h.size)
-        head = yield from chunks.head(way)
+        yield from reader.open(h.size)
+        head = yield from chunks.head(reader)
         back = package.parse(head)
         if back.digest != h.reverse_digest or back.size != h.reverse_size:
             raise VerifyError("chain", h.size)
         digest.update(head)
-        return (yield from self._payload(way, back, h.size, kept, digest))
+        return (yield from self._payload(reader, back, h.size, kept, digest))
 
-    def _payload(self, way, h, base, kept, digest):
+    def _payload(self, reader, h, base, kept, digest):
         # The chunks of a package that begins at base, from the place where it resumes.
         place = self._place(kept, h.size)
         kept.places = [place] if place else []
@@ -95,7 +95,7 @@ class Flash:
         walk = chunks.Chunks(h, place.offset if place else 0, place.expected if place else b"")
         kept.got = walk.offset
         if not walk.done:
-            yield from way.open(base + walk.offset)
+            yield from reader.open(base + walk.offset)
         stored = bytearray()
 
         def store(piece) -> None:
@@ -105,7 +105,7 @@ class Flash:
         while not walk.done:
             stored.clear()
             before = digest.copy()
-            yield from walk.load(way, store)
+            yield from walk.load(reader, store)
             digest.update(walk.head)
             digest.update(stored)
             if not self._streams:

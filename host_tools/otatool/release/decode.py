@@ -9,7 +9,7 @@ from ota.delta import decoder
 from ota.errors import OtaError
 from ota.package import chunks
 from ota.package.inflate import Inflater
-from ota.transport.memory import Memory
+from ota.transport.stream import Memory
 
 from ..errors import ToolError
 from ..terminal import meanings

@@ -1,7 +1,6 @@
-"""The keys a device trusts: an id finds the key, the key knows its algorithm.
+"""The trusted keys of a device, by id. The algorithm belongs to the key, never to the message.
 
-A message never says which algorithm to use. A key is a dict, as it stands in a layout or in
-the NAME.pub.json of `otatool keygen`:
+A key is a dict, as in a layout or in the NAME.pub.json of `otatool keygen`:
 
     {"type": "rsa", "n": "<hex>", "e": 65537}
     {"type": "hmac", "secret": "<hex>"}
@@ -22,7 +21,7 @@ ID_LENGTH = 8
 
 
 def key_id(kind: str, material) -> bytes:
-    """The 8-byte id of a key. kind: "rsa" or "hmac"; material: bytes, see the head."""
+    """The 8-byte id of a key. kind: "rsa" or "hmac"; material: bytes, see above."""
     h = hashlib.sha256(b"ota-key-v1" + kind.encode() + b"\0")
     h.update(material)
     return h.digest()[:ID_LENGTH]
@@ -48,8 +47,8 @@ def _load(entry):
 class Keys:
     """Trusted keys by id.
 
-    entries: dicts as in the head of this file. Raises ValueError if one is malformed: a
-    device must not start with fewer keys than it was given.
+    entries: dicts as described at the top of this file. Raises ValueError if one is malformed:
+    a device must not start with fewer keys than configured.
     """
 
     def __init__(self, entries):
@@ -70,9 +69,10 @@ class Keys:
         return self._find(ident).signature_length
 
     def verify(self, ident, message, signature) -> None:
-        """Return if signature is that of key `ident` over message, all bytes-like.
+        """Verify a signature of key `ident` over message; all are bytes-like.
 
-        Raises SignatureError "key" if the key is not trusted, "signature" if it is not so.
+        Raises:
+            SignatureError: "key" if the key is not trusted, "signature" if it is invalid.
         """
         if not self._find(ident).verify(message, signature):
             raise SignatureError("signature")

@@ -1,7 +1,7 @@
 """HMAC-SHA256 (RFC 2104, FIPS 198-1) from two sha256 objects.
 
-For devices that can only share a secret; whoever reads one device can sign for all that
-hold the same secret.
+For devices that can only share a secret. Whoever extracts it from one device can sign for all
+devices with the same secret.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def mac(secret, message) -> bytes:
 
 
 def equal(a, b) -> bool:
-    """True if a and b hold the same bytes; the time taken tells nothing of where they differ."""
+    """True if a and b are equal; takes the same time wherever they differ."""
     if len(a) != len(b):
         return False
     difference = 0

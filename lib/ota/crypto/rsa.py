@@ -1,7 +1,7 @@
 """RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 8.2.2): verify only, by one pow().
 
-The expected encoded message is built and compared whole; no padding is parsed, which is
-where such verifiers go wrong. Ports without the three-argument pow() cannot use it.
+The expected encoded message is built and compared as a whole. No padding is parsed, which is
+where such verifiers fail. Needs the three-argument pow().
 """
 
 import hashlib

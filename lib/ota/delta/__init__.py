@@ -1,13 +1,15 @@
-"""Choose the decoder that a package's payload asks for, and load only that one."""
+"""Select the decoder for the payload of a package, and load only that one."""
 
 from ..compat import collect
-from ..modules import load
+from ..modules import load, unload
 from ..package import FULL
 
 
 def decoder(header, base, done=None, store=None):
-    """Decoder of header's payload. base: region with the base image; done: delta.patch;
-    store: region with the stash, delta.stash."""
+    """Make the decoder of header's payload.
+
+    base: region with the base image; done: see delta.patch; store: region with the stash.
+    """
     if header.encoding == FULL:
         return load("delta.full").Full(header.image_size, header.block_size)
     patch = load("delta.patch")
@@ -21,3 +23,18 @@ def decoder(header, base, done=None, store=None):
         base, header.base_size, header.image_size, header.block_size, header.meta_max,
         header.ordered, done, pointers, stash,
     )  # fmt: skip
+
+
+def decodable(header) -> bool:
+    """True unless the payload needs a pointer filter that this board does not have.
+
+    The modules loaded for the check do not stay in memory.
+    """
+    if not header.pointers:
+        return True
+    try:
+        return load("delta.pointers").available(header.pointers[0])
+    except ImportError:  # no filter is installed at all
+        return False
+    finally:
+        unload("delta.pointers")

@@ -1,8 +1,8 @@
-"""The corrections of a patch, plain form; add_viper.py is the fast one of the same meaning.
+"""Adds the corrections of a patch; add_viper.py does the same in machine code.
 
 `add(out, length, meta, at, middle, end)` adds the values meta[middle:end] to bytes of
 out[:length], at the places that the gaps meta[at:middle] name (docs/format-delta.md). It
-returns True if both were used up exactly inside length, else False; out is then spoilt.
+returns True if both were consumed exactly within length, else False; out is undefined then.
 """
 
 

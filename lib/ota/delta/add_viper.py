@@ -1,8 +1,8 @@
 """The corrections of a patch in machine code; add.py says what it does.
 
-Compiling this file to .mpy needs the target's -march (mpy-cross refuses it otherwise), so
-it is installed as source, or frozen by a firmware build, which knows its architecture.
-Where there is no native emitter the import fails and add.py is used.
+Compiling this file to .mpy needs the target's -march, so it is installed as source, or frozen
+by a firmware build, which knows its architecture. Without a native emitter the import fails and
+add.py is used.
 """
 # ruff: noqa: F821
 # mypy: ignore-errors

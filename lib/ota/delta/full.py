@@ -29,7 +29,7 @@ class Full:
         return index, length
 
     def skip(self, inflater):
-        """Read past the next block; return (index, length). Raises as block() does."""
+        """Skip the next block; return (index, length). Raises as block() does."""
         index, length = self._head()
         inflater.skip(length)
         return index, length

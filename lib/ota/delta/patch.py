@@ -1,8 +1,8 @@
 """Encoding 1, the patch: blocks made of a base image, literals and corrections.
 
 The stream of a block (docs/format-delta.md): three varints control_len, gaps_len, values_len;
-the control, gaps and values bytes; the literals. Nothing crosses the edge of a block, so the
-memory is one metadata buffer, and everything is checked before it is used.
+the control, gaps and values bytes; the literals. Nothing crosses a block boundary, so one
+metadata buffer is enough, and everything is checked before it is used.
 """
 
 from ..compat import const
@@ -28,8 +28,8 @@ class Patch:
     longest metadata of any block, allocated here (nine at least: the head is read there, too);
     ordered: blocks come in an order of their own, for writing in place. done: bytearray with
     a bit per output block (bit i & 7 of byte i >> 3), set for the blocks that have replaced
-    the base already and kept up by this object; a copy out of such a block comes from the
-    stash, or is refused.
+    the base already and updated by this object; a copy out of such a block comes from the
+    stash, or is rejected.
     pointers: pointers.Pointers that copies are rewritten by. stash: stash.Stash.
     Raises VerifyError "patch" if meta_max is out of range.
     """
@@ -81,10 +81,9 @@ class Patch:
         return index, length
 
     def skip(self, inflater):
-        """Read past a block that is written already; return (index, length).
+        """Skip a block that has been written; return (index, length).
 
-        The base is not touched; the block is marked in done. Raises VerifyError "patch",
-        "inflate".
+        The base is not read; the block is marked in done. Raises VerifyError "patch", "inflate".
         """
         index, length, at, control, _, _ = self._begin(inflater)
         self._compose(inflater, None, index, length, at, control)
@@ -133,7 +132,7 @@ class Patch:
             index += signed(step)
         elif self._down:
             index -= 2
-        # Below the last block a block is described from its end on: as the last one began.
+        # Blocks in descending order are described from their end.
         self._down = index + 1 < self._next
         if not 0 <= index < self._count:
             raise VerifyError("patch", index)
@@ -194,7 +193,7 @@ class Patch:
 
     def _read(self, offset, out):
         """Fill out with bytes of the base, from the stash where they are overwritten."""
-        # A copy is no longer than a block, so it lies in two of them at most.
+        # A copy is no longer than a block, so it spans two blocks at most.
         size = self._block_size
         n = len(out)
         first = offset // size

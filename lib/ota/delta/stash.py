@@ -1,8 +1,8 @@
-"""Bytes of the base that are put aside before an apply in place overwrites them.
+"""Stash: bytes of the base that are saved before an apply in place overwrites them.
 
-Table in the stream, in front of the first block (docs/format-delta.md section 3): <HH count,
-length; for each range, ascending, two varints: bytes from the end of the one before, length.
-The stash holds the ranges one behind the other.
+Its table precedes the first block of the stream (docs/format-delta.md section 3): <HH count,
+length; for each range, ascending, two varints: bytes from the end of the previous one, length.
+The stash holds the ranges one after the other.
 """
 
 import struct
@@ -13,11 +13,12 @@ from .varints import varint
 
 
 class Stash:
-    """The table of a patch, and where the bytes are kept.
+    """The stash of one patch.
 
-    size: bytes in all. count: ranges. base_size: bytes of the base. store: has read(offset,
-    buf), perhaps equal(offset, buf), and holds the bytes once pieces() was written to it; None
-    while they are not there, and read() only looks whether they will be.
+    Args:
+        size: bytes in total; count: ranges; base_size: bytes of the base.
+        store: has read(offset, buf), optionally equal(offset, buf), and holds the bytes that
+            pieces() yielded; None before that, then read() only checks that they will be there.
     """
 
     def __init__(self, size, count, base_size, store):
@@ -55,7 +56,7 @@ class Stash:
         self._places[count] = place
 
     def pieces(self, base, buf):
-        """Generator: fill buf with what belongs into the store, in turn; yields bytes in buf."""
+        """Generator: fill buf with the contents of the store in turn; yields the bytes in buf."""
         used = 0
         for i in range(self._count):
             at = self._starts[i]
@@ -73,8 +74,8 @@ class Stash:
             yield used
 
     def read(self, source: int, out) -> None:
-        """Fill out with the base's bytes from source on. Raises VerifyError "order" if they
-        are not all in one range."""
+        """Fill out with bytes of the base from source on. Raises VerifyError "order" if they are
+        not all in one range, "patch" if they read differently twice."""
         first = 0
         end = self._count
         while first < end:
@@ -88,7 +89,7 @@ class Stash:
             if place + len(out) <= self._places[first]:
                 if self._store:
                     self._store.read(place, out)
-                    # Nothing else tells that a bit of these was read wrong.
+                    # No other check detects a bit read wrong here.
                     equal = getattr(self._store, "equal", None)
                     if equal and not equal(place, out):
                         raise VerifyError("patch", place)

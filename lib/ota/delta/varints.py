@@ -1,12 +1,12 @@
-"""Varints of the tables in front of a patch (docs/format-delta.md section 2)."""
+"""Varints of patches (docs/format-delta.md section 2)."""
 
 from ..errors import VerifyError
 
 
 def varint(buf, at, end):
-    """(place behind it, value) of the varint at buf[at], which ends before end.
+    """Read the varint at buf[at]; returns (index after it, value).
 
-    Raises VerifyError "patch".
+    Raises VerifyError "patch" unless it ends before `end`.
     """
     value = shift = 0
     while True:

@@ -23,10 +23,10 @@ _CHECK = const(256)  # bytes compared at a time when reading back
 
 
 class Region:
-    """A driver's bytes [offset, offset + size), addressed from 0.
+    """The bytes [offset, offset + size) of a driver, addressed from 0.
 
-    offset, size: bytes. Raises FlashError "bounds" if the driver is smaller. The start need
-    not sit on a sector edge: erase() then refuses, reading works (a table of 32 bytes).
+    The start need not be on a sector edge: reading works then (a table of 32 bytes), erase()
+    raises "align". Raises FlashError "bounds" if the driver is smaller.
     """
 
     def __init__(self, driver, offset: int, size: int):
@@ -39,7 +39,7 @@ class Region:
         self.program_size = driver.program_size
 
     def sub(self, offset: int, size: int) -> "Region":
-        """The part [offset, offset + size) of this region as a region."""
+        """Region of the bytes [offset, offset + size) of this one. Raises FlashError "bounds"."""
         self._inside(offset, size)
         return Region(self.driver, self.offset + offset, size)
 
@@ -52,10 +52,14 @@ class Region:
             raise FlashError("io", offset, e)
 
     def peek(self, offset: int, buf) -> bool:
-        """As read(), for who checks what it gets: a unit that the chip refuses to give, as ECC
-        flash does with one half programmed, comes as zeros. True if there was none.
+        """Like read(), for callers that verify the data themselves.
 
-        Raises FlashError "bounds".
+        Units that the chip cannot read (half-programmed ones on flash with ECC) read as zeros.
+
+        Returns:
+            True if everything was read.
+        Raises:
+            FlashError: "bounds".
         """
         n = len(buf)
         self._inside(offset, n)
@@ -77,10 +81,12 @@ class Region:
         return False
 
     def program(self, offset: int, data) -> None:
-        """Program data, which lies in RAM, at offset; those bytes must be erased.
+        """Program data from RAM into erased flash and read it back.
 
-        offset, len(data): bytes, multiples of program_size.
-        Raises FlashError "bounds", "align", "io", and "verify" when reading back differs.
+        Args:
+            offset, len(data): bytes, multiples of program_size.
+        Raises:
+            FlashError: "bounds", "align", "io"; "verify" if reading back differs.
         """
         self._inside(offset, len(data))
         if (self.offset + offset) % self.program_size or len(data) % self.program_size:
@@ -93,9 +99,12 @@ class Region:
             raise FlashError("io", offset, e)
 
     def erase(self, offset: int, length: int) -> None:
-        """Erase [offset, offset + length), multiples of sector_size.
+        """Erase whole sectors.
 
-        Raises FlashError "bounds", "align", "io".
+        Args:
+            offset, length: bytes, multiples of sector_size.
+        Raises:
+            FlashError: "bounds", "align", "io".
         """
         self._inside(offset, length)
         if (self.offset + offset) % self.sector_size or length % self.sector_size:
@@ -113,7 +122,7 @@ class Region:
             raise FlashError("io", 0, e)
 
     def equal(self, offset: int, data) -> bool:
-        """True if flash at offset holds exactly data; not if it cannot be read.
+        """True if flash at offset holds exactly data; False if it cannot be read.
 
         Raises FlashError "bounds".
         """
@@ -133,8 +142,8 @@ class Region:
             raise FlashError("bounds", offset, length)
 
     def _same(self, offset: int, data) -> bool:
-        # Ports differ in what they report of a failed program (rp2 and samd: nothing at
-        # all), so what is on the chip is compared, not what the driver says.
+        # Ports differ in what they report of a failed program (rp2 and samd: nothing), so the
+        # contents are compared instead of trusting the driver.
         data = memoryview(data)
         buf = memoryview(bytearray(min(_CHECK, len(data))))
         done = 0

@@ -1,27 +1,30 @@
-"""Flash behind any MicroPython block device: the one API that every port shares.
+"""Driver over any MicroPython block device, the API that all ports share.
 
-Only the forms that mean the same on all ports are used: reads and writes with an offset,
-which never erase, and ioctl 6, which erases one block. Internal flash behind `pyb.Flash` is
-not fit for it: there ioctl 6 does nothing and every write rewrites a whole sector.
+Uses only what means the same on all ports: reads and writes with an offset, which never erase,
+and ioctl 6, which erases one block. Internal flash behind `pyb.Flash` is not suitable: its
+ioctl 6 does nothing and every write rewrites a whole sector.
 """
 
 
 class BlockDevFlash:
-    """A driver over a block device `dev` with the extended protocol (vfs.AbstractBlockDev).
+    """Driver over a block device with the extended protocol (vfs.AbstractBlockDev).
 
-    program_size: bytes, what the chip wants: 1, rp2 256, encrypted esp32 partitions 16.
-    bounce: bytes, a multiple of program_size, of an own RAM buffer through which data is
-    programmed; needed where data may lie in flash that is switched off meanwhile (frozen
-    bytes on rp2). 0: data is handed on as it is.
-    Raises OSError if the device reports one, ValueError for a geometry that cannot be.
+    Args:
+        dev: such as rp2.Flash(), esp32.Partition.
+        program_size: bytes that the chip programs at once: rp2 256, encrypted esp32 partitions
+            16, else 1.
+        bounce: bytes of a RAM buffer to program from, a multiple of program_size; needed where
+            data may be in flash that is off during programming (frozen bytes on rp2). 0: none.
+    Raises:
+        OSError: of the device; ValueError for an impossible geometry.
     """
 
     def __init__(self, dev, program_size: int = 1, bounce: int = 0):
-        # pyb.Flash tells its true block size only after this call; others ignore it.
+        # pyb.Flash reports its true block size only after this call; others ignore it.
         dev.ioctl(1, 1)
         self.dev = dev
         self.sector_size = dev.ioctl(5, 0) or 512
-        self.size = dev.ioctl(4, 0) * self.sector_size
+        self.size = (dev.ioctl(4, 0) or 0) * self.sector_size
         self.program_size = program_size
         if self.size <= 0 or self.sector_size % program_size or bounce % program_size:
             raise ValueError("program_size")
@@ -36,7 +39,7 @@ class BlockDevFlash:
             return
         buf = memoryview(buf)
         done = 0
-        # Not every port accepts a block number and an offset beyond that block (stm32).
+        # stm32 rejects an offset beyond the block.
         while done < len(buf):
             n, at = divmod(offset + done, self.sector_size)
             part = buf[done : done + self.sector_size - at]

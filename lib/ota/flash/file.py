@@ -6,10 +6,10 @@ _PIECE = 256  # bytes handled at a time
 
 
 class FileFlash:
-    """A driver over a file; a file that does not exist or is too short is filled with 0xFF.
+    """Driver over a file; a new or too short file is filled with 0xFF.
 
-    size, sector_size, program_size: bytes. Every program and erase is flushed to the
-    system; what the system holds back in a power cut is not in our hands.
+    Every program and erase is flushed to the system; what the system loses in a power cut is
+    beyond control. size, sector_size, program_size: bytes.
     Raises OSError if the file cannot be opened.
     """
 
@@ -35,8 +35,8 @@ class FileFlash:
     def program(self, offset: int, data) -> None:
         """Program data at offset: the AND of what is there and data. Raises OSError.
 
-        All is read before anything is written: on a file system such as littlefs each read
-        behind a write rewrites what follows in the file.
+        Reads everything before it writes: on a file system such as littlefs each read after a
+        write rewrites the rest of the file.
         """
         data = memoryview(data)
         old = memoryview(bytearray(min(_PIECE, len(data))))
@@ -46,7 +46,7 @@ class FileFlash:
             self.read(offset + at, place)
             blank = blank and not bytes(place).rstrip(b"\xff")
         if not blank:
-            # What the library programs is erased; this is for those who do not.
+            # The library programs erased flash only; this is for other callers.
             there = bytearray(len(data))
             self.read(offset, there)
             both = int.from_bytes(there, "little") & int.from_bytes(bytes(data), "little")

@@ -11,10 +11,9 @@ _EROFS = const(30)
 class RegionBlockDev:
     """Block device over a region for vfs.VfsLfs2: `vfs.mount(VfsLfs2(dev), "/app")`.
 
-    size: bytes of a littlefs2 image at the start of the region. Length and blocks are those of
-    the image: littlefs refuses a device that is longer, and blocks need not be sectors.
-    By default the device is all of the region, by sectors. Reads of what lies outside, or that
-    the flash refuses, raise OSError 5, all writes OSError 30.
+    size: bytes of a littlefs2 image at the start of the region. Length and block size are those
+    of the image: littlefs rejects a longer device, and blocks need not be sectors. Default: the
+    whole region, by sectors. Reads outside, or that fail, raise OSError 5, all writes OSError 30.
     """
 
     def __init__(self, region, size: int = 0):
@@ -37,7 +36,7 @@ class RegionBlockDev:
             raise OSError(_EIO)
 
     def writeblocks(self, n: int, buf, offset: int = 0) -> None:
-        """Refused: an image is read-only."""
+        """Raise OSError 30: an image is read-only."""
         raise OSError(_EROFS)
 
     def ioctl(self, op: int, arg: int):

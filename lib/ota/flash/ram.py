@@ -1,4 +1,4 @@
-"""Flash in RAM with the rules of NOR: for tests, and for trying things without a board."""
+"""Flash in RAM with the rules of NOR, for tests and for trials without a board."""
 
 
 class RamFlash:
@@ -31,7 +31,7 @@ class RamFlash:
             self.data[at : at + self.sector_size] = b"\xff" * self.sector_size
 
     def sync(self) -> None:
-        """RAM holds nothing back."""
+        """Do nothing: RAM is written at once."""
 
     def buffer(self, offset: int, length: int):
         """View of length bytes at offset."""

@@ -1,4 +1,4 @@
-"""The signed head of a package: bytes -> Header, or a refusal. Pure; no I/O.
+"""The signed header of a package: parses bytes into a Header or rejects them. Pure, no I/O.
 
     prefix (12 bytes)  magic "OTAP" | format u8 | 0 | header length u16 |
                        signatures length u16 | 0 u16          little-endian throughout
@@ -26,7 +26,7 @@ CHUNK = const(28)  # bytes of a chunk's header
 FULL = const(0)
 PATCH = const(1)
 
-# Field types. A reader that meets an unknown one with bit 15 set refuses the package.
+# Field types. A reader rejects a package with an unknown one that has bit 15 set.
 PRODUCT = const(0x8001)
 TARGET = const(0x8002)
 VERSION = const(0x8003)
@@ -59,7 +59,7 @@ _TEXT_MAX = const(32)
 
 
 class Header:
-    """What a package says of itself; plain attributes, sizes in bytes.
+    """The fields of a package header as plain attributes; sizes in bytes.
 
     product, target, version, base_version: text. floor, sequence: int. image_size,
     image_digest (32 bytes); base_size, base_digest (0, b"" for a full image). encoding,
@@ -88,12 +88,12 @@ class Header:
 
     @property
     def size(self) -> int:
-        """Bytes of the package without the reverse package behind it."""
+        """Bytes of the package, without the reverse package after it."""
         return self.length + self.payload_size
 
     @property
     def stored_max(self) -> int:
-        """Bytes of the longest chunk without its header: what an inflater must hold."""
+        """Bytes of the longest chunk without its header, which an inflater must hold."""
         return self.chunk_max - CHUNK
 
 
@@ -113,10 +113,12 @@ def lengths(prefix) -> tuple:
 
 
 def parse(head) -> Header:
-    """Read prefix and fields, check every value; signatures are check()'s business.
+    """Parse and validate prefix and fields; check() verifies the signatures.
 
-    head: prefix, fields and signatures, exactly. Raises ManifestError "header", "format",
-    "size", "field" (with the type), "critical" (with the type).
+    Args:
+        head: exactly prefix, fields and signatures.
+    Raises:
+        ManifestError: "header", "format", "size", "field" (with the type), "critical" (likewise).
     """
     length, signatures = lengths(head)
     if len(head) != length + signatures:
@@ -154,10 +156,12 @@ def parse(head) -> Header:
 
 
 def check(head, keys) -> None:
-    """Raise unless one signature of a trusted key fits.
+    """Verify that a trusted key signed the header.
 
-    keys: crypto.Keys. Raises SignatureError "key" when no key of ours signed,
-    "signature" when one of ours does not fit.
+    Args:
+        keys: crypto.Keys.
+    Raises:
+        SignatureError: "key" if no trusted key signed it, "signature" if a signature is invalid.
     """
     length, signatures = lengths(head)
     head = memoryview(head)

@@ -4,8 +4,8 @@
                              number of its first block u32 | digest of the next chunk 16
     stored bytes             raw deflate, ends with a sync flush on the edge of a block
 
-The first chunk's digest (16 bytes of SHA-256 over header and stored bytes) stands in the
-signed header, so nothing that is not ours reaches the inflater. docs/format.md section 4.
+The digest of the first chunk (16 bytes of SHA-256 over header and stored bytes) is in the
+signed header, so only verified bytes reach the inflater. docs/format.md section 4.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ _LAST = bytes(CHAIN)
 
 
 def fill(reader, buf):
-    """Generator: fill buf from reader; yields while there is nothing yet.
+    """Generator: fill buf from reader; yields while waiting.
 
-    Raises TransportError "short" when the reader ends before.
+    Raises TransportError "short" if the reader ends earlier.
     """
     mv = memoryview(buf)
     got = 0
@@ -39,8 +39,8 @@ def fill(reader, buf):
 
 
 def head(reader):
-    """Generator: the head of a package with its signatures, from a reader that stands at its
-    beginning; yields while there is nothing yet. Raises ManifestError, TransportError."""
+    """Generator: read a package's header with its signatures from a reader at its start; yields
+    while waiting. Raises ManifestError, TransportError."""
     prefix = bytearray(PREFIX)
     yield from fill(reader, prefix)
     found = bytearray(sum(lengths(prefix)))
@@ -52,8 +52,8 @@ def head(reader):
 class Chunks:
     """The chunks of one package, one at a time.
 
-    header: package.Header. offset: bytes into the package where reading goes on,
-    expected: digest of the chunk there; both left out start at the first chunk.
+    header: package.Header. offset: where in the package reading resumes, bytes; expected: digest
+    of the chunk there. Default: the first chunk.
     """
 
     def __init__(self, header, offset: int = 0, expected: bytes = b""):
@@ -69,18 +69,21 @@ class Chunks:
 
     @property
     def done(self) -> bool:
-        """True behind the last chunk."""
+        """True after the last chunk."""
         return self.expected == _LAST
 
     def load(self, reader, sink, room=None):
-        """Generator: take the next chunk whole; its stored bytes go to sink(piece).
+        """Generator: receive the next chunk; its stored bytes go to sink(piece).
 
-        room: writable memoryview that pieces come in; left out, one of 512 bytes is made.
-        Yields while waiting. Afterwards stored, blocks, inflated, first, restart, start (its
-        offset) and digest (its CHAIN bytes) describe it and offset is behind it. What sink
-        got must not be used before load() has returned: only then is it checked. head
-        holds the chunk's header.
-        Raises VerifyError "chunk" (header), "chain" (digest); TransportError.
+        Nothing that sink received may be used before load() has returned: only then is it
+        verified. Afterwards stored, blocks, inflated, first, restart, start (its offset) and
+        digest (its CHAIN bytes) describe the chunk, head holds its header, and offset is at the
+        next one. Yields while waiting.
+
+        Args:
+            room: writable memoryview for the pieces; default: a buffer of 512 bytes.
+        Raises:
+            VerifyError: "chunk" (header), "chain" (digest); TransportError.
         """
         h = self.header
         yield from fill(reader, self.head)
@@ -120,12 +123,16 @@ class Chunks:
 def blocks(chunks, reader, inflater, decoder, out, skip: int = 0):
     """Generator over the output blocks of a payload.
 
-    Yields None while waiting, else (number, index of the block in the image, its length);
-    the block lies in out until the next step, which may begin with a chunk received there.
-    Blocks with a number below skip are read past. inflater: inflate.Inflater with room for
-    header.stored_max; decoder: delta.full.Full or delta.patch.Patch.
-    Raises VerifyError "chunk" when a chunk's blocks do not fill its inflated length, or do
-    not go on where the chunk before ended.
+    Yields None while waiting, else (number, index of the block in the image, its length). The
+    block is in out until the next step, which may receive a chunk there.
+
+    Args:
+        inflater: inflate.Inflater with room for header.stored_max.
+        decoder: delta.full.Full or delta.patch.Patch.
+        skip: blocks with lower numbers are decoded without output.
+    Raises:
+        VerifyError: "chunk" if its blocks do not fill the inflated length, or do not continue
+            where the previous chunk ended.
     """
     # Only a reader that starts in the middle takes the first number from the chunk.
     step = 0 if chunks.offset == chunks.header.length else -1
@@ -151,6 +158,6 @@ def blocks(chunks, reader, inflater, decoder, out, skip: int = 0):
         if inflater.left:
             raise VerifyError("chunk", chunks.offset)
     h = chunks.header
-    # An ordered payload leaves unchanged blocks out; any other brings every block.
+    # An ordered payload omits unchanged blocks; any other has every block.
     if not h.ordered and step != (h.image_size + h.block_size - 1) // h.block_size:
         raise VerifyError("chunk", chunks.offset)

@@ -1,4 +1,4 @@
-"""Raw deflate, fed chunk by chunk, read exactly; the same behaviour on both interpreters.
+"""Raw inflate, fed chunk by chunk, with exact reads; the same on both interpreters.
 
 MicroPython inflates in C from a reused BytesIO that only ever holds verified bytes
 (docs/format.md, "Payload"): the inflater never sees a socket or a "not yet".
@@ -21,7 +21,7 @@ _SKIP = const(64)
 
 
 class Deflated:
-    """DeflateIO as a source that is fed in pieces; begin() says how much is left unread."""
+    """DeflateIO fed in pieces; begin() returns how many bytes are unread."""
 
     def __init__(self, size, wbits):
         self._bio = io.BytesIO(size + _CARRY)
@@ -31,8 +31,8 @@ class Deflated:
         self._io.readinto(bytearray(1))
 
     def begin(self):
-        # What the last sync flush left unread goes in front of the new chunk; without it
-        # the bit stream is broken.
+        # Bytes that the last sync flush left unread go before the new chunk; without them the
+        # bit stream is broken.
         rest = self._bio.read(max(0, self._end - self._bio.tell()))
         self._bio.seek(0)
         self._end = self._bio.write(rest)
@@ -46,8 +46,8 @@ class Deflated:
 
     def readinto(self, buf):
         n = self._io.readinto(buf)
-        # The BytesIO still holds older bytes behind the chunk; a stream that runs into
-        # them is broken, whatever it decoded to.
+        # The BytesIO still holds older bytes after the chunk; a stream that reads them is
+        # invalid, whatever it decoded to.
         if self._bio.tell() > self._end:
             raise VerifyError("inflate")
         return n
@@ -71,9 +71,9 @@ class Inflater:
         self._in = Deflated(size, wbits)
 
     def begin(self) -> None:
-        """Start taking the stored bytes of the next chunk; write() them piece by piece.
+        """Start the next chunk; write() its stored bytes piece by piece.
 
-        Raises VerifyError "inflate" if the chunk before holds more than was to be read.
+        Raises VerifyError "inflate" if the previous chunk has unread data.
         """
         self.used = True
         left = self._in.begin()
@@ -81,24 +81,24 @@ class Inflater:
             raise VerifyError("inflate", left)
 
     def write(self, data) -> None:
-        """Take a piece of the chunk's stored bytes."""
+        """Add a piece of the chunk's stored bytes."""
         self._in.write(data)
 
     def ready(self, inflated: int) -> None:
-        """The chunk is whole and verified; it inflates to exactly `inflated` bytes."""
+        """Declare the chunk complete and verified; it inflates to exactly `inflated` bytes."""
         self.left = inflated
         self._in.ready()
 
     def readinto(self, buf) -> int:
-        """Fill buf wholly and return len(buf).
+        """Fill buf completely and return len(buf).
 
-        Raises VerifyError "inflate" if the stream is broken or the chunk ends before.
+        Raises VerifyError "inflate" if the stream is invalid or the chunk ends earlier.
         """
         want = len(buf)
         if want > self.left:
             raise VerifyError("inflate", want, self.left)
         try:
-            # Nearly always this is all of it; an operation may be a byte.
+            # Nearly always complete at once; an operation may be one byte.
             got = self._in.readinto(buf) if want else 0
             while got < want:
                 n = self._in.readinto(memoryview(buf)[got:])
@@ -111,7 +111,7 @@ class Inflater:
         return want
 
     def skip(self, length: int) -> None:
-        """Read and drop length bytes. Raises VerifyError "inflate"."""
+        """Read and discard length bytes. Raises VerifyError "inflate"."""
         buf = memoryview(bytearray(_SKIP))
         while length > 0:
             length -= self.readinto(buf[: min(length, _SKIP)])

@@ -1,11 +1,11 @@
-"""A package that comes: its bytes, whatever brings them, and whether it is one to take."""
+"""The bytes of a package, whatever their transport, and whether it may be installed."""
 
 from .. import package
 from ..errors import PolicyError, VerifyError
 
 
-class Way:
-    """The way the bytes come: one reader, opened again only to stand somewhere else."""
+class PackageReader:
+    """Reader of a package that is reopened only to stand at another offset."""
 
     def __init__(self, open_at):
         self._open_at = open_at
@@ -13,7 +13,7 @@ class Way:
         self._at = 0
 
     def open(self, offset):
-        """Generator: itself as the reader that stands at offset."""
+        """Generator: move to offset; returns itself."""
         if self._reader is None or self._at != offset:
             self.close()
             self._reader = yield from self._open_at(offset)
@@ -33,7 +33,7 @@ class Way:
 
 
 def match(header, choice) -> None:
-    """Mix-and-match: the package must be the very one the manifest names."""
+    """Raise VerifyError or PolicyError unless the package is the one the manifest names."""
     if header.digest != choice.digest or header.size + header.reverse_size != choice.size:
         raise VerifyError("digest", header.size)
     if (
@@ -48,10 +48,10 @@ def match(header, choice) -> None:
 
 
 def newer(header, record, downgrade) -> None:
-    """Raise PolicyError "older" unless a package that comes by itself may be taken.
+    """Raise PolicyError "older" unless a package without a manifest may be installed.
 
-    A reverse package is signed, too, and leads down from just what runs: no patch does that
-    but on the way back, so none may, whoever asks.
+    A reverse package is also signed and applies to the running image, so no patch may downgrade,
+    not even on request: only a rollback uses one.
     """
     running = record.image.version
     if running and package.version(header.version) <= package.version(running):

@@ -10,10 +10,12 @@ from ..errors import FlashError
 
 
 class Partitions:
-    """Named regions; layout.py sees to it that they share no byte.
+    """Named regions; layout.py makes sure that they do not overlap.
 
-    devices: see the head, only used to print addresses. version: of the first image, as the
-    table gives it, or "". mode: "ip", "pp" or "".
+    Args:
+        devices: name -> (driver, base), used only to print addresses.
+        version: of the first image according to the table, or "".
+        mode: "ip", "pp" or "".
     """
 
     def __init__(self, devices=None, version: str = "", mode: str = ""):
@@ -23,7 +25,7 @@ class Partitions:
         self._regions: dict = OrderedDict()
 
     def add(self, name: str, region) -> None:
-        """Take region as partition `name`. Raises FlashError "config" if there is one."""
+        """Add a partition. Raises FlashError "config" if the name is taken."""
         if name in self._regions:
             raise FlashError("config", name)
         self._regions[name] = region

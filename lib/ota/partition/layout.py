@@ -1,8 +1,8 @@
 """The partitions of a board, from its configuration (docs/config.md) and the table it names.
 
-A table format's module (tobudos, ...) gives entries (name, device, offset, size): offset
-counts from the start of the named device, or is an absolute address where device is "".
-Needed once at a start; whoever loads it may forget it afterwards.
+The module of a table format (tobudos, ...) returns entries (name, device, offset, size): offset
+counts from the start of the named device, or is an absolute address if device is "".
+Needed once per start; it can be unloaded afterwards.
 """
 
 import sys
@@ -21,7 +21,7 @@ def build(config) -> Partitions:
     for name, entry in config["flash"].items():
         try:
             devices[name] = (driver(entry), entry.get("base"))
-        except (TypeError, ValueError) as e:  # of the class: arguments that it does not know
+        except (TypeError, ValueError) as e:  # arguments that the class does not have
             raise FlashError("config", "flash." + name, e)
     table = config.get("table")
     if table:
@@ -40,9 +40,9 @@ def build(config) -> Partitions:
 def fill(partitions, entries) -> Partitions:
     """Add all entries, each from its first whole sector to its last.
 
-    Raises FlashError "config" for an unknown device or a name that is there already,
-    "bounds" outside the device, "overlap" if entries share bytes, "align" if no whole sector
-    lies inside one.
+    Raises:
+        FlashError: "config" for an unknown device or a duplicate name, "bounds" outside the
+            device, "overlap", "align" if an entry has no whole sector.
     """
     taken: list = []
     for name, device, offset, size in entries:
@@ -57,9 +57,9 @@ def fill(partitions, entries) -> Partitions:
 
 
 def driver(entry):
-    """A flash driver from {"driver": object or "module:Class", name: value, ...}.
+    """Make a flash driver from {"driver": object or "module:Class", name: value, ...}.
 
-    Every name but "driver" and "base" is an argument of the class.
+    Every name except "driver" and "base" is an argument of the class.
     """
     args = dict(entry)
     args.pop("base", None)

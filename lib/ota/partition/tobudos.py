@@ -8,11 +8,11 @@
           ip: ota, kv. pp: backup, ota, kv.
 
 The checks and their order are the loader's (components/ota/common/partition of
-TencentOS-tiny 06291f5b), then what it leaves out. It is told the mode; here the table
-tells it: behind an in-position table flash is erased. FlashError words, in this order:
+TencentOS-tiny 06291f5b), then what it omits. The loader is configured with the mode; here the
+table determines it: flash after an in-position table is erased. FlashError words, in this order:
 
     "mode"     mode is neither "ip" nor "pp"; or the checksum is that of an in-position
-               table, but something follows it: give the mode
+               table, but something follows it: pass the mode
     "bounds"   fewer bytes than the table has; or an entry's start is not below its end
     "magic"    no table here
     "align"    an entry's size is no multiple of program_size
@@ -33,7 +33,7 @@ _MAX = const(40)
 
 
 class Table:
-    """mode: "ip" or "pp". version: "MAJOR.MINOR". entries: as table.Partitions takes them."""
+    """A table. mode: "ip" or "pp"; version: "MAJOR.MINOR"; entries: see partition.layout."""
 
     def __init__(self, mode: str, version: str, entries: list):
         self.mode = mode
@@ -58,8 +58,11 @@ def length(mode: str) -> int:
 def read(region, program_size: int = 0, mode: str = "") -> Table:
     """Read and check the table at the start of region.
 
-    program_size: bytes, of the flash the partitions are on; 0 means region's own.
-    mode: "ip", "pp", or "" to find it. Raises FlashError, see the head, and "io".
+    Args:
+        program_size: bytes, of the flash with the partitions; 0: that of region.
+        mode: "ip", "pp", or "" to detect it.
+    Raises:
+        FlashError: see above, and "io".
     """
     buf = bytearray(min(_MAX, region.size))
     region.read(0, buf)
@@ -67,9 +70,9 @@ def read(region, program_size: int = 0, mode: str = "") -> Table:
 
 
 def parse(data, program_size: int, mode: str = "") -> Table:
-    """Check the table at the start of data (bytes-like); more bytes may follow it.
+    """Parse and check the table at the start of data (bytes-like); more bytes may follow.
 
-    Raises FlashError, see the head.
+    Raises FlashError, see above.
     """
     if mode and mode not in _NAMES:
         raise FlashError("mode")
@@ -101,7 +104,7 @@ def parse(data, program_size: int, mode: str = "") -> Table:
 
 
 def checksum(table) -> int:
-    """The crc-8 that belongs into byte 4 of table, whose other bytes are complete."""
+    """The CRC-8 for byte 4 of a table whose other bytes are complete."""
     return crc8(table[_HEADER:], crc8(table[:4]))
 
 

@@ -1,7 +1,7 @@
-"""The same update from several servers, one after the other until one gives what it must.
+"""Tries an update from several mirrors in turn until one succeeds.
 
-Nothing here trusts a mirror more than another: what one gave is checked as ever, and what lies
-in flash of a package stays good for the next, because the package's signed header names it.
+No mirror is trusted more than another: what it sends is verified as always. The part of a package
+that is already in flash stays valid for the next mirror, because the signed header identifies it.
 """
 
 import hashlib
@@ -19,18 +19,20 @@ from ..errors import (
 from ..state.accepted import SEQUENCES
 from .static import Static
 
-# Of a PolicyError: an old manifest, or one of others that has the same key, where another
-# mirror may have the one that is meant.
+# Reasons of a PolicyError after which another mirror may have the right manifest: this one was
+# old, or of another product with the same key.
 _STALE = ("sequence", "expired", "product", "channel", "base", "seen")
 
 
 def sources(urls, options, spread=None, known=None):
-    """List of sources, one for each manifest's URL.
+    """Make a list of sources, one for each manifest URL.
 
-    options: as Static takes them; its headers go to the server of the first URL only. spread:
-    bytes that tell this device from others: each begins with another mirror, and goes on from
-    there in turn; None: all begin with the first. known: as Static takes it. Raises FlashError
-    "config" if urls is empty.
+    Args:
+        options, known: as for Static; headers are sent to the server of the first URL only.
+        spread: bytes unique to this device, which select the mirror to start with; None: all
+            devices start with the first.
+    Raises:
+        FlashError: "config" if urls is empty.
     """
     if not urls:
         raise FlashError("config", "url")
@@ -41,13 +43,19 @@ def sources(urls, options, spread=None, known=None):
 
 
 def run(device, sources, now: int = 0):
-    """Generator: update.run() with each of sources until one has something new.
+    """Generator: run update.run() with each source until one has something new.
 
-    A server that is away, lies or is behind passes the turn to the next, and so does one that
-    has nothing, unless its manifest is newer than any before: a mirror that stood still, or is
-    made to look so, must not keep a device from what the others have. If power goes here, the
-    next update begins with the first source, at what is in flash. Returns "none" if one of them
-    said so; else raises the OtaError of the last one.
+    The next source is tried after a server that is unreachable, wrong or out of date, and after
+    one that has nothing new, unless its manifest is newer than any before: a stale mirror must
+    not keep a device from what the others have. If power goes here, the next update begins with
+    the first source and resumes from flash.
+
+    Args:
+        now: Unix seconds, 0 if not known.
+    Returns:
+        As update.run(); "none" if at least one source had nothing new.
+    Raises:
+        OtaError: of the last source.
     """
     nothing = None
     error: OtaError = FlashError("config", "url")  # no source at all
@@ -73,7 +81,7 @@ def _newest(device):
 
 
 def passes(error) -> bool:
-    """True if an OtaError passes the turn to the next source, which may do better."""
+    """True if another source may succeed after this OtaError."""
     if isinstance(error, PolicyError):
         return error.reason in _STALE
     return isinstance(error, (TransportError, ManifestError, SignatureError, VerifyError))

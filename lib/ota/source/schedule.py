@@ -16,17 +16,20 @@ _DOUBLINGS = const(8)
 
 
 def first_s(poll, rand) -> int:
-    """Seconds until a device that has just started asks for the first time.
+    """Seconds from a start to the first request.
 
-    poll: dict as in the configuration. rand(n) -> n random bytes. A power failure of a whole
-    street must not end in one question at a time from all of its devices.
+    Random, so that the devices of a street do not all ask at once after a power failure.
+
+    Args:
+        poll: config "poll".
+        rand: rand(n) returns n random bytes.
     """
     return _part(poll.get("spread_s", _SPREAD_S), rand)
 
 
 def next_s(poll, rand, failures: int = 0) -> int:
-    """Seconds until it asks again, after so many failures in a row: every_s, or a pause that
-    begins with retry_s and doubles; either up to jitter percent more or less."""
+    """Seconds until the next request: every_s, or after failures in a row a pause that starts at
+    retry_s and doubles; both vary by up to jitter percent."""
     wait = poll.get("every_s", _EVERY_S)
     if failures:
         wait = min(wait, poll.get("retry_s", _RETRY_S) << min(failures - 1, _DOUBLINGS))
@@ -35,12 +38,15 @@ def next_s(poll, rand, failures: int = 0) -> int:
 
 
 def closed_s(poll, now: int, rand) -> int:
-    """Seconds until an update may begin by the maintenance window; 0: now.
+    """Seconds until the maintenance window allows an update; 0: now.
 
-    "window": ["HH:MM", "HH:MM"], local times at utc_offset_s; the second may be on the day
-    after, and the same one makes a whole day. Without one, and where the clock is not set (now
-    is 0), it is always open. When it opens, devices begin one after the other, within spread_s
-    and its first half. Raises FlashError "config" for a window that is none.
+    "window" is ["HH:MM", "HH:MM"], local times at utc_offset_s. The second may be on the next
+    day; two equal times make a whole day. Without a window, or with a clock that is not set
+    (now is 0), updates are always allowed. Devices start at random times after the window opens,
+    within spread_s and its first half.
+
+    Raises:
+        FlashError: "config" for an invalid window.
     """
     window = poll.get("window")
     if not window:
@@ -60,7 +66,7 @@ def closed_s(poll, now: int, rand) -> int:
 
 
 def _part(seconds, rand):
-    """A whole number from 0 to seconds, each as likely as the others."""
+    """A uniformly distributed integer from 0 to seconds."""
     return int.from_bytes(rand(4), "big") * (seconds + 1) >> 32
 
 

@@ -5,7 +5,6 @@ from ..compat import const
 from ..errors import ManifestError
 from ..manifest import MANIFEST_MAX
 from ..transport import http
-from ..transport.keepalive import Kept
 from ..transport.resume import Resuming
 from ..transport.url import join
 
@@ -15,13 +14,19 @@ _DAY_S = const(86400)
 
 
 class Static:
-    """url: of the manifest. options: keyword arguments of transport.resume.Resuming (tls,
-    headers, timeouts), for the manifest and the packages alike. home: an address on the server
-    that headers are meant for, if that is not the one of url. known: dict of a device, by URL:
-    entity tag, end (seconds since 1970, 0: none), how often it was said to be still the same,
-    and when it came (0: not known) of manifests that had nothing for it. These need not come
-    again for seven questions or a day, before they expire. retries: of the manifest, which is so
-    short that other servers, or the next time, are tried soon."""
+    """Source of one manifest URL.
+
+    Args:
+        url: of the manifest.
+        options: keyword arguments of transport.resume.Resuming (tls, headers, timeouts) for the
+            manifest and the packages.
+        home: an address on the server that the headers are meant for; default: url.
+        known: the device's dict of manifests that had nothing new, by URL: entity tag, expiry
+            (Unix seconds, 0: none), number of "not modified" answers, and time received (0: not
+            known). An unchanged one is not downloaded again for seven requests or one day.
+        retries: for the manifest only. It is short, so another server or the next poll is
+            tried soon.
+    """
 
     def __init__(self, url: str, options=None, home=None, known=None, retries: int = _RETRIES):
         self._url = url
@@ -30,15 +35,18 @@ class Static:
         self._known = {} if known is None else known
         self._retries = retries
         self._etag = None
-        self._kept = Kept()  # the package comes the way the manifest came
+        self._kept = http.Kept()  # the package comes the way the manifest came
 
     def check(self):
-        """Generator: the manifest's bytes; None if it is still one that had nothing.
+        """Generator: download the manifest.
 
-        Raises TransportError; ManifestError "size" for one that is too long.
+        Returns:
+            Its bytes; None if it has not changed since it had nothing new.
+        Raises:
+            TransportError; ManifestError "size" if it is too long.
         """
-        # Nobody signs "still the same", and a tag may be of another manifest than the one it
-        # came with. So it counts for a while only, and a question that fails forgets it.
+        # "Not modified" is not signed, and the tag may belong to another manifest. So it is
+        # believed only for a while, and a failed request forgets it.
         tag, expires, times, came = self._known.pop(self._url, (None, 0, 0, 0))
         now = clock.now()
         if expires and now > expires or times >= _TIMES or came and not 0 <= now - came < _DAY_S:
@@ -53,7 +61,7 @@ class Static:
                     self._known[self._url] = tag, expires, times + 1, came
                 return None
             self._etag = reader.etag
-            # No more than it takes: a long piece in one is hard to get beside an application.
+            # No larger than needed: beside an application a large block is hard to allocate.
             length = MANIFEST_MAX if reader.length is None else reader.length
             if length > MANIFEST_MAX:
                 raise ManifestError("size", length)
@@ -61,7 +69,7 @@ class Static:
             buf = memoryview(data)
             got = 0
             while True:
-                # Behind the last byte there must be none.
+                # Nothing may follow the last byte.
                 n = reader.readinto(buf[got:] if got < length else bytearray(1))
                 if n is None:
                     yield None
@@ -76,28 +84,32 @@ class Static:
             reader.close()
 
     def open(self, url: str, size=None):
-        """open_at for the package at url, absolute or relative to the manifest.
+        """The open_at function of a package.
 
-        size: bytes the manifest promises; a server that speaks of another size is refused
-        before anything is written.
+        Args:
+            url: absolute, or relative to the manifest.
+            size: bytes according to the manifest; a response of another size is rejected before
+                anything is written.
         """
         url = join(self._url, url)
         return Resuming(url, size, **self._meant_for(url)).open
 
     def _meant_for(self, url):
-        """The options for one file; the user's headers go to their home: a token is for one
-        server."""
+        """The options for one file. Headers are sent to `home` only: a token is for one server."""
         options = dict(self._options)
         options.setdefault("home", self._home)
         options["kept"] = self._kept
         return options
 
     def close(self) -> None:
-        """Close the connection that was kept for the package; may be called more than once."""
+        """Close the kept connection; may be called more than once."""
         self._kept.close()
 
     def report(self, stage: str, detail) -> None:
-        """A static server is not told; "none", nothing to do, is remembered here. detail: when
-        that manifest expires, seconds since 1970, 0: never."""
+        """Remember "none" (nothing to do); a static server receives no reports.
+
+        Args:
+            detail: expiry of the manifest in Unix seconds, 0: never.
+        """
         if stage == "none" and self._etag:
             self._known[self._url] = self._etag, detail, 0, clock.now()

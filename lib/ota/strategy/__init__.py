@@ -28,6 +28,7 @@ import hashlib
 from .. import package
 from ..compat import const
 from ..errors import FlashError, PolicyError, VerifyError
+from ..modules import load
 
 _PIECE = const(512)
 
@@ -115,6 +116,8 @@ def admit(device, record, header) -> None:
         raise PolicyError("base", header.base_size)
     if header.image_size > device.slot(0).size:
         raise PolicyError("fit", header.image_size, device.slot(0).size)
+    if header.pointers and not load("delta").decodable(header):
+        raise PolicyError("hardware", header.pointers[0])
 
 
 def _runs(mpy, ours):

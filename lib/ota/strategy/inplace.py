@@ -6,6 +6,7 @@ afterwards.
 
 from .. import state
 from ..compat import const
+from ..delta import decodable
 from ..errors import OtaError, StateError
 from ..modules import load
 from ..state.record import NONE, Image
@@ -84,6 +85,7 @@ def _leads(device, header, plan, here, there):
         and back.target == device.component
         and back.base_digest == here.digest
         and back.image_digest == there.digest
+        and decodable(back)
     ):
         return back
     return None

@@ -14,11 +14,11 @@ _TRAILER = const(4)
 
 
 class Response:
-    """What a GET brought.
+    """Response to a GET, a reader of its body.
 
-    offset: where its first byte lies in the whole file; length: bytes from there, or None;
-    total: bytes of the whole file, or None; etag: strong, or None; status: 200, 206, or 416
-    when nothing is left after offset. reused: True if the connection carried another one before.
+    offset: of its first byte in the whole file; length: bytes from there, or None; total: bytes
+    of the whole file, or None; etag: strong, or None; status: 200, 206, or 416 if nothing is left
+    after offset. reused: True if the connection has carried another response before.
     """
 
     def __init__(self, wire, status, offset, length, total, etag, chunked=False):
@@ -38,10 +38,10 @@ class Response:
         self._trailers = [0, 0]
 
     def readinto(self, buf):
-        """Bytes into buf: how many, 0 at the end, None for not yet.
+        """Read into buf; returns bytes, 0 at the end, None for "not yet".
 
         Raises TransportError "short" if the body ends early, "timeout", "slow", "reset",
-        "protocol", "headers" (trailers), and closes the connection then.
+        "protocol", "headers" (trailers), and closes the connection.
         """
         if not self._wire:
             return 0
@@ -57,7 +57,7 @@ class Response:
         return n
 
     def leave(self, kept, place) -> None:
-        """At its end, give the connection to a keepalive.Kept, as one to place."""
+        """Keep the connection in an http.Kept for place after the body has been read."""
         self._kept, self._place = kept, place
 
     def close(self) -> None:
@@ -103,14 +103,14 @@ class Response:
         try:
             if self._begun is None:
                 self._begun = wire.line(wire.limits.line, word)
-            # What is longer than the buffer is an extension or a trailer: passed over.
+            # Longer than the buffer: an extension or a trailer, which is skipped.
             if self._begun is None or (wire.more and not wire.rest(word)):
                 return None
         except TransportError as e:
             if e.reason != "reset" or len(e.args) > 1:
                 raise
-            # The stream ended: behind the last chunk only an empty line is missing, before it
-            # the body is cut short.
+            # The stream ended: after the last chunk only an empty line is missing, before it
+            # the body is incomplete.
             if self._next != _TRAILER:
                 raise TransportError("short", self._got)
             self._begun = b""

@@ -1,4 +1,4 @@
-"""Download into a file of the board's file system: what wget does."""
+"""Download into a file of the board's file system, as wget does."""
 
 import os
 

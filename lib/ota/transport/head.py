@@ -1,8 +1,7 @@
-"""The head of an HTTP response: status line and the few header fields that matter here."""
+"""Head of an HTTP response: status line and the header fields that matter here."""
 
 from ..compat import const
 from ..errors import TransportError
-from ..modules import load
 from . import url
 
 _INTERIM = const(8)  # 1xx responses skipped before the real one
@@ -16,6 +15,7 @@ _LISTS = const(5)  # so many may come in several lines
 _PLAIN = (
     b"  identity none binary raw plain 7bit 8bit utf-8 utf8 us-ascii ascii iso-8859-1 aws-chunked "
 )
+_MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 _WANTED = (
     b"content-length",
     b"content-range",
@@ -32,8 +32,8 @@ _WANTED = (
 class Head:
     """Status and wanted fields: names in lower case, values stripped, both bytes.
 
-    later: True for HTTP/1.1, whose connections are kept unless somebody says otherwise.
-    location: where a redirect leads, text; "" if it does not say.
+    later: True for HTTP/1.1, which keeps connections by default.
+    location: target of a redirect, text; "" if missing.
     """
 
     def __init__(self, status: int, later: bool = True):
@@ -46,9 +46,9 @@ class Head:
     def add(self, line: bytes, whole: bool = True) -> None:
         """Take one header line, or the first bytes of a longer one. Raises TransportError.
 
-        What is not wanted may be malformed: it is passed over. A wanted field that goes on in a
-        second line, is longer than the buffer, or comes twice with different values is "protocol"
-        or "headers" where it says which bytes the body is, and else as if it were not there.
+        Other fields are ignored, even if malformed. A wanted field that continues on a second
+        line, is longer than the buffer, or occurs twice with different values is "protocol" or
+        "headers" if it determines the bytes of the body; otherwise it counts as missing.
         """
         if line[:1] in b" \t":
             if self._last:  # RFC 9112 5.2: a field of two lines
@@ -102,9 +102,9 @@ class Head:
 
     @property
     def encoded(self) -> bool:
-        """True if Content-Encoding says that the bytes are others than those of the file.
+        """True if the body is not the file's own bytes according to Content-Encoding.
 
-        Some servers and stores say a character set there, or how the file was uploaded.
+        Some servers and stores put a character set there, or how the file was uploaded.
         """
         for c in self.fields.get(b"content-encoding", b"").lower().split(b","):
             if b" %s " % c.strip() not in _PLAIN:
@@ -113,15 +113,15 @@ class Head:
 
     @property
     def keeps(self) -> bool:
-        """True if the server may take another request on this connection."""
+        """True if the connection can be used for another request."""
         if not self.later or b"close" in self.fields.get(b"connection", b"").lower():
             return False
         return self.chunked or self.length is not None  # else its end is the body's
 
     @property
     def length(self):
-        """Content-Length in bytes, or None if it is absent or empty. Raises TransportError
-        "protocol" for no number, or several."""
+        """Content-Length in bytes, or None if absent or empty. Raises TransportError "protocol"
+        if it is not one number."""
         found = None
         for value in self.fields.get(b"content-length", b"").split(b","):
             value = value.strip()
@@ -153,7 +153,7 @@ class Head:
 
     @property
     def unsatisfied(self):
-        """The total that a 416 tells, or None."""
+        """The total size in a 416, or None."""
         value = self._span()
         return number(value[2:].strip(), "range") if value[:2] == b"*/" else None
 
@@ -164,7 +164,7 @@ class Head:
 
     @property
     def retry_after_s(self):
-        """Retry-After in seconds, at most an hour; None if absent or of no known form."""
+        """Retry-After in seconds, at most an hour; None if absent or unknown."""
         value = self.fields.get(b"retry-after", b"")
         if value.isdigit():
             return _RETRY_MAX_S if len(value) > 4 else min(int(value), _RETRY_MAX_S)
@@ -172,8 +172,6 @@ class Head:
         date = self.fields.get(b"date")
         if not value or not date:
             return None
-        # Seldom needed, so imported then.
-        seconds = load("transport.date").seconds
         later, now = seconds(value), seconds(date)
         if later is None or now is None:
             return None
@@ -187,8 +185,27 @@ def number(value: bytes, word: str) -> int:
     return int(value)
 
 
+def seconds(value: bytes):
+    """Seconds from the year 0 to a date like b"Sun, 06 Nov 1994 08:49:37 GMT", for differences.
+
+    None for any other form. The calendar is not checked: the caller bounds the difference.
+    """
+    month = _MONTHS.find(value[8:11])
+    if len(value) != 29 or value[25:] != b" GMT" or month < 0 or month % 3:
+        return None
+    for i in (5, 6, 12, 13, 14, 15, 17, 18, 20, 21, 23, 24):
+        if not 0x30 <= value[i] <= 0x39:
+            return None
+    # The year begins in March here, so that its leap day is the last.
+    month = (month // 3 + 10) % 12
+    year = int(value[12:16]) - month // 10
+    days = 365 * year + year // 4 - year // 100 + year // 400
+    days += (153 * month + 2) // 5 + int(value[5:7])
+    return ((days * 24 + int(value[17:19])) * 60 + int(value[20:22])) * 60 + int(value[23:25])
+
+
 def strong(etag: bytes) -> bool:
-    """True for a strong entity tag, with quotes, that is fit to be sent back."""
+    """True for a strong entity tag, with quotes, that can be sent back."""
     if not 2 <= len(etag) <= _ETAG_MAX or etag[0] != 0x22 or etag[-1] != 0x22:
         return False
     for c in etag[1:-1]:

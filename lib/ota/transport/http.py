@@ -1,7 +1,7 @@
 """A streaming HTTP/1.1 GET in fixed memory, for one file at a time.
 
-A connection is used once and closed, or left to the next request by a keepalive.Kept. What a
-status means for the update is decided by the caller.
+A connection is used once and closed, or left to the next request in a Kept. The caller
+decides what a status means for the update.
 """
 
 from ..compat import ticks_ms
@@ -21,6 +21,39 @@ _OWN = (
 ).split()
 
 
+class Kept:
+    """Keep-alive: at most one connection between two requests to the same server.
+
+    RFC 9112 section 9: a response that was read to its end leaves its connection usable unless
+    one side said "close".
+    """
+
+    def __init__(self):
+        self._wire = None
+        self._place = None
+
+    def take(self, place):
+        """The Wire kept for place, (scheme, host, port), or None; any other one is closed.
+
+        Not reused if the peer closed it or sent more than was requested.
+        """
+        if self._wire and not (self._place == place and self._wire.silent()):
+            self.close()
+        wire, self._wire = self._wire, None
+        return wire
+
+    def give(self, wire, place) -> None:
+        """Keep the Wire of a connection to place, (scheme, host, port)."""
+        self.close()
+        self._wire, self._place = wire, place
+
+    def close(self) -> None:
+        """Close what is kept; may be called more than once."""
+        if self._wire:
+            self._wire.close()
+            self._wire = None
+
+
 def get(
     url: str,
     offset: int = 0,
@@ -34,21 +67,25 @@ def get(
     clock=ticks_ms,
     **changes,
 ):
-    """Generator: ask for url from byte offset on, return a Response.
+    """Generator: request url from byte offset on.
 
-    etag: a strong entity tag. With an offset, the answer is whole if the file is no longer that
-    one; without, it has status 304 and no body if the file still is.
-    headers: dict of further fields. They go to home alone (below), and no more once a redirect
-    led elsewhere; a dict under an address, {"https://cdn.example.com": {...}}, goes to that one.
-    home: an address of the server that headers belong to, "" for none; None: the first asked.
-    tls: configuration as tls.context() takes it, or a ready SSLContext.
-    size: ask for so many bytes and no more; a server may send all of it nevertheless.
-    kept: a keepalive.Kept whose connection is used, and that gets this one when the body was read.
-    changes: of wire.Limits. A 200 to a Range request has offset 0: the caller decides.
-
-    Raises TransportError "url", "dns", "connect", "tls", "timeout", "slow", "reset",
-    "protocol", "headers", "redirect", "downgrade", "encoding", "changed",
-    ("range", 416, total) and ("status", code[, Retry-After in seconds]).
+    Args:
+        etag: strong entity tag. With an offset, the whole file is sent if it has changed; without
+            one, the response is 304 without a body if it has not.
+        headers: dict of further fields. They are sent to home only, and not after a redirect to
+            another server; a dict under an address, {"https://cdn.example.com": {...}}, is sent
+            to that server.
+        tls: configuration as for tls.context(), or an SSLContext.
+        size: bytes to request; the server may send more.
+        home: an address on the server that headers belong to, "" for none; default: url.
+        kept: Kept whose connection is used, and which takes this one after the body was read.
+        changes: of wire.Limits.
+    Returns:
+        Response; a 200 to a Range request has offset 0, the caller decides.
+    Raises:
+        TransportError: "url", "dns", "connect", "tls", "timeout", "slow", "reset", "protocol",
+            "headers", "redirect", "downgrade", "encoding", "changed", ("range", 416, total),
+            ("status", code[, Retry-After in seconds]).
     """
     limits = Limits(**changes)
     if etag is not None and not _head.strong(etag.encode()):
@@ -63,7 +100,7 @@ def get(
     target = _url.parse(url)
     home = target[:3] if home is None else home and _url.parse(home)[:3]
     for _ in range(limits.redirects + 1):
-        # In one piece, and joined once: an address may be long.
+        # Joined once, in one piece: an address may be long.
         text = "".join((
             "GET ", target[3], " HTTP/1.1\r\nHost: ",
             _url.authority(target[0], target[1], target[2]),
@@ -99,8 +136,8 @@ def get(
 
 
 def secure(url: str, options: dict) -> None:
-    """Make "tls" of options an SSLContext, if url takes one: once and not for each request,
-    because certificates take heap and time."""
+    """Replace "tls" of options by an SSLContext if url needs one: once for all requests, because
+    certificates take heap and time."""
     if url[:6].lower() == "https:":
         options["tls"] = _context(options.get("tls"))
 
@@ -114,7 +151,7 @@ def _context(tls):
 
 
 def _exchange(target, request, tls, connect, clock, limits, kept):
-    # Send the request on the connection that is kept, or on a new one: (wire, head, the former).
+    # Send the request on the kept connection or a new one: (wire, head, True if it was kept).
     found = None
     wire = kept and kept.take(target[:3])
     try:
@@ -123,7 +160,7 @@ def _exchange(target, request, tls, connect, clock, limits, kept):
                 head = yield from _ask(wire, request, limits.idle_ms)
                 found = wire, head, True
             except TransportError:
-                # Gone while nobody used it, or out of step: that is no failure yet.
+                # Closed while idle, or out of step: not a failure yet.
                 wire.close()
         if not found:
             context = _context(tls) if target[0] == "https" else None
@@ -180,9 +217,11 @@ def _reply(wire, head, offset, etag, size):
 
 
 def fields_for(headers, place: tuple, home) -> str:
-    """The caller's header fields for a place, (scheme, host, port), as lines; home: the place
-    that those belong to which stand under no address. Raises TransportError "headers" for any
-    that could split a request, "url"."""
+    """The caller's header fields for a place, (scheme, host, port), as lines.
+
+    home: place that the fields without an address belong to. Raises TransportError "headers" for
+    a field that could split the request, "url".
+    """
     text = ""
     for name in headers or ():
         value = headers[name]

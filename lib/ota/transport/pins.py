@@ -1,4 +1,4 @@
-"""Servers known by their keys: SHA-256 of the public key, as the certificate has it."""
+"""Public key pinning: servers identified by the SHA-256 of their public key."""
 
 import hashlib
 from binascii import unhexlify
@@ -25,12 +25,12 @@ class Pins:
             raise TransportError("tls", "pins")
 
     def check(self, der, depth: int) -> int:
-        """What TLS asks of each certificate of a chain: 0 if it may pass, else an error's number.
+        """Verify callback of TLS for each certificate of a chain; 0 accepts, else an error number.
 
         der: bytes of the certificate; depth: 0 for the server's own.
         """
         if depth:
-            return 0  # what signed it does not matter: the key is known
+            return 0  # its issuers do not matter: the key is pinned
         try:
             found = hashlib.sha256(der).digest(), hashlib.sha256(public_key(der)).digest()
         except ValueError:

@@ -1,9 +1,8 @@
-"""A download that survives drops: opened again where it stopped, with growing pauses."""
+"""A download that survives lost connections: it resumes where it stopped, after growing pauses."""
 
 from ..compat import const, random_bytes, sleep_ms, ticks_diff, ticks_ms
 from ..errors import TransportError
 from . import http
-from .keepalive import Kept
 from .retry import Patience, Ranges, passes, plain
 from .wire import Limits
 
@@ -16,15 +15,15 @@ _POLL_MS = const(20)
 class Resuming:
     """Readers of the file at url, from any offset, that reconnect by themselves.
 
-    size: bytes the file must have, if known. tag: entity tag of a file that need not come again:
-    the reader is then `unchanged`. part: bytes asked for by one request, 0: all that is left.
-    retries: failures until 16 KB of progress let them be forgotten. pause_ms: the first pause; it
-    doubles up to a minute, and rand(n) -> n bytes shortens it by up to a half. sleep(ms) is
-    called for at most poll_ms. wait_ms: what a server may ask to wait, longer is "later"; five
-    times that in all. total_ms: for all of it, 0: no other limit than the following.
-    A failure is the last one after two minutes and as long as size takes at the lowest rate;
-    what a server asks to wait does not count. Two minutes of waiting for less than that rate are
-    "slow". A server that refuses the Range of a request is asked for the whole file.
+    size: bytes the file must have, if known. tag: entity tag of a file that need not be sent
+    again: the reader is then `unchanged`. part: bytes of one request, 0: all that is left.
+    retries: failures allowed; the count restarts after 16 KB of progress. pause_ms: first pause;
+    it doubles up to a minute, and rand(n) -> n bytes shortens it by up to a half. sleep(ms) is
+    called for at most poll_ms. wait_ms: longest wait that a server may request, five times that
+    in all; longer is "later". total_ms: limit of the whole download, 0: none but the following.
+    Gives up two minutes after the time the file would take at the minimum rate. Waits requested
+    by the server (Retry-After) are not counted. Two minutes below that rate are "slow". If a
+    server rejects the Range of a request, the whole file is requested.
     options: further arguments of http.get (tls, headers, home, limits).
     """
 
@@ -58,7 +57,7 @@ class Resuming:
         if part:
             options["size"] = part
             if not options.get("kept"):
-                options["kept"] = self._own = Kept()
+                options["kept"] = self._own = http.Kept()
         self._options = options
         self._poll_ms = options.get("poll_ms", _POLL_MS)
         self.ranges = Ranges()
@@ -81,10 +80,10 @@ class Resuming:
                 reader.close()
 
     def ask(self, offset: int):
-        """Generator: the http.Response to one request, of the same file as all before.
+        """Generator: the http.Response to one request for the same file as before.
 
-        Raises TransportError as http.get does, "changed" for another file, "length" for
-        another size than asked for.
+        Raises TransportError as http.get does, "changed" for another file, "length" for an
+        unexpected size.
         """
         http.secure(self.url, self._options)
         start = offset if self.ranges.wanted else 0
@@ -110,7 +109,7 @@ class Resuming:
                     response.close()
 
     def wait(self, ms: int):
-        """Generator: let ms milliseconds go by, yielding None."""
+        """Generator: wait for ms milliseconds, yielding None."""
         start = self._clock()
         while True:
             left = ms - ticks_diff(self._clock(), start)
@@ -120,7 +119,7 @@ class Resuming:
             yield None
 
     def close(self) -> None:
-        """Close the connection that is kept from one part to the next."""
+        """Close the connection kept between parts."""
         if self._own:
             self._own.close()
 
@@ -155,7 +154,7 @@ class _Reader:
 
     @property
     def length(self):
-        """Bytes from offset to the end of the file; None if the server does not tell."""
+        """Bytes from offset to the end of the file; None if the server does not say."""
         total = self._source.total
         return None if total is None else total - self.offset
 
@@ -166,7 +165,7 @@ class _Reader:
 
     @property
     def unchanged(self) -> bool:
-        """True if the file still is the one of the tag, which then does not come."""
+        """True if the file still has the given tag; it is not sent then."""
         return self._response is not None and self._response.status == 304
 
     def readinto(self, buf):
@@ -192,7 +191,7 @@ class _Reader:
             raise
 
     def connected(self) -> bool:
-        """Go on connecting; False if there is nothing to read from yet. Raises TransportError."""
+        """Continue connecting; False while there is no response yet. Raises TransportError."""
         if not self._work:
             return True
         patience = self._patience
@@ -233,7 +232,7 @@ class _Reader:
     def _ask(self):
         response = yield from self._source.ask(self._at)
         self._response = response
-        # A server that ignores Range sends all of it: what is here already is passed over.
+        # A server that ignores Range sends the whole file: skip what has been read already.
         left = self._at - response.offset
         buf = memoryview(bytearray(min(left, _SKIP)))
         turn = 0
@@ -258,7 +257,7 @@ class _Reader:
                 if total is not None and self._at > total:
                     raise TransportError("length", self._at)
             elif n == 0 and total is not None and self._at < total:
-                # A part was sent whole, but it was not all: go on behind it at once.
+                # The end of a part, not of the file: request the next one at once.
                 if not self._response.length:
                     raise TransportError("short", self._at)
                 self._drop()

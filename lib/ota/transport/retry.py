@@ -1,4 +1,4 @@
-"""When a download that failed is tried again, when no more, and when without a Range."""
+"""Retry policy: when to retry a failed download, when to give up, when to omit the Range."""
 
 from ..compat import const, ticks_diff
 from ..errors import TransportError
@@ -22,7 +22,7 @@ _DOUBTS = const(2)
 
 
 def passes(error) -> bool:
-    """True if a TransportError may be another one, or none, the next time."""
+    """True if a TransportError may go away when the request is repeated."""
     if error.reason == "status":
         status = error.args[1]
         return status in _AGAIN_STATUS or status in _ONCE_STATUS or 520 <= status <= 530
@@ -30,12 +30,12 @@ def passes(error) -> bool:
 
 
 def plain(error) -> bool:
-    """True for a refusal that says it all, however often it was tried."""
+    """True for a failure that is reported as it is, however often it was tried."""
     return not passes(error) or (error.reason == "status" and error.args[1] in _ONCE_STATUS)
 
 
 class Patience:
-    """With one file: how long to wait after a failure, and which failure is the last one.
+    """Retry policy of one file: how long to wait after a failure, and when to give up.
 
     retries, pause_ms, wait_ms, total_ms, rand, clock: as resume.Resuming takes them. rate: the
     lowest, bytes per second; 0: there is no limit of time but total_ms.
@@ -57,12 +57,12 @@ class Patience:
         self.pausing = False
 
     def begin(self) -> None:
-        """The time of the whole download begins, unless it has."""
+        """Start the time limit of the whole download, unless it has started."""
         if self._since is None:
             self._since = self._clock()
 
     def asks(self) -> None:
-        """Somebody wants bytes, and may have to wait."""
+        """Start counting the wait of a caller that wants bytes."""
         if self._last is None:
             self._last = self._clock()
 
@@ -94,14 +94,14 @@ class Patience:
         self._last = now
 
     def renew(self) -> None:
-        """A pause is over; failures are counted, so each try has its two minutes."""
+        """End a pause; failures are counted, so each try has its two minutes."""
         self.pausing = False
         self._left = _GRACE_MS
 
     def wish(self, error):
-        """Milliseconds that the server asks to wait, None if it does not say.
+        """Milliseconds that the server asks to wait; None if it does not say.
 
-        Raises TransportError "later" with the seconds for more than can be waited for here.
+        Raises TransportError "later" with the seconds if that is too long to wait here.
         """
         if error.reason != "status" or len(error.args) < 3:
             return None
@@ -112,13 +112,15 @@ class Patience:
         return ms
 
     def pause(self, failures: int) -> int:
-        """Milliseconds before the next try, if the server has no wish: doubling with jitter."""
+        """Milliseconds before the next try without a Retry-After: doubling, with jitter."""
         ms = min(self._pause_ms << min(failures - 1, 16), _PAUSE_MAX_MS)
         return ms - ms * self._rand(1)[0] // 512
 
     def over(self, failures: int, error, size) -> bool:
-        """True if error, so many failures without progress, is the last one. size: of the file
-        in bytes, or what came of it; 0: not known."""
+        """True to give up after this error and so many failures without progress.
+
+        size: bytes of the file, or received so far; 0: not known.
+        """
         once = error.reason == "status" and error.args[1] in _ONCE_STATUS
         self._once = self._once + 1 if once else 0
         if self._once > 1:
@@ -126,12 +128,12 @@ class Patience:
         return failures > self._limit(error) or self._late(size)
 
     def _limit(self, error):
-        # A name that does not exist seldom comes to be within a minute.
+        # A name that does not exist seldom appears within a minute.
         named = error.args[:2] == ("dns", "name")
         return min(_NAME_TRIES, self._retries) if named else self._retries
 
     def _late(self, size):
-        # True when even the lowest rate would have brought the whole file by now.
+        # True if the whole file would be here by now at the minimum rate.
         if not size or not self._rate:
             return False
         limit = size * 1000 // self._rate + _GRACE_MS + self._granted
@@ -139,9 +141,10 @@ class Patience:
 
 
 class Ranges:
-    """Whether the next request for a file has a Range. Some servers, and gateways before them,
-    refuse or bend it and would give the whole file; without a way out a download that broke off
-    once would never end.
+    """Whether the next request for a file has a Range.
+
+    Some servers and gateways reject or garble it but would send the whole file; without this
+    fallback, a download that was interrupted once could never finish.
 
     wanted: the next request has one where it needs it. asked: the last one had.
     """
@@ -154,11 +157,11 @@ class Ranges:
         self._turned = False
 
     def refused(self, error, last: bool) -> bool:
-        """True if the next request comes at once and without a Range, because error may be the
-        answer to the Range of the last one; last: nothing else is left to be tried.
+        """True to repeat the request at once without a Range, which may have caused error.
 
-        A refusal is believed at once. What may as well be an outage lets every second request go
-        without, and one more before all is given up.
+        A rejection is believed at once. After an error that may also be an outage, every second
+        request has no Range, and neither has the last one before giving up.
+        last: no other retry is left.
         """
         if not self.asked:
             self.wanted = not self._never
@@ -176,6 +179,6 @@ class Ranges:
         return True
 
     def forget(self) -> None:
-        """So much came that failures before say nothing any more."""
+        """Forget earlier failures after enough progress."""
         self._doubts = 0
         self._turned = False

@@ -1,7 +1,7 @@
 """TCP connections that never block, the same on both interpreters.
 
-The one place where a socket's OSError becomes a TransportError. Looking up a name does
-block: no port offers anything else.
+The only place where an OSError of a socket becomes a TransportError. Name lookup does block,
+because no port has anything else.
 """
 
 import errno
@@ -14,7 +14,7 @@ from ..errors import TransportError
 _ADDRESSES = const(4)  # tried per name
 _EPIPE = const(32)
 _MBEDTLS_EOF = const(-29312)
-# Words of the network, not of TLS, when they come up during a handshake.
+# Errors of the network, not of TLS, also during a handshake.
 _NETWORK = (errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EHOSTUNREACH)
 
 if hasattr(socket.socket, "recv_into"):
@@ -29,8 +29,9 @@ else:
 class Stream:
     """A connected socket: bytes in and out, errors as TransportError.
 
-    sock is non-blocking; with context, an SSLContext, it speaks TLS to host, and the
-    handshake runs inside the first writes.
+    Args:
+        sock: non-blocking.
+        context: SSLContext for TLS to host, or None. The handshake runs inside the first writes.
     """
 
     def __init__(self, sock, context=None, host=None):
@@ -43,7 +44,7 @@ class Stream:
         self._poll.register(self._io, select.POLLIN)
 
     def readinto(self, buf):
-        """How many bytes came, 0 at the end, None for not yet.
+        """Read into buf; returns bytes, 0 at the end, None for "not yet".
 
         Raises TransportError "reset", "timeout".
         """
@@ -53,7 +54,7 @@ class Stream:
             raise self._failed(e)
 
     def write(self, data):
-        """How many bytes went, None for not yet.
+        """Write data; returns bytes written, None for "not yet".
 
         Raises TransportError "reset", "timeout"; "tls" for a failed handshake.
         """
@@ -66,7 +67,7 @@ class Stream:
         return n
 
     def wait(self, writing: bool, ms: int) -> None:
-        """Return when reading or writing may go on, or after ms milliseconds."""
+        """Wait until reading or writing is possible, at most ms milliseconds."""
         flags = select.POLLOUT if writing else select.POLLIN
         # TLS may have to read before it can write; MicroPython's own poll knows that.
         self._poll.modify(self._io, getattr(self._io, "wants", 0) or flags)
@@ -91,10 +92,15 @@ class Stream:
 
 
 def connect(host: str, port: int, context, limits, clock=ticks_ms):
-    """Generator: look host up, try its addresses in order, return a Stream.
+    """Generator: resolve host and connect to the first of its addresses that answers.
 
-    context: an SSLContext, or None for plain TCP. limits: see wire.Limits.
-    Raises TransportError "connect", "tls", "dns" (args: "name" if it does not exist).
+    Args:
+        context: SSLContext, or None for plain TCP.
+        limits: wire.Limits.
+    Returns:
+        Stream.
+    Raises:
+        TransportError: "connect", "tls", "dns" (args: "name" if it does not exist).
     """
     try:
         addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
@@ -147,7 +153,7 @@ def _connected(sock, limits, clock):
     while True:
         for ready in poll.poll(limits.poll_ms):
             if ready[1] & (select.POLLERR | select.POLLHUP):
-                # Reading brings up why; the read itself cannot succeed.
+                # The read raises the reason; it cannot succeed.
                 adapted(sock).readinto(bytearray(1))
                 raise OSError(errno.ECONNRESET)
             return

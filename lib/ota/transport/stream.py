@@ -1,4 +1,4 @@
-"""Anything that gives bytes from its beginning, as what an update downloads from."""
+"""Readers over bytes in memory, and over any object that is read once from its start."""
 
 import errno
 
@@ -8,12 +8,34 @@ from ..errors import TransportError
 _PIECE = const(256)
 
 
-def opener(source):
-    """open_at(offset) over source: an object with readinto(buf) or read(n) -> bytes.
+class Memory:
+    """Reader over data (bytes-like), from offset on."""
 
-    It is read once, from where it stands, and closed by whoever opened it. 0 or b"" is its
-    end, None "not yet". open_at raises TransportError "range" for what is already past,
-    "short" for what lies behind the end, "reset" when the source fails.
+    def __init__(self, data, offset: int = 0):
+        self._data = memoryview(data)
+        self._at = offset
+
+    def readinto(self, buf) -> int:
+        """Fill buf as far as there are bytes; 0 at the end."""
+        n = min(len(buf), len(self._data) - self._at)
+        buf[:n] = self._data[self._at : self._at + n]
+        self._at += n
+        return n
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def opener(source):
+    """Make an open_at(offset) function over a file-like object.
+
+    The object is read once, from its current position, and closed by its owner.
+
+    Args:
+        source: has readinto(buf) or read(n) -> bytes; 0 or b"" is the end, None "not yet".
+    Returns:
+        open_at(offset), which raises TransportError "range" for an offset that was already read,
+        "short" beyond the end, "reset" if the source fails.
     """
     stream = _Stream(source)
 
@@ -25,7 +47,7 @@ def opener(source):
 
 
 class _Stream:
-    """Transport reader that counts where it stands."""
+    """Transport reader that knows its position."""
 
     def __init__(self, source):
         self._source = source
@@ -53,7 +75,7 @@ class _Stream:
         return n
 
     def skip(self, offset):
-        """Generator: read and drop up to offset; yields while waiting."""
+        """Generator: read and discard up to offset; yields while waiting."""
         if offset < self._at:
             raise TransportError("range", offset, self._at)
         piece = memoryview(bytearray(min(_PIECE, offset - self._at)))
@@ -65,4 +87,4 @@ class _Stream:
                 raise TransportError("short", self._at, offset)
 
     def close(self):
-        """Left open: an update closes and opens again at another place."""
+        """Leave the source open: an update closes and reopens at another offset."""

@@ -1,7 +1,7 @@
 """TLS contexts that verify by default; imported only when an https address is opened.
 
-MicroPython has no CA certificates of its own and its ssl module verifies nothing unless
-told to, so a context without a CA is refused here instead of being quietly open.
+MicroPython has no CA certificates of its own and its ssl module verifies nothing by default, so
+a context without a CA is rejected here instead of silently accepting every server.
 """
 
 import binascii
@@ -29,15 +29,16 @@ _TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----"
 
 
 def context(config=None):
-    """An SSLContext for a client from configuration, a dict or None.
+    """Make an SSLContext for a client.
 
-    "ca": certificates that may sign the server's: PEM, or bytes in DER, or a file's name;
-    "pins": the server's key must be one of these (pins.Pins), beside "ca" or alone: then
-    neither dates nor names matter; "built": seconds since 1970 that have surely passed, and
-    "ntp": a time server, both as clock.ensure() takes them, because certificates have dates;
-    "verify": only False switches verification off. CPython without "ca" and "pins" trusts what
-    the system trusts.
-    Raises TransportError "tls" if there is nothing to verify with, "tls", "clock".
+    Args:
+        config: dict or None. "ca": trusted certificates as PEM, DER bytes, or a file name.
+            "pins": accepted keys (pins.Pins), with "ca" or alone; alone, dates and names are not
+            checked. "built": a lower bound for the current time (Unix seconds), and "ntp": a time
+            server, both as for clock.ensure(), because certificates have dates. "verify": only
+            False disables verification. CPython without "ca" and "pins" trusts the system's CAs.
+    Raises:
+        TransportError: "tls" if there is nothing to verify with; "tls", "clock".
     """
     config = config or {}
     try:
@@ -53,7 +54,7 @@ def context(config=None):
             # Late: few boards have pins.
             c.verify_callback = load("transport.pins").Pins(config["pins"]).check
             if ca is None:
-                # With "optional" the callback alone decides; it is asked of every chain.
+                # With "optional" the callback alone decides; it is called for every chain.
                 if _CPYTHON:
                     c.check_hostname = False
                 c.verify_mode = _tls.CERT_NONE if _CPYTHON else _tls.CERT_OPTIONAL
@@ -80,13 +81,14 @@ def context(config=None):
 
 
 def certificates(ca) -> list:
-    """The certificates in ca, as context() takes it, as a list of bytes in DER; empty without ca.
+    """The certificates in "ca" of context() as a list of DER bytes; empty without it.
 
-    PEM is found wherever it stands in a text or a file: what tools write before, between and
-    behind certificates (comments, CR LF, a byte order mark) is passed over.
-    Raises TransportError "tls", "ca": a file that cannot be read (and the cause), or that holds
-    neither PEM nor DER (and "TRUSTED CERTIFICATE" if that is what it is: openssl x509 writes
-    CERTIFICATE without -trustout).
+    PEM is found anywhere in a text or file: comments, CR LF and a byte order mark around the
+    certificates are ignored.
+
+    Raises:
+        TransportError: "tls", "ca" for a file that cannot be read (and the cause), or without PEM
+            or DER (and "TRUSTED CERTIFICATE" if it is one: use openssl x509 without -trustout).
     """
     # DER works in every build; PEM is unpacked here because some builds cannot.
     if not ca:
@@ -108,7 +110,7 @@ def certificates(ca) -> list:
     out: list = []
     end = 0
     while True:
-        # Where they stand, not what is left: a bundle may have many KB.
+        # Positions instead of slices: a bundle may have many KB.
         start = ca.find(_BEGIN, end)
         end = ca.find(_END, start)
         if start < 0 or end < 0:

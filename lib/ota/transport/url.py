@@ -1,8 +1,8 @@
-"""http and https addresses: taken apart and joined, strictly and within bounds.
+"""Strict parsing and joining of http and https URLs.
 
-Everything that later goes into a request line or a Host field passes through here, so
-nothing that could split a request is let in. No percent-decoding is done.
-User info is refused: a secret belongs into a header field (docs/network.md).
+Everything in a request line or Host field has passed through here, so nothing can split a
+request. There is no percent-decoding. User info is rejected: secrets belong in a header field
+(docs/network.md).
 """
 
 from ..compat import const
@@ -15,15 +15,17 @@ _IPV6 = "0123456789abcdef:."
 
 
 def parse(url: str) -> tuple:
-    """Take an absolute http or https URL apart: (scheme, host, port, path).
+    """Split an absolute http or https URL.
 
-    scheme and host are lower case, an IPv6 host is without its brackets, a name without the dot
-    that may end it, path includes the query, begins with "/" and has no fragment. Raises
-    TransportError "url" for control characters, spaces, anything but ASCII, user info, other
-    schemes, more than 2048 bytes.
+    Returns:
+        (scheme, host, port, path): scheme and host in lower case, an IPv6 host without brackets,
+        a name without a final dot; path begins with "/" and includes the query, no fragment.
+    Raises:
+        TransportError: "url" for control characters, spaces, non-ASCII, user info, other
+            schemes, more than 2048 bytes.
     """
     _clean(url)
-    # Slices of url alone: on a board there is room for few copies of a long one.
+    # Slices of url only: a board has memory for few copies of a long one.
     start = url.find("://")
     scheme = url[: max(start, 0)].lower()
     if scheme not in ("http", "https"):
@@ -37,23 +39,23 @@ def parse(url: str) -> tuple:
     if not path.startswith("/"):
         path = "/" + path
     if "@" in place:
-        # RFC 9110 4.2.4: an address that hides its server, or a secret that ends in logs.
+        # RFC 9110 4.2.4: it hides the server, or is a secret that ends up in logs.
         raise TransportError("url", "user")
     host, port = _authority(place.lower())
     return scheme, host, port or (443 if scheme == "https" else 80), path
 
 
 def join(base: str, location: str) -> str:
-    """The absolute URL that location, absolute or relative, means when seen from base.
+    """Resolve location, absolute or relative, against base; returns an absolute URL.
 
-    Raises TransportError "url" as parse() does, for location as for the result.
+    Raises TransportError "url" as parse() does, for location and for the result.
     """
     scheme, host, port, path = resolve(parse(base), location)
     return scheme + "://" + authority(scheme, host, port) + path
 
 
 def resolve(target: tuple, location: str) -> tuple:
-    """As parse(), of location as seen from target, which parse() gave."""
+    """Like parse(), for location relative to target, a result of parse()."""
     _clean(location)
     end = location.find("#")
     if end >= 0:
@@ -71,15 +73,15 @@ def resolve(target: tuple, location: str) -> tuple:
 
 
 def quoted(data) -> str:
-    """The bytes of a Location as ASCII text: spaces and bytes beyond ASCII as %XX, which is what
-    browsers and curl ask for. All else is left to parse()."""
+    """The bytes of a Location as ASCII text, with spaces and non-ASCII bytes as %XX, as browsers
+    and curl do. parse() checks the rest."""
     if any(c == 0x20 or c > 0x7F for c in data):
         data = b"".join([b"%%%02X" % c if c == 0x20 or c > 0x7F else bytes([c]) for c in data])
     return str(data, "utf-8")
 
 
 def authority(scheme: str, host: str, port: int) -> str:
-    """What a Host field says: brackets around IPv6, the port unless it is the usual one."""
+    """Value of a Host field: IPv6 in brackets, the port unless it is the default."""
     if ":" in host:
         host = "[" + host + "]"
     return host if port == (443 if scheme == "https" else 80) else host + ":" + str(port)

@@ -1,23 +1,23 @@
-"""One connection's bytes, line by line or in bulk, within limits of size and time.
+"""Buffered connection: reads lines or bulk data within limits of size and time.
 
-A stream below it has readinto(buf) -> n, 0 at the end, None for "not yet"; wait(writing,
-ms), which returns when it may go on or after ms; write(data) -> n or None; and close().
+The stream below it has readinto(buf) -> n, 0 at the end, None for "not yet"; wait(writing, ms),
+which returns when I/O is possible or after ms; write(data) -> n or None; and close().
 """
 
 from ..compat import const, ticks_diff
 from ..errors import TransportError
 
-_FILLS = const(8)  # of the line buffer in one step: whoever drives it feeds a watchdog in between
+_FILLS = const(8)  # of the line buffer in one step: the caller feeds a watchdog in between
 
 
 class Limits:
-    """How long, how slow and how big: each may be given as a keyword argument.
+    """Limits of time, rate and size; each may be given as a keyword argument.
 
-    poll_ms: how long one step may wait inside poll; 0 for an event loop.
-    rate, rate_ms: fewest bytes per second, judged whenever rate_ms were spent waiting.
-    line: bytes of the buffer for header lines; what is longer and does not matter is passed
-    over. block, fields: bytes of all lines of a head together, and their number. Big sites send
-    some 6 KB in 40 lines, a few of more than 1024 bytes.
+    poll_ms: longest wait of one step inside poll; 0 for an event loop.
+    rate, rate_ms: minimum bytes per second, checked whenever rate_ms were spent waiting.
+    line: bytes of the buffer for header lines; longer lines that are not needed are skipped.
+    block, fields: bytes of all lines of a response head together, and their number. Large sites
+    send some 6 KB in 40 lines, a few of more than 1024 bytes.
     """
 
     connect_ms = 10000
@@ -68,9 +68,9 @@ class _Pace:
 
 
 class Wire:
-    """Reads a stream through one small buffer, taken here, given back in a body without lines.
+    """Reads a stream through one small buffer, which is freed during a body without lines.
 
-    stream: may come later than the buffer. clock() gives milliseconds, as compat.ticks_ms does.
+    stream: may be set later than the buffer. clock() returns milliseconds, like compat.ticks_ms.
     """
 
     def __init__(self, stream, limits: Limits, clock):
@@ -89,8 +89,8 @@ class Wire:
     def line(self, limit: int, word: str):
         """The next line as bytes without its end; None if it is not whole yet.
 
-        CR LF and LF end a line. Of one that is longer than limit bytes with its end, or than the
-        buffer, the first bytes come and `more` is true: rest() must read on then. Raises
+        CR LF and LF end a line. If it is longer than limit bytes with its end, or than the
+        buffer, its first bytes are returned and `more` is true: call rest() then. Raises
         TransportError "protocol" for NUL or a lone CR in it, word, "reset" if the stream ends.
         """
         if not self._buf:
@@ -116,10 +116,10 @@ class Wire:
                 raise TransportError("reset")
 
     def rest(self, word: str, into=None):
-        """What line() left of a line: True when that is over, None if it is not yet.
+        """Read the rest of a line that line() returned in part; True at its end, else None.
 
-        into: a memoryview that takes it without the LF; None: it is dropped. `over` counts it.
-        Raises TransportError word if it is more than into holds, or limits.block; "reset".
+        into: memoryview for the rest without the LF; None: discard it. `over` counts its bytes.
+        Raises TransportError word if it exceeds into or limits.block; "reset".
         """
         most = self.limits.block if into is None else len(into)
         while True:
@@ -143,7 +143,7 @@ class Wire:
                 raise TransportError("reset")
 
     def readinto(self, buf):
-        """Bytes into buf: how many, 0 at the end of the stream, None for not yet.
+        """Read into buf; returns bytes, 0 at the end of the stream, None for "not yet".
 
         Raises TransportError "timeout", "slow", "reset".
         """
@@ -158,11 +158,11 @@ class Wire:
         return n
 
     def body(self) -> None:
-        """No line comes before the next request: the buffer goes as soon as it is empty."""
+        """Free the buffer once it is empty: no line comes before the next request."""
         self._body = True
 
     def send(self, data: bytes, wait_ms: int):
-        """Generator: write data; wait_ms is the longest pause without a byte going.
+        """Generator: write data; wait_ms is the longest pause without progress.
 
         Raises TransportError "timeout", "reset"; "tls" for a failed handshake.
         """
@@ -180,7 +180,7 @@ class Wire:
             yield
 
     def silent(self) -> bool:
-        """True if the peer neither said anything that was not read nor went away."""
+        """True if the connection is open and there is nothing to read."""
         if self._at < self._end:
             return False
         try:

@@ -3,7 +3,7 @@
 from images import KEY, PRODUCT, image
 from nor import Nor
 from ota import boot, device, update
-from ota.transport.memory import Memory
+from ota.transport.stream import Memory
 
 KB = 1024
 

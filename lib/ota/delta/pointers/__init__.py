@@ -1,9 +1,9 @@
-"""Pointers that moved: a copy is rewritten as a table says before its corrections are added.
+"""Pointer filter: rewrites the pointers in a copy by a table before corrections are added.
 
-Table in the stream, in front of the first block and of each block at a restart point
-(docs/format-delta.md section 7): <HH count, length; `count` varints, differences of the
-starts; `count` zigzag varints, differences of the shifts. What lies from a start on, up to the
-next one, has moved by that shift; what lies before the first one has not.
+The table precedes the first block and each block at a restart point in the stream
+(docs/format-delta.md section 7): <HH count, length; `count` varints, differences of the starts;
+`count` zigzag varints, differences of the shifts. Addresses from a start up to the next one
+have moved by that shift; addresses below the first start have not moved.
 """
 
 import struct
@@ -11,21 +11,24 @@ from array import array
 
 from ...compat import const
 from ...errors import VerifyError
-from ...modules import load
+from ...modules import load, unload
 from ..varints import signed, varint
 
 _LAST = const(0x7FFFFFFF)  # a 32-bit board calculates with signed numbers
 
 
 class Pointers:
-    """The table of a patch and the code of its kind.
+    """The filter of one patch.
 
-    kind: 1 Thumb, 2 RISC-V, 3 Xtensa. count: entries at the most. base: address of the image's
-    first byte, size: bytes of the old image. low, high: a second range of addresses.
+    Args:
+        kind: 1 Thumb, 2 RISC-V, 3 Xtensa.
+        count: maximum number of table entries.
+        base: address of the first byte of the image; size: bytes of the old image.
+        low, high: a second range of addresses.
     """
 
     def __init__(self, kind, count, base, low, high, size):
-        # range() brings no zeros of its own that would leave holes behind.
+        # range() needs no temporary zeros, which would leave holes in the heap.
         self._starts = array("I", range(count))
         self._shifts = array("i", range(count))
         self._limit = count
@@ -72,12 +75,27 @@ class Pointers:
             )  # fmt: skip
 
 
-def _code(kind):
-    # The errors are explained at the head of patch.py.
+def available(kind: int) -> bool:
+    """True if the code of a kind is installed; it does not stay in memory."""
+    try:
+        return bool(_code(kind))
+    except ImportError:
+        return False
+    finally:
+        unload(_name(kind) + "_viper")
+        unload(_name(kind))
+
+
+def _name(kind):
     names = ("", "thumb", "riscv", "xtensa")
     if not 0 < kind < len(names):
         raise VerifyError("patch", kind)
-    name = "delta.pointers." + names[kind]
+    return "delta.pointers." + names[kind]
+
+
+def _code(kind):
+    # patch.py explains the errors.
+    name = _name(kind)
     try:
         return load(name + "_viper").apply
     except (ImportError, SyntaxError, ValueError, NotImplementedError):

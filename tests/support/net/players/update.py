@@ -260,7 +260,7 @@ def _fill(spare):
 
 def main(path):
     """Play the cases of a file."""
-    for name in ("transport.date", "transport.tls", "delta.patch"):
+    for name in ("transport.head", "transport.tls", "delta.patch"):
         device.load(name)  # once loaded, they stay
     if tracemalloc:
         device.load("state.failure")  # here that one stays, too
