@@ -1,19 +1,19 @@
-"""Part of a flash device with bounds: the only way the library touches flash.
+"""Region, a bounded part of a flash device: the library touches flash through it alone.
 
-The driver seam, duck-typed, described here once. A driver has
+The seam for flash drivers is duck-typed and described here. A driver has
 
     size            bytes
     sector_size     bytes, smallest erasable unit
     program_size    bytes, smallest programmable unit, a power of two
     read(offset, buf)         fill buf from offset
-    program(offset, data)     data is RAM, its place was erased, offset and length are
+    program(offset, data)     data is in RAM, its place is erased, offset and length are
                               multiples of program_size
     erase(offset, length)     offset and length are multiples of sector_size
     sync()                    return when everything is on the chip
 
 and, where the flash is memory-mapped, `buffer(offset, length)`, a read-only view of it.
-Offsets count from the start of the device. A driver raises OSError; nothing else checks
-bounds or alignment, Region does.
+Offsets are bytes from the start of the device. A driver raises OSError when the hardware fails;
+it need not check bounds or alignment, because Region does.
 """
 
 from ..compat import const
@@ -25,8 +25,15 @@ _CHECK = const(256)  # bytes compared at a time when reading back
 class Region:
     """A driver's bytes [offset, offset + size), addressed from 0.
 
-    offset, size: bytes. Raises FlashError "bounds" if the driver is smaller. The start need
-    not sit on a sector edge: erase() then refuses, reading works (a table of 32 bytes).
+    The start need not be on a sector boundary; such a region (a table of 32 bytes) can be read
+    but not erased.
+
+    Args:
+        driver: flash driver, as described above.
+        offset: start on the device in bytes.
+        size: bytes.
+    Raises:
+        FlashError: "bounds" if the device is smaller.
     """
 
     def __init__(self, driver, offset: int, size: int):
@@ -39,23 +46,32 @@ class Region:
         self.program_size = driver.program_size
 
     def sub(self, offset: int, size: int) -> "Region":
-        """The part [offset, offset + size) of this region as a region."""
+        """The part [offset, offset + size) as a region of its own."""
         self._inside(offset, size)
         return Region(self.driver, self.offset + offset, size)
 
-    def read(self, offset: int, buf) -> None:
-        """Fill buf from offset. Raises FlashError "bounds", "io"."""
+    def read(self, offset: int, buf: bytearray | memoryview) -> None:
+        """Fill `buf` from `offset`.
+
+        Raises:
+            FlashError: "bounds", "io".
+        """
         self._inside(offset, len(buf))
         try:
             self.driver.read(self.offset + offset, buf)
         except OSError as e:
             raise FlashError("io", offset, e)
 
-    def peek(self, offset: int, buf) -> bool:
-        """As read(), for who checks what it gets: a unit that the chip refuses to give, as ECC
-        flash does with one half programmed, comes as zeros. True if there was none.
+    def peek(self, offset: int, buf: bytearray | memoryview) -> bool:
+        """Like read(), for callers that verify the data themselves.
 
-        Raises FlashError "bounds".
+        A unit that cannot be read, such as a half-programmed one on flash with ECC, is filled
+        with zeros.
+
+        Returns:
+            True if every unit could be read.
+        Raises:
+            FlashError: "bounds".
         """
         n = len(buf)
         self._inside(offset, n)
@@ -76,11 +92,14 @@ class Region:
             done += step
         return False
 
-    def program(self, offset: int, data) -> None:
-        """Program data, which lies in RAM, at offset; those bytes must be erased.
+    def program(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Program `data` at `offset` and read it back; the place must be erased.
 
-        offset, len(data): bytes, multiples of program_size.
-        Raises FlashError "bounds", "align", "io", and "verify" when reading back differs.
+        Args:
+            offset: bytes, a multiple of program_size.
+            data: in RAM; its length is a multiple of program_size.
+        Raises:
+            FlashError: "bounds", "align", "io"; "verify" if other bytes are read back.
         """
         self._inside(offset, len(data))
         if (self.offset + offset) % self.program_size or len(data) % self.program_size:
@@ -93,9 +112,10 @@ class Region:
             raise FlashError("io", offset, e)
 
     def erase(self, offset: int, length: int) -> None:
-        """Erase [offset, offset + length), multiples of sector_size.
+        """Erase `length` bytes at `offset`, both multiples of sector_size.
 
-        Raises FlashError "bounds", "align", "io".
+        Raises:
+            FlashError: "bounds", "align", "io".
         """
         self._inside(offset, length)
         if (self.offset + offset) % self.sector_size or length % self.sector_size:
@@ -106,16 +126,21 @@ class Region:
             raise FlashError("io", offset, e)
 
     def sync(self) -> None:
-        """Return when everything is on the chip. Raises FlashError "io"."""
+        """Return when everything is on the chip.
+
+        Raises:
+            FlashError: "io".
+        """
         try:
             self.driver.sync()
         except OSError as e:
             raise FlashError("io", 0, e)
 
-    def equal(self, offset: int, data) -> bool:
-        """True if flash at offset holds exactly data; not if it cannot be read.
+    def equal(self, offset: int, data: bytes | bytearray | memoryview) -> bool:
+        """True if flash at `offset` can be read and holds exactly `data`.
 
-        Raises FlashError "bounds".
+        Raises:
+            FlashError: "bounds".
         """
         self._inside(offset, len(data))
         try:
@@ -123,8 +148,9 @@ class Region:
         except OSError:
             return False
 
-    def buffer(self, length: int = 0):
-        """Read-only view of the memory-mapped region, or None where flash is not mapped."""
+    def buffer(self, length: int = 0) -> memoryview | None:
+        """Read-only view of the first `length` bytes (0: all) of memory-mapped flash; None if the
+        flash is not mapped."""
         view = getattr(self.driver, "buffer", None)
         return view and view(self.offset, length or self.size)
 
@@ -133,8 +159,8 @@ class Region:
             raise FlashError("bounds", offset, length)
 
     def _same(self, offset: int, data) -> bool:
-        # Ports differ in what they report of a failed program (rp2 and samd: nothing at
-        # all), so what is on the chip is compared, not what the driver says.
+        # Ports differ in how they report a failed program (rp2 and samd not at all), so compare
+        # what is on the chip.
         data = memoryview(data)
         buf = memoryview(bytearray(min(_CHECK, len(data))))
         done = 0
@@ -148,9 +174,10 @@ class Region:
 
 
 def sector_aligned(driver, offset: int, size: int) -> Region:
-    """The whole sectors inside [offset, offset + size): never rounded outwards.
+    """Region of the whole sectors inside [offset, offset + size); never rounded outwards.
 
-    Raises FlashError "align" if there is no whole sector, "bounds" if outside the driver.
+    Raises:
+        FlashError: "align" if there is no whole sector, "bounds" if outside the device.
     """
     s = driver.sector_size
     start = (offset + s - 1) // s * s

@@ -1,23 +1,28 @@
-"""Flash behind any MicroPython block device: the one API that every port shares.
+"""Flash driver over any MicroPython block device, the one API that all ports share.
 
-Only the forms that mean the same on all ports are used: reads and writes with an offset,
-which never erase, and ioctl 6, which erases one block. Internal flash behind `pyb.Flash` is
-not fit for it: there ioctl 6 does nothing and every write rewrites a whole sector.
+Uses only the calls that mean the same on all ports: reads and writes with an offset, which never
+erase, and ioctl 6, which erases one block. The internal flash behind `pyb.Flash` is unsuitable:
+there ioctl 6 does nothing, and every write rewrites a whole sector.
 """
 
 
 class BlockDevFlash:
-    """A driver over a block device `dev` with the extended protocol (vfs.AbstractBlockDev).
+    """Flash driver over a block device.
 
-    program_size: bytes, what the chip wants: 1, rp2 256, encrypted esp32 partitions 16.
-    bounce: bytes, a multiple of program_size, of an own RAM buffer through which data is
-    programmed; needed where data may lie in flash that is switched off meanwhile (frozen
-    bytes on rp2). 0: data is handed on as it is.
-    Raises OSError if the device reports one, ValueError for a geometry that cannot be.
+    Args:
+        dev: block device with the extended protocol (vfs.AbstractBlockDev), such as
+            esp32.Partition or rp2.Flash.
+        program_size: bytes, as the chip needs: 1; rp2 256; encrypted esp32 partitions 16.
+        bounce: size in bytes of a RAM buffer to program from, a multiple of program_size. Needed
+            if data may be in flash that is switched off while it is programmed (frozen bytes on
+            rp2). 0: no buffer.
+    Raises:
+        OSError: as reported by the device.
+        ValueError: invalid geometry.
     """
 
     def __init__(self, dev, program_size: int = 1, bounce: int = 0):
-        # pyb.Flash tells its true block size only after this call; others ignore it.
+        # pyb.Flash reports its true block size only after this call; others ignore it.
         dev.ioctl(1, 1)
         self.dev = dev
         self.sector_size = dev.ioctl(5, 0) or 512
@@ -28,8 +33,8 @@ class BlockDevFlash:
         self._bounce = memoryview(bytearray(bounce)) if bounce else None
         self._map = _view(dev)
 
-    def read(self, offset: int, buf) -> None:
-        """Fill buf from offset. Raises OSError."""
+    def read(self, offset: int, buf: bytearray | memoryview) -> None:
+        """Fill `buf` from `offset`."""
         n, at = divmod(offset, self.sector_size)
         if at + len(buf) <= self.sector_size:
             _check(self.dev.readblocks(n, buf, at))
@@ -43,8 +48,8 @@ class BlockDevFlash:
             _check(self.dev.readblocks(n, part, at))
             done += len(part)
 
-    def program(self, offset: int, data) -> None:
-        """Program data at offset. Raises OSError."""
+    def program(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Program `data` at `offset`."""
         data = memoryview(data)
         bounce = self._bounce
         done = 0
@@ -59,17 +64,17 @@ class BlockDevFlash:
             done += len(part)
 
     def erase(self, offset: int, length: int) -> None:
-        """Erase whole sectors. Raises OSError."""
+        """Erase whole sectors."""
         first = offset // self.sector_size
         for n in range(first, first + length // self.sector_size):
             _check(self.dev.ioctl(6, n))
 
     def sync(self) -> None:
-        """Return when everything is on the chip. Raises OSError."""
+        """Return when everything is on the chip."""
         _check(self.dev.ioctl(3, 0))
 
-    def buffer(self, offset: int, length: int):
-        """View of mapped flash, or None if the device offers none."""
+    def buffer(self, offset: int, length: int) -> memoryview | None:
+        """View of memory-mapped flash, None if the device has none."""
         return self._map[offset : offset + length] if self._map else None
 
 
