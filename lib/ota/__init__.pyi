@@ -1,17 +1,29 @@
-# For editors and mypy only; a board never sees it. tests/host/test_stubs.py compares it.
-from collections.abc import Callable, Generator
-from typing import Any, Literal, Protocol, TypedDict, type_check_only
+"""Types of the public face, for editors and type checkers; devices do not need this file.
 
-@type_check_only
-class _Done(TypedDict, total=False):
+A stub, because MicroPython has no typing module. tests/host/test_typed.py compares it with the
+functions.
+"""
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict
+
+from typing_extensions import NotRequired
+
+# An application catches ota.errors.OtaError; what raises it has imported it.
+from . import errors as errors
+
+_Buffer: TypeAlias = bytes | bytearray | memoryview
+_Step: TypeAlias = tuple[str, int, int]  # stage, bytes done, bytes in total
+_Progress: TypeAlias = Callable[[str, int, int], object]
+
+class _Result(TypedDict):
     result: Literal["none", "ready", "later", "trial"]
     version: str
-    size: int
-    delta: bool
-    reason: str
-    error: Exception
+    size: NotRequired[int]  # "ready": bytes of the package
+    delta: NotRequired[bool]
+    reason: NotRequired[str]  # "later"
+    error: NotRequired[errors.TransportError]
 
-@type_check_only
 class _Status(TypedDict):
     state: str
     version: str
@@ -26,56 +38,54 @@ class _Status(TypedDict):
     floor: int
     sequence: int
     month: int
-    checked: int | None
+    checked: float | None
     product: str
     channel: str
     strategy: str
 
-@type_check_only
 class _Watchdog(Protocol):
     def feed(self) -> object: ...
 
-@type_check_only
-class _Readinto(Protocol):
+class _ReadInto(Protocol):
     def readinto(self, buf: memoryview, /) -> int | None: ...
 
-@type_check_only
 class _Read(Protocol):
     def read(self, n: int, /) -> bytes | None: ...
 
-@type_check_only
 class _Write(Protocol):
     def write(self, data: memoryview, /) -> object: ...
 
-@type_check_only
 class _Store(Protocol):
-    def get(self, key: str, /) -> bytes | None: ...
-    def set(self, key: str, value: bytes, /) -> None: ...
-    def delete(self, key: str, /) -> Any: ...
-    def __getattr__(self, name: str) -> Any: ...
-
-# Called with stage, done and total; the last two in bytes.
-_Progress = Callable[[str, int, int], object]
+    def get(self, key: str) -> bytes | None: ...
+    def readinto(self, key: str, buf: bytearray | memoryview, offset: int = 0) -> int: ...
+    def set(self, key: str, value: _Buffer) -> None: ...
+    def delete(self, key: str) -> None: ...
+    def batch(self, pairs: Iterable[tuple[str, _Buffer | None]]) -> None: ...
+    def keys(self) -> list[str]: ...
+    def items(self) -> Iterable[tuple[str, bytes]]: ...
+    def sync(self) -> None: ...
 
 def configure(config: dict[str, Any] | str, watchdog: _Watchdog | None = None) -> None: ...
 def check_and_update(
-    progress: _Progress | None = None, reset: bool = False, url: str | list[str] | None = None
-) -> _Done: ...
+    progress: _Progress | None = None,
+    reset: bool = False,
+    url: str | list[str] | None = None,
+) -> _Result: ...
 def steps(
     url: str | list[str] | None = None, **options: Any
-) -> Generator[tuple[str, int, int] | None, None, _Done]: ...
+) -> Generator[_Step | None, None, _Result]: ...
 def install_url(
     url: str | None = None,
     reset: bool = False,
     progress: _Progress | None = None,
     downgrade: bool = False,
-) -> _Done: ...
+) -> _Result: ...
 def install(
-    reader: _Readinto | _Read,
+    reader: _ReadInto | _Read,
     reset: bool = False,
     progress: _Progress | None = None,
     downgrade: bool = False,
-) -> _Done: ...
+) -> _Result: ...
 def fetch(url: str, file: str | _Write, progress: _Progress | None = None) -> int: ...
 def confirm() -> bool: ...
 def rollback(reset: bool = True) -> None: ...

@@ -75,6 +75,8 @@ def test_the_whole_device_library_is_inside(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert inside >= set(packaging.device_files())
+    assert inside >= {"ota/py.typed", "ota/__init__.pyi", "ota/aio.pyi"}
+    assert "otatool/py.typed" in names
 
 
 def test_the_installed_tool_makes_and_reads_a_release(site, tmp_path):

@@ -1,13 +1,14 @@
-"""The trusted keys of a device, by id. The algorithm belongs to the key, never to the message.
+"""Trusted keys: an id finds the key, and the key determines the algorithm.
 
-A key is a dict, as in a layout or in the NAME.pub.json of `otatool keygen`:
+A message never says which algorithm to use. A key is a dict, as in a board layout or in the
+NAME.pub.json of `otatool keygen`:
 
     {"type": "rsa", "n": "<hex>", "e": 65537}
     {"type": "hmac", "secret": "<hex>"}
 
 Its id is the first 8 bytes of SHA-256(b"ota-key-v1" + type + b"\\0" + material); material is
-n and e (4 bytes), big-endian, or the secret. A dict may carry the id as hex, "id", which must
-then be right; other fields are for people.
+n and e (4 bytes), big-endian, or the secret. A dict may have an "id" in hex, which is then
+compared; other fields are ignored.
 """
 
 import hashlib
@@ -20,8 +21,13 @@ from .rsa import Rsa
 ID_LENGTH = 8
 
 
-def key_id(kind: str, material) -> bytes:
-    """The 8-byte id of a key. kind: "rsa" or "hmac"; material: bytes, see above."""
+def key_id(kind: str, material: bytes | bytearray | memoryview) -> bytes:
+    """The 8-byte id of a key.
+
+    Args:
+        kind: "rsa" or "hmac".
+        material: what identifies the key, see the top of this file.
+    """
     h = hashlib.sha256(b"ota-key-v1" + kind.encode() + b"\0")
     h.update(material)
     return h.digest()[:ID_LENGTH]
@@ -47,11 +53,13 @@ def _load(entry):
 class Keys:
     """Trusted keys by id.
 
-    entries: dicts as described at the top of this file. Raises ValueError if one is malformed:
-    a device must not start with fewer keys than configured.
+    Args:
+        entries: key dicts, see the top of this file.
+    Raises:
+        ValueError: an entry is invalid; a device must not start with fewer keys than configured.
     """
 
-    def __init__(self, entries):
+    def __init__(self, entries: list):
         self._keys = dict(map(_load, entries))
 
     def __contains__(self, ident) -> bool:
@@ -61,18 +69,27 @@ class Keys:
         return len(self._keys)
 
     def ids(self) -> list:
-        """Ids of all keys as hex text, sorted."""
+        """Ids of all keys in hex, sorted."""
         return sorted([hexlify(i).decode() for i in self._keys])
 
-    def signature_length(self, ident) -> int:
-        """Bytes of a signature by that key. Raises SignatureError "key"."""
-        return self._find(ident).signature_length
-
-    def verify(self, ident, message, signature) -> None:
-        """Verify a signature of key `ident` over message; all are bytes-like.
+    def signature_length(self, ident: bytes | bytearray | memoryview) -> int:
+        """Length in bytes of a signature by the key `ident`.
 
         Raises:
-            SignatureError: "key" if the key is not trusted, "signature" if it is invalid.
+            SignatureError: "key" if the key is not trusted.
+        """
+        return self._find(ident).signature_length
+
+    def verify(
+        self,
+        ident: bytes | bytearray | memoryview,
+        message: bytes | bytearray | memoryview,
+        signature: bytes | bytearray | memoryview,
+    ) -> None:
+        """Check that `signature` is the signature of `message` by the key `ident`.
+
+        Raises:
+            SignatureError: "key" if the key is not trusted, "signature" if it does not match.
         """
         if not self._find(ident).verify(message, signature):
             raise SignatureError("signature")

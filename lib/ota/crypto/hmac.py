@@ -1,7 +1,7 @@
 """HMAC-SHA256 (RFC 2104, FIPS 198-1) from two sha256 objects.
 
-For devices that can only share a secret. Whoever extracts it from one device can sign for all
-devices with the same secret.
+For devices that can only share a secret. Whoever reads it from one device can sign for every
+device that has the same one.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ _MIN_SECRET = 16
 _MAX_SECRET = 256
 
 
-def mac(secret, message) -> bytes:
-    """The 32 bytes of HMAC-SHA256 of message under secret, both bytes-like."""
+def mac(secret: bytes | bytearray | memoryview, message: bytes | bytearray | memoryview) -> bytes:
+    """HMAC-SHA256 of `message` with `secret`, 32 bytes."""
     if len(secret) > _BLOCK:
         secret = hashlib.sha256(secret).digest()
     pad = bytearray(_BLOCK)
@@ -26,8 +26,8 @@ def mac(secret, message) -> bytes:
     return outer.digest()
 
 
-def equal(a, b) -> bool:
-    """True if a and b are equal; takes the same time wherever they differ."""
+def equal(a: bytes | bytearray | memoryview, b: bytes | bytearray | memoryview) -> bool:
+    """Compare bytes; the time taken does not depend on where they differ."""
     if len(a) != len(b):
         return False
     difference = 0
@@ -39,7 +39,10 @@ def equal(a, b) -> bool:
 class Hmac:
     """A shared secret.
 
-    secret: hex of 16 to 256 bytes. Raises ValueError for anything else.
+    Args:
+        secret: 16 to 256 bytes in hex.
+    Raises:
+        ValueError: anything else.
     """
 
     signature_length = _LENGTH
@@ -52,6 +55,8 @@ class Hmac:
         if len(self.material) < _MIN_SECRET or len(self.material) > _MAX_SECRET:
             raise ValueError("hmac key: secret is not 16 to 256 bytes long")
 
-    def verify(self, message, signature) -> bool:
-        """True if signature (bytes-like) is the whole MAC of message (bytes-like)."""
+    def verify(
+        self, message: bytes | bytearray | memoryview, signature: bytes | bytearray | memoryview
+    ) -> bool:
+        """True if `signature` is the complete MAC of `message`."""
         return equal(mac(self.material, message), signature)

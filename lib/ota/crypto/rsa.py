@@ -1,7 +1,7 @@
 """RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 8.2.2): verify only, by one pow().
 
-The expected encoded message is built and compared as a whole. No padding is parsed, which is
-where such verifiers fail. Needs the three-argument pow().
+The expected encoded message is built and compared as a whole. Padding is never parsed, which is
+where verifiers of this kind go wrong. Needs a port with the three-argument pow().
 """
 
 import hashlib
@@ -20,8 +20,11 @@ _MAX_LENGTH = const(512)
 class Rsa:
     """A trusted RSA public key.
 
-    n: modulus, hex without leading zero bytes, 2048 to 4096 bits, odd. e: odd, 3 to 2**32 - 1.
-    Raises ValueError for anything else.
+    Args:
+        n: modulus in hex without leading zero bytes, 2048 to 4096 bits, odd.
+        e: exponent, odd, 3 to 2**32 - 1.
+    Raises:
+        ValueError: anything else.
     """
 
     def __init__(self, n: str, e: int):
@@ -43,18 +46,20 @@ class Rsa:
 
     @property
     def material(self) -> bytes:
-        """n and e, big-endian: what the id is made of."""
+        """n and e, big-endian: the bytes behind the key's id."""
         return self._n.to_bytes(self.signature_length, "big") + self._e.to_bytes(4, "big")
 
-    def verify(self, message, signature) -> bool:
-        """True if signature (bytes-like) is this key's over message (bytes-like)."""
+    def verify(
+        self, message: bytes | bytearray | memoryview, signature: bytes | bytearray | memoryview
+    ) -> bool:
+        """True if `signature` is this key's signature of `message`."""
         size = self.signature_length
         if len(signature) != size:
             return False
         s = int.from_bytes(signature, "big")
         if s >= self._n:
             return False
-        # First of all: it takes the most memory.
+        # First, because it takes the most memory.
         got = pow(s, self._e, self._n).to_bytes(size, "big")
         end = _DIGEST_INFO + hashlib.sha256(message).digest()
         return got == b"\x00\x01" + b"\xff" * (size - 3 - len(end)) + b"\x00" + end

@@ -1,19 +1,19 @@
-"""Part of a flash device with bounds: the only way the library touches flash.
+"""Region, a bounded part of a flash device: the library touches flash through it alone.
 
-The driver seam, duck-typed, described here once. A driver has
+The seam for flash drivers is duck-typed and described here. A driver has
 
     size            bytes
     sector_size     bytes, smallest erasable unit
     program_size    bytes, smallest programmable unit, a power of two
     read(offset, buf)         fill buf from offset
-    program(offset, data)     data is RAM, its place was erased, offset and length are
+    program(offset, data)     data is in RAM, its place is erased, offset and length are
                               multiples of program_size
     erase(offset, length)     offset and length are multiples of sector_size
     sync()                    return when everything is on the chip
 
 and, where the flash is memory-mapped, `buffer(offset, length)`, a read-only view of it.
-Offsets count from the start of the device. A driver raises OSError; nothing else checks
-bounds or alignment, Region does.
+Offsets are bytes from the start of the device. A driver raises OSError when the hardware fails;
+it need not check bounds or alignment, because Region does.
 """
 
 from ..compat import const
@@ -23,10 +23,17 @@ _CHECK = const(256)  # bytes compared at a time when reading back
 
 
 class Region:
-    """The bytes [offset, offset + size) of a driver, addressed from 0.
+    """A driver's bytes [offset, offset + size), addressed from 0.
 
-    The start need not be on a sector edge: reading works then (a table of 32 bytes), erase()
-    raises "align". Raises FlashError "bounds" if the driver is smaller.
+    The start need not be on a sector boundary; such a region (a table of 32 bytes) can be read
+    but not erased.
+
+    Args:
+        driver: flash driver, as described above.
+        offset: start on the device in bytes.
+        size: bytes.
+    Raises:
+        FlashError: "bounds" if the device is smaller.
     """
 
     def __init__(self, driver, offset: int, size: int):
@@ -39,25 +46,30 @@ class Region:
         self.program_size = driver.program_size
 
     def sub(self, offset: int, size: int) -> "Region":
-        """Region of the bytes [offset, offset + size) of this one. Raises FlashError "bounds"."""
+        """The part [offset, offset + size) as a region of its own."""
         self._inside(offset, size)
         return Region(self.driver, self.offset + offset, size)
 
-    def read(self, offset: int, buf) -> None:
-        """Fill buf from offset. Raises FlashError "bounds", "io"."""
+    def read(self, offset: int, buf: bytearray | memoryview) -> None:
+        """Fill `buf` from `offset`.
+
+        Raises:
+            FlashError: "bounds", "io".
+        """
         self._inside(offset, len(buf))
         try:
             self.driver.read(self.offset + offset, buf)
         except OSError as e:
             raise FlashError("io", offset, e)
 
-    def peek(self, offset: int, buf) -> bool:
+    def peek(self, offset: int, buf: bytearray | memoryview) -> bool:
         """Like read(), for callers that verify the data themselves.
 
-        Units that the chip cannot read (half-programmed ones on flash with ECC) read as zeros.
+        A unit that cannot be read, such as a half-programmed one on flash with ECC, is filled
+        with zeros.
 
         Returns:
-            True if everything was read.
+            True if every unit could be read.
         Raises:
             FlashError: "bounds".
         """
@@ -80,13 +92,14 @@ class Region:
             done += step
         return False
 
-    def program(self, offset: int, data) -> None:
-        """Program data from RAM into erased flash and read it back.
+    def program(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Program `data` at `offset` and read it back; the place must be erased.
 
         Args:
-            offset, len(data): bytes, multiples of program_size.
+            offset: bytes, a multiple of program_size.
+            data: in RAM; its length is a multiple of program_size.
         Raises:
-            FlashError: "bounds", "align", "io"; "verify" if reading back differs.
+            FlashError: "bounds", "align", "io"; "verify" if other bytes are read back.
         """
         self._inside(offset, len(data))
         if (self.offset + offset) % self.program_size or len(data) % self.program_size:
@@ -99,10 +112,8 @@ class Region:
             raise FlashError("io", offset, e)
 
     def erase(self, offset: int, length: int) -> None:
-        """Erase whole sectors.
+        """Erase `length` bytes at `offset`, both multiples of sector_size.
 
-        Args:
-            offset, length: bytes, multiples of sector_size.
         Raises:
             FlashError: "bounds", "align", "io".
         """
@@ -115,16 +126,21 @@ class Region:
             raise FlashError("io", offset, e)
 
     def sync(self) -> None:
-        """Return when everything is on the chip. Raises FlashError "io"."""
+        """Return when everything is on the chip.
+
+        Raises:
+            FlashError: "io".
+        """
         try:
             self.driver.sync()
         except OSError as e:
             raise FlashError("io", 0, e)
 
-    def equal(self, offset: int, data) -> bool:
-        """True if flash at offset holds exactly data; False if it cannot be read.
+    def equal(self, offset: int, data: bytes | bytearray | memoryview) -> bool:
+        """True if flash at `offset` can be read and holds exactly `data`.
 
-        Raises FlashError "bounds".
+        Raises:
+            FlashError: "bounds".
         """
         self._inside(offset, len(data))
         try:
@@ -132,8 +148,9 @@ class Region:
         except OSError:
             return False
 
-    def buffer(self, length: int = 0):
-        """Read-only view of the memory-mapped region, or None where flash is not mapped."""
+    def buffer(self, length: int = 0) -> memoryview | None:
+        """Read-only view of the first `length` bytes (0: all) of memory-mapped flash; None if the
+        flash is not mapped."""
         view = getattr(self.driver, "buffer", None)
         return view and view(self.offset, length or self.size)
 
@@ -142,8 +159,8 @@ class Region:
             raise FlashError("bounds", offset, length)
 
     def _same(self, offset: int, data) -> bool:
-        # Ports differ in what they report of a failed program (rp2 and samd: nothing), so the
-        # contents are compared instead of trusting the driver.
+        # Ports differ in how they report a failed program (rp2 and samd not at all), so compare
+        # what is on the chip.
         data = memoryview(data)
         buf = memoryview(bytearray(min(_CHECK, len(data))))
         done = 0
@@ -157,9 +174,10 @@ class Region:
 
 
 def sector_aligned(driver, offset: int, size: int) -> Region:
-    """The whole sectors inside [offset, offset + size): never rounded outwards.
+    """Region of the whole sectors inside [offset, offset + size); never rounded outwards.
 
-    Raises FlashError "align" if there is no whole sector, "bounds" if outside the driver.
+    Raises:
+        FlashError: "align" if there is no whole sector, "bounds" if outside the device.
     """
     s = driver.sector_size
     start = (offset + s - 1) // s * s

@@ -1,22 +1,24 @@
-"""Driver over any MicroPython block device, the API that all ports share.
+"""Flash driver over any MicroPython block device, the one API that all ports share.
 
-Uses only what means the same on all ports: reads and writes with an offset, which never erase,
-and ioctl 6, which erases one block. Internal flash behind `pyb.Flash` is not suitable: its
-ioctl 6 does nothing and every write rewrites a whole sector.
+Uses only the calls that mean the same on all ports: reads and writes with an offset, which never
+erase, and ioctl 6, which erases one block. The internal flash behind `pyb.Flash` is unsuitable:
+there ioctl 6 does nothing, and every write rewrites a whole sector.
 """
 
 
 class BlockDevFlash:
-    """Driver over a block device with the extended protocol (vfs.AbstractBlockDev).
+    """Flash driver over a block device.
 
     Args:
-        dev: such as rp2.Flash(), esp32.Partition.
-        program_size: bytes that the chip programs at once: rp2 256, encrypted esp32 partitions
-            16, else 1.
-        bounce: bytes of a RAM buffer to program from, a multiple of program_size; needed where
-            data may be in flash that is off during programming (frozen bytes on rp2). 0: none.
+        dev: block device with the extended protocol (vfs.AbstractBlockDev), such as
+            esp32.Partition or rp2.Flash.
+        program_size: bytes, as the chip needs: 1; rp2 256; encrypted esp32 partitions 16.
+        bounce: size in bytes of a RAM buffer to program from, a multiple of program_size. Needed
+            if data may be in flash that is switched off while it is programmed (frozen bytes on
+            rp2). 0: no buffer.
     Raises:
-        OSError: of the device; ValueError for an impossible geometry.
+        OSError: as reported by the device.
+        ValueError: invalid geometry.
     """
 
     def __init__(self, dev, program_size: int = 1, bounce: int = 0):
@@ -31,23 +33,23 @@ class BlockDevFlash:
         self._bounce = memoryview(bytearray(bounce)) if bounce else None
         self._map = _view(dev)
 
-    def read(self, offset: int, buf) -> None:
-        """Fill buf from offset. Raises OSError."""
+    def read(self, offset: int, buf: bytearray | memoryview) -> None:
+        """Fill `buf` from `offset`."""
         n, at = divmod(offset, self.sector_size)
         if at + len(buf) <= self.sector_size:
             _check(self.dev.readblocks(n, buf, at))
             return
         buf = memoryview(buf)
         done = 0
-        # stm32 rejects an offset beyond the block.
+        # Not every port accepts a block number and an offset beyond that block (stm32).
         while done < len(buf):
             n, at = divmod(offset + done, self.sector_size)
             part = buf[done : done + self.sector_size - at]
             _check(self.dev.readblocks(n, part, at))
             done += len(part)
 
-    def program(self, offset: int, data) -> None:
-        """Program data at offset. Raises OSError."""
+    def program(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Program `data` at `offset`."""
         data = memoryview(data)
         bounce = self._bounce
         done = 0
@@ -62,17 +64,17 @@ class BlockDevFlash:
             done += len(part)
 
     def erase(self, offset: int, length: int) -> None:
-        """Erase whole sectors. Raises OSError."""
+        """Erase whole sectors."""
         first = offset // self.sector_size
         for n in range(first, first + length // self.sector_size):
             _check(self.dev.ioctl(6, n))
 
     def sync(self) -> None:
-        """Return when everything is on the chip. Raises OSError."""
+        """Return when everything is on the chip."""
         _check(self.dev.ioctl(3, 0))
 
-    def buffer(self, offset: int, length: int):
-        """View of mapped flash, or None if the device offers none."""
+    def buffer(self, offset: int, length: int) -> memoryview | None:
+        """View of memory-mapped flash, None if the device has none."""
         return self._map[offset : offset + length] if self._map else None
 
 

@@ -1,4 +1,4 @@
-"""Flash in a file: a board without a flash driver, or a test that survives its process."""
+"""Flash driver over a file: for boards without a flash driver, and for tests."""
 
 import os
 
@@ -6,11 +6,17 @@ _PIECE = 256  # bytes handled at a time
 
 
 class FileFlash:
-    """Driver over a file; a new or too short file is filled with 0xFF.
+    """Flash driver over a file, which is created or filled up with 0xFF as needed.
 
-    Every program and erase is flushed to the system; what the system loses in a power cut is
-    beyond control. size, sector_size, program_size: bytes.
-    Raises OSError if the file cannot be opened.
+    Every program and erase is flushed to the operating system, whose own caches can still lose
+    data in a power cut.
+
+    Args:
+        path: of the file.
+        size, sector_size, program_size: bytes.
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: invalid geometry.
     """
 
     def __init__(self, path: str, size: int, sector_size: int = 4096, program_size: int = 1):
@@ -26,17 +32,17 @@ class FileFlash:
         self._file = open(path, "w+b" if there < 0 else "r+b")
         self._fill(max(0, there), size)
 
-    def read(self, offset: int, buf) -> None:
-        """Fill buf from offset. Raises OSError."""
+    def read(self, offset: int, buf: bytearray | memoryview) -> None:
+        """Fill `buf` from `offset`."""
         self._file.seek(offset)
         if self._file.readinto(buf) != len(buf):
             raise OSError(5)
 
-    def program(self, offset: int, data) -> None:
-        """Program data at offset: the AND of what is there and data. Raises OSError.
+    def program(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Program `data` at `offset`: bits are only cleared, as in NOR flash.
 
-        Reads everything before it writes: on a file system such as littlefs each read after a
-        write rewrites the rest of the file.
+        Everything is read before anything is written: on littlefs a read after a write rewrites
+        the rest of the file.
         """
         data = memoryview(data)
         old = memoryview(bytearray(min(_PIECE, len(data))))
@@ -46,7 +52,7 @@ class FileFlash:
             self.read(offset + at, place)
             blank = blank and not bytes(place).rstrip(b"\xff")
         if not blank:
-            # The library programs erased flash only; this is for other callers.
+            # The library only programs erased flash; other callers may not.
             there = bytearray(len(data))
             self.read(offset, there)
             both = int.from_bytes(there, "little") & int.from_bytes(bytes(data), "little")
@@ -56,15 +62,15 @@ class FileFlash:
         self._file.flush()
 
     def erase(self, offset: int, length: int) -> None:
-        """Erase whole sectors. Raises OSError."""
+        """Erase whole sectors."""
         self._fill(offset, offset + length)
 
     def sync(self) -> None:
-        """Hand everything to the system. Raises OSError."""
+        """Flush everything to the operating system."""
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file; the driver is of no use afterwards."""
+        """Close the file; the driver cannot be used afterwards."""
         self._file.close()
 
     def _fill(self, start: int, end: int) -> None:

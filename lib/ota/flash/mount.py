@@ -1,19 +1,26 @@
-"""A Region as a read-only block device, so that MicroPython can mount an image in it."""
+"""A Region as a read-only block device, so that MicroPython can mount the image in it."""
 
 from ..compat import const
 from ..errors import FlashError
 
-_BLOCK_SIZE = const(24)  # where a superblock has it, see image.py
+_BLOCK_SIZE = const(24)  # its offset in the superblock, see image.py
 _EIO = const(5)
 _EROFS = const(30)
 
 
 class RegionBlockDev:
-    """Block device over a region for vfs.VfsLfs2: `vfs.mount(VfsLfs2(dev), "/app")`.
+    """Read-only block device over a region for vfs.VfsLfs2: `vfs.mount(VfsLfs2(dev), "/app")`.
 
-    size: bytes of a littlefs2 image at the start of the region. Length and block size are those
-    of the image: littlefs rejects a longer device, and blocks need not be sectors. Default: the
-    whole region, by sectors. Reads outside, or that fail, raise OSError 5, all writes OSError 30.
+    Reads outside the device, or that the flash cannot serve, raise OSError 5 (EIO); all writes
+    raise OSError 30 (EROFS).
+
+    Args:
+        region: Region with the image.
+        size: length in bytes of a littlefs2 image at its start. The device then has the length
+            and the block size of the image, because littlefs rejects a longer device. 0: the
+            whole region, in blocks of a sector.
+    Raises:
+        FlashError: the image's superblock cannot be read.
     """
 
     def __init__(self, region, size: int = 0):
@@ -25,8 +32,8 @@ class RegionBlockDev:
             self._block = int.from_bytes(head, "little")
         self._count = (size or region.size) // self._block
 
-    def readblocks(self, n: int, buf, offset: int = 0) -> None:
-        """Fill buf from block n, byte offset."""
+    def readblocks(self, n: int, buf: bytearray | memoryview, offset: int = 0) -> None:
+        """Fill `buf` from byte `offset` of block `n`."""
         at = n * self._block + offset
         if at + len(buf) > self._block * self._count:
             raise OSError(_EIO)
@@ -35,12 +42,12 @@ class RegionBlockDev:
         except FlashError:
             raise OSError(_EIO)
 
-    def writeblocks(self, n: int, buf, offset: int = 0) -> None:
+    def writeblocks(self, n: int, buf: bytes | bytearray | memoryview, offset: int = 0) -> None:
         """Raise OSError 30: an image is read-only."""
         raise OSError(_EROFS)
 
-    def ioctl(self, op: int, arg: int):
-        """Initialise, finish, sync: nothing to do. Block count, block size. No erase."""
+    def ioctl(self, op: int, arg: int) -> int:
+        """Block count (4), block size (5) or 0; erase (6) raises OSError 30."""
         if op == 4:
             return self._count
         if op == 5:

@@ -1,10 +1,15 @@
-"""Flash in RAM with the rules of NOR, for tests and for trials without a board."""
+"""Flash driver over RAM that behaves like NOR flash: for tests and experiments."""
 
 
 class RamFlash:
-    """A driver over a bytearray: program clears bits only, erase sets them.
+    """Flash driver over a bytearray: programming only clears bits, erasing sets them.
 
-    size, sector_size, program_size: bytes. buffer() makes it a memory-mapped flash.
+    Its buffer() makes it memory-mapped flash.
+
+    Args:
+        size, sector_size, program_size: bytes.
+    Raises:
+        ValueError: invalid geometry.
     """
 
     def __init__(self, size: int, sector_size: int = 4096, program_size: int = 1):
@@ -15,12 +20,12 @@ class RamFlash:
         self.program_size = program_size
         self.data = bytearray(b"\xff" * size)
 
-    def read(self, offset: int, buf) -> None:
-        """Fill buf from offset."""
+    def read(self, offset: int, buf: bytearray | memoryview) -> None:
+        """Fill `buf` from `offset`."""
         buf[:] = memoryview(self.data)[offset : offset + len(buf)]
 
-    def program(self, offset: int, data) -> None:
-        """Program data at offset: the AND of what is there and data."""
+    def program(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Program `data` at `offset`: bits are only cleared."""
         n = len(data)
         place = memoryview(self.data)[offset : offset + n]
         place[:] = and_bytes(place, data)
@@ -31,14 +36,14 @@ class RamFlash:
             self.data[at : at + self.sector_size] = b"\xff" * self.sector_size
 
     def sync(self) -> None:
-        """Do nothing: RAM is written at once."""
+        """Nothing to do."""
 
-    def buffer(self, offset: int, length: int):
-        """View of length bytes at offset."""
+    def buffer(self, offset: int, length: int) -> memoryview:
+        """View of `length` bytes at `offset`."""
         return memoryview(self.data)[offset : offset + length]
 
 
-def and_bytes(a, b) -> bytes:
-    """a AND b, both of the same length, as programming NOR combines them."""
+def and_bytes(a: bytes | bytearray | memoryview, b: bytes | bytearray | memoryview) -> bytes:
+    """`a` AND `b`, of the same length: the result of programming `b` over `a` in NOR flash."""
     both = int.from_bytes(bytes(a), "little") & int.from_bytes(bytes(b), "little")
     return both.to_bytes(len(a), "little")
