@@ -1,8 +1,8 @@
-"""The store as a board opens it: a settled one is read here, and appended to by kv/append.py.
+"""The store as a board opens it: reads a settled store without the code of the whole one.
 
-Most starts read one record, most writes replace it by one of the same length. What kv/full.py and
-the files below it are for (the index, the next sector, repair) is loaded only for the rest, or
-when a look at flash leaves a doubt. Layout: docs/format-kv.md.
+Most starts read one record, most writes replace it by one of the same length (kv/append.py).
+kv/full.py and its parts (index, next sector, repair) are loaded for everything else, or when
+flash leaves a doubt. Layout: docs/format-kv.md.
 """
 
 from binascii import crc32
@@ -19,12 +19,12 @@ _AGAIN = const(512)  # of it, at each look: the longest record appended, in the 
 
 
 class Store:
-    """A kv.KV over region that is loaded for as long as it is needed; all its names work.
+    """A kv.full.KV over region, loaded only while it is needed; all its names work here.
 
-    Whoever works with the store holds this object: it stays right when the KV behind it goes.
-    tail: end of the log, start, number and unit of the newest sector, as look() found them.
-    own: offset of the first record there that kv/append.py wrote and nothing proved, 0 for none.
-    spent: number of the sector and end of a place where its program failed.
+    Hold this object rather than the KV: it stays valid when the KV is released.
+    tail: end of the log; start, number and unit of the newest sector, as look() found them.
+    own: offset of the first record that kv/append.py wrote there without proof, 0 for none.
+    spent: number of the sector, and end of the place where a program of kv/append.py failed.
     """
 
     def __init__(self, region):
@@ -50,7 +50,7 @@ class Store:
         return self.full().get(key)
 
     def set(self, key: str, value) -> None:
-        """As KV.set(); a value as long as the one before is appended without the KV, where
+        """As KV.set(); appends without the KV if the value has the length of the one before and
         the newest sector has room. Raises FlashError."""
         if self._kv is None:
             if load("kv.append").replace(self, key.encode(), value):
@@ -58,23 +58,30 @@ class Store:
         self.full().set(key, value)
 
     def sync(self) -> None:
-        """As KV.sync(); what was only read needs none. Raises FlashError."""
+        """As KV.sync(); does nothing if nothing was written. Raises FlashError."""
         if self._kv is not None:
             self._kv.sync()
         elif self.own:
             load("kv.append").prove(self)
 
     def prepare(self, count: int, length: int) -> None:
-        """Have room for `count` values of `length` bytes, key included, to be appended
-        without the KV, as far as one step to the next sector gives it. For the time before
-        memory is short. Raises FlashError."""
+        """Make room for appending without the KV, opening the next sector if that helps.
+
+        For the time before memory is short.
+
+        Args:
+            count: values to be appended.
+            length: bytes of each, key included.
+        Raises:
+            FlashError: as KV.prepare().
+        """
         if self._kv is None:
             if load("kv.append").fits(self, count, length):
                 return
         self.full().prepare(count, length)
 
     def full(self):
-        """The KV itself, mounted; release() makes it stale. Raises FlashError."""
+        """The KV itself, mounted; valid until release(). Raises FlashError."""
         if self._kv is None:
             self.sync()
             kv = load("kv.full").KV(self.region)
@@ -85,11 +92,11 @@ class Store:
 
     @property
     def loaded(self) -> bool:
-        """True while the KV is there."""
+        """True while the KV is loaded."""
         return self._kv is not None
 
     def release(self) -> None:
-        """Prove what was written and let the KV go. Raises FlashError."""
+        """Prove what was written and drop the KV. Raises FlashError."""
         self.sync()
         if self._kv is not None:
             self._kv = self.tail = None  # flash is not as a look found it
@@ -98,10 +105,13 @@ class Store:
         return getattr(self.full(), name)
 
     def look(self, name, times):
-        """(value of name, bytes, or None,), or None if KV.mount() may find anything to do.
+        """Read the value of name from a settled store.
 
-        times: how often what looks erased is read before it is believed; of what was believed
-        already, and not written since, only the beginning is read.
+        Args:
+            times: how often flash that looks erased is read before it is believed. Where it
+                was believed before, and not written since, only the beginning is read.
+        Returns:
+            (value or None,), or None if KV.mount() may have something to repair.
         """
         try:
             return self._walk(name, times)
@@ -170,8 +180,8 @@ class Store:
         return (found,)
 
     def _sectors(self, buf, times):
-        """(unit, [(number, offset) of those in use], {offset: erases} of the free ones, the
-        same of those in use)."""
+        """(unit, [(number, offset) of sectors in use], {offset: erases} of free ones, the same
+        of those in use)."""
         sector = self.region.sector_size
         unit = 0
         used = []
@@ -198,8 +208,8 @@ class Store:
         return layout.header(buf, magic) if buf[3] == magic[3] else None
 
     def _record(self, buf, at, end, number, place):
-        """(length of key and value, length of key, kind); a length of -1 if no good record is
-        here. buf then begins with key and value, with the key alone if it is too short."""
+        """(length of key and value, length of key, kind); a length of -1 if no valid record is
+        here. buf then begins with key and value, or with the key alone if it is too short."""
         head = buf[: layout.HEAD]
         if at + len(head) <= end:
             self.region.read(at, head)

@@ -1,7 +1,7 @@
 """Append a record to a settled store without the code that keeps an index (kv/full.py).
 
-Only a value that replaces one of the same length: the store then holds no more than before,
-so it cannot become too full, and no sector has to be freed. docs/format-kv.md has the layout.
+Only for a value that replaces one of the same length: the store then holds no more than before,
+so it cannot become too full, and no sector has to be freed. Layout: docs/format-kv.md.
 """
 
 from binascii import crc32
@@ -12,7 +12,7 @@ from .layout import HEAD, MARKER, SET, SYNC, align, seed
 
 
 def replace(store, name: bytes, value) -> bool:
-    """Set name to value; False if that takes the whole store. store: kvstore.Store.
+    """Set name to value in a kv.Store; False if that takes the whole store.
 
     If power goes here, the next mount finds the record whole or a torn place, as after
     KV.set(): the value is the old or the new one. Raises FlashError.
@@ -26,7 +26,7 @@ def replace(store, name: bytes, value) -> bool:
 
 
 def fits(store, count: int, length: int) -> bool:
-    """True if count records of length bytes, key included, find room in the newest sector."""
+    """True if the newest sector has room for count records of length bytes, key included."""
     if not store.look(b"", 1):
         return False
     at, start, _, unit = store.tail
@@ -36,7 +36,7 @@ def fits(store, count: int, length: int) -> bool:
 
 
 def prove(store) -> None:
-    """Write that what was appended came back. If that fails, the next mount does the work."""
+    """Prove what was appended by a SYNC. If that fails, the next mount repeats the record."""
     # There is room: see fits().
     if store.look(b"", 1) and _append(store, SYNC, b"", b""):
         store.own = 0

@@ -22,9 +22,7 @@ _RESERVE = const(1024)
 
 
 class KV:
-    """The store in a region of at least two sectors: its log, index and ring.
-
-    damaged: torn places that the last mount found.
+    """The store in a region of at least two sectors; damaged: torn places at the last mount.
 
     Args:
         reserve: bytes of live records that only keys starting with "ota." may take, and
@@ -43,11 +41,14 @@ class KV:
         self._fresh = False
 
     def mount(self) -> None:
-        """Read the store and repair what a power cut left; format what is blank or foreign.
+        """Read the store and repair what a power cut left; format blank or foreign flash.
 
-        A store of ours is never formatted because of damage. Raises FlashError "corrupt" if
-        nothing of it can be read, "magic" for a newer layout, "config" for a geometry that
-        does not fit, "erased" for flash that does not erase to 0xFF, "io", "verify".
+        A store of ours is never formatted because of damage.
+
+        Raises:
+            FlashError: "corrupt" if nothing of it can be read, "magic" for a newer layout,
+                "config" for a geometry that does not fit, "erased" for flash that does not
+                erase to 0xFF, "io", "verify".
         """
         self._ready = self._fresh = False
         for attempt in range(self.log.tries):
@@ -60,7 +61,7 @@ class KV:
                     raise
 
     def format(self) -> None:
-        """Forget everything; atomic if the store is mounted. Raises FlashError."""
+        """Drop all keys; atomic if the store is mounted. Raises FlashError."""
         ready = self._ready
         self._ready = False
         if ready:
@@ -94,8 +95,11 @@ class KV:
     def readinto(self, key: str, buf, offset: int = 0) -> int:
         """Fill buf from byte `offset` of the value of key, for values too long to hold.
 
-        Returns the bytes read, 0 behind the end, -1 if there is no such key. At offset 0 the
-        whole value is checked first. Raises FlashError "crc", "io".
+        At offset 0 the whole value is checked first.
+
+        Returns:
+            bytes read, 0 behind the end, -1 if there is no such key.
+        Raises FlashError "crc", "io".
         """
         self._mounted()
         name = _name(key)
@@ -107,9 +111,8 @@ class KV:
         if not offset:
             head = bytes(log.view[:HEAD])
             crc = crc32(head[4:], log.seed(op - 4))
-            if not head[7] & IN_BATCH and log.crc(op + 4, len(name) + size, crc) != (
-                int.from_bytes(head[:4], "little")
-            ):
+            stored = int.from_bytes(head[:4], "little")
+            if not head[7] & IN_BATCH and log.crc(op + 4, len(name) + size, crc) != stored:
                 raise FlashError("crc", op)
         n = max(0, min(len(buf), size - offset))
         if n:
@@ -151,9 +154,9 @@ class KV:
                     raise
 
     def sync(self) -> None:
-        """Say that the last write came back: the next mount() need not doubt and repeat it.
+        """Prove the last write, so that the next mount() need not repeat it.
 
-        For the end of a boot that wrote something; a set() is safe without. Raises FlashError.
+        For the end of a boot that wrote something; set() is safe without. Raises FlashError.
         """
         self._mounted()
         if self._fresh:
@@ -165,7 +168,7 @@ class KV:
 
     def prepare(self, count: int, length: int) -> None:
         """Open the next sector now if the newest has no room for count values of length
-        bytes, key included, and a sector ever has: one erase, and no more than one.
+        bytes, key included, and an empty one has; erases at most one sector.
 
         Raises FlashError "corrupt".
         """
@@ -199,7 +202,7 @@ class KV:
         return found
 
     def items(self):
-        """Yield (key, value) of what is stored, in no order."""
+        """Yield (key, value) of each key, in no order."""
         for key in self.keys():
             value = self.get(key)
             if value is not None:
@@ -225,7 +228,8 @@ class KV:
                 if i < 0:
                     continue
             else:
-                if i >= 0 and self._equal(index.at[i] + 4 + len(name), old, value):
+                at = index.at[i] + 4 + len(name) if i >= 0 else 0
+                if old == len(value) and (not old or self.region.equal(at, value)):
                     continue
                 own = own and name.startswith(OWN)
                 after += length(len(name) + len(value))
@@ -284,9 +288,6 @@ class KV:
             ok = ok and user + more + max(ours, reserve) <= full * (room - max(size, reserve // 2))
         if not ok:
             raise FlashError("full", size)
-
-    def _equal(self, at: int, n: int, value) -> bool:
-        return n == len(value) and (not n or self.region.equal(at, value))
 
 
 def _name(key: str) -> bytes:

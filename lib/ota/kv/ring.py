@@ -55,7 +55,8 @@ class Ring:
 
     def put(self, at: int, kind: int, klen: int, vlen: int, parts) -> None:
         """Program a record at `at`, the end of the log; parts as for Log.emit()."""
-        # Before the program: if it fails its place is spent.
+        # Before the program: if it fails its place is spent. If power goes in it, the next boot
+        # finds the record whole, or a torn place that it voids.
         self.end = at + self.log.length(klen + vlen)
         self.begun = True
         self.log.emit(at, kind, klen, vlen, parts)
@@ -80,6 +81,8 @@ class Ring:
         # A cut program that shows nothing makes a chip with ECC reject the next one there:
         # if this fails the sector is not free, whatever it reads as.
         self.doubt = s
+        # If power goes here, the next boot finds the sector free, or erases it since it has no
+        # ACTIVE record yet.
         log.write_header(s * log.sector + log.header, OPEN, log.seq[s], self.wear[s])
         self.doubt = -1
         self.newest = s
@@ -96,11 +99,13 @@ class Ring:
         if log.held_at // log.sector == s:
             log.held_at = -1
         log.seq[s] = self.state[s] = 0
+        # If power goes here, the next boot finds no birth header, or a note, and erases again.
         log.region.erase(at, log.sector)
         if log.tail(at, at + log.sector) != at:
             raise FlashError("verify", at)
         self.wear[s] += 1
         self.doubt = -1
+        # If power goes here, the next boot finds no birth header and erases again.
         log.write_header(at, BIRTH, log.sector, self.wear[s])
         self.state[s] = FREE
 
