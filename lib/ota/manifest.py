@@ -39,7 +39,7 @@ class Choice:
     size: int
     digest: bytes
     delta: bool
-    # No method: one would keep this module alive as long as the choice, see device.unload().
+    # No method: one would keep this module alive as long as the choice, see modules.unload().
 
 
 def parse(data, keys) -> dict:

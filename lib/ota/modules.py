@@ -34,6 +34,30 @@ def load(name: str):
     return module
 
 
+def phase(*names: str) -> None:
+    """Begin the next phase of an update or a start: forget modules that only the one before
+    needed, and collect garbage."""
+    for name in names:
+        unload(name)
+    collect()
+
+
+def unload(name: str) -> None:
+    """Forget the module ota.<name>; load() brings it back.
+
+    Works as far as nothing of it is in use any more. CPython has memory enough and keeps it.
+    """
+    if sys.implementation.name == "micropython":
+        name = "ota." + name
+        # If memory ran out in an import, MicroPython may know the name but no module of it.
+        sys.modules.pop(name, None)
+        parent, _, leaf = name.rpartition(".")
+        # Gone itself, or made anew without it, for the same reason.
+        package = sys.modules.get(parent)
+        if hasattr(package, leaf):
+            delattr(package, leaf)
+
+
 def firmware(name: str):
     """Import name, never from the slot; returns what __import__ does. Raises ImportError."""
     path = sys.path[:]

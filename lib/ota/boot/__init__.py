@@ -11,8 +11,8 @@ import hashlib
 from .. import device as _device
 from .. import image, modules, state
 from ..compat import collect
-from ..device import load, unload
 from ..errors import StateError
+from ..modules import load
 
 try:
     import vfs
@@ -35,7 +35,6 @@ def run(config, watchdog=None):
         _device.current = device
         if "restore_pin" in device.config:
             load("boot.factory").pressed(device)
-            unload("boot.factory")
         try:
             record = settle(device)
         except Exception as e:

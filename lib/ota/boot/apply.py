@@ -6,8 +6,8 @@ fails is in boot/outcome.py, which an apply that goes well never loads.
 
 from .. import state
 from ..compat import collect, const
-from ..device import load, unload
 from ..errors import ManifestError, OtaError, RejectError, StateError, VerifyError, code
+from ..modules import load
 from ..state.record import NONE, Image
 from ..strategy import holds
 
@@ -78,8 +78,6 @@ def _take_in(device, record):
     ):
         intake = intake or load("boot.intake")
         intake.by_hand(device, record)
-    if intake:
-        unload("boot.intake")
     return record
 
 

@@ -7,8 +7,8 @@ import sys
 from .. import device as _device
 from .. import state
 from ..compat import const
-from ..device import load
 from ..errors import StateError, word
+from ..modules import load
 from . import trial
 
 _SELF = const("the slot has none: this one calls ota.boot.trial.start()")

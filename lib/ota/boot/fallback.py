@@ -13,8 +13,8 @@ import sys
 from .. import device as _device
 from .. import modules, state
 from ..compat import collect, const
-from ..device import load
 from ..errors import OtaError, StateError, code
+from ..modules import load
 from ..state.detail import keep
 from ..state.record import NONE, Image
 from ..strategy import holds

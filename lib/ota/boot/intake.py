@@ -4,8 +4,8 @@ Loaded by boot/apply.py when there is no record yet, or something lies in the OT
 """
 
 from .. import image, state
-from ..device import load, unload
 from ..errors import FlashError, ManifestError, OtaError, StateError, code
+from ..modules import load
 from ..package import version
 from ..state.record import AT, PROGRESS, Image, Record
 from ..strategy import RegionReader, digest, holds
@@ -30,7 +30,6 @@ def first(device):
         record.reason = code("empty")
     device.slots.save(record)
     load("state.accepted").prepare(device)
-    unload("state.accepted")
     if device.streams:
         # Made here, so that a stream later replaces it without the KV's code.
         device.kv.set(device.slots.key + AT, bytes(PROGRESS))

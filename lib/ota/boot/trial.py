@@ -9,8 +9,8 @@ boot/fallback.py: a settled board needs none of them.
 from .. import device as _device
 from .. import state
 from ..compat import const
-from ..device import firmware, load
 from ..errors import StateError
+from ..modules import firmware, load
 from ..state.record import NONE, Image
 
 try:

@@ -129,10 +129,13 @@ def _load(device):
 
 
 def _save(device, name, data) -> bool:
+    saved = True
     try:
         device.kv.set(device.slots.key + name, data)
     except FlashError as e:
         if e.reason != "full":
             raise
-        return False
-    return True
+        saved = False
+    if device.kv.loaded:  # a download comes next
+        device.unload_kv()
+    return saved
