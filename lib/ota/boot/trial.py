@@ -47,7 +47,7 @@ def start() -> None:
             device = _device.get()
             record = device.slots.load()
             if device.failed:
-                error = _device.error[0]
+                error = _device.error[0]  # type: ignore[index]
             elif record.state in (state.APPLY, state.BACK, state.RESCUE) or (
                 record.image.floor < record.floor
             ):
@@ -57,8 +57,8 @@ def start() -> None:
         if error is not None:
             load("boot.attempt").rescue(device, error)
             return
-        name = device.config.get("main", "main")
-        if record.state == state.TRIAL:
+        name = device.config.get("main", "main")  # type: ignore[union-attr]
+        if record.state == state.TRIAL:  # type: ignore[union-attr]
             load("boot.attempt").attempt(device, record, name)
             return
         try:
