@@ -4,33 +4,44 @@
     ota.check_and_update()      # ask, decide, download, verify, write, arm
     ota.confirm()               # the new image is good: keep it
 
-Thin functions over update, trial and boot, which are imported when called: a device that
-only boots never loads the network. What fails raises ota.errors.OtaError with a stable code;
-of an update that only has to wait its result tells. _load() imports past the application's
-modules: modules.py.
+Thin functions over update, boot.trial and boot, which are imported when called: a device that
+only boots never loads the network. Failures raise ota.errors.OtaError with a stable code; an
+update that only has to wait returns "later". _load() never imports a module of the application
+(modules.py).
 """
 
 from .modules import load as _load
 
 
-def configure(config, watchdog=None):
-    """Set the board up where no boot stage did: config is a dict or a JSON file's path.
+def configure(config, watchdog=None) -> None:
+    """Set the board up where no boot stage did; settle the state as a boot does, mount nothing.
 
-    Settles the state as a boot does, but mounts nothing.
+    Args:
+        config: dict, or path of a JSON file (docs/config.md).
+        watchdog: object with feed(), such as machine.WDT.
+    Raises:
+        FlashError: "config" for an invalid configuration.
     """
     device, boot = _load("device"), _load("boot")
     device.current = device.Device(config, watchdog)
     boot.settle(device.current)
 
 
-def check_and_update(progress=None, reset=False, url=None):
+def check_and_update(progress=None, reset: bool = False, url=None) -> dict:
     """Ask the server for an update and install it; the next boot runs it.
 
-    progress(stage, done, total): called on the way, bytes. reset: restart when ready.
-    url: of the manifest, or a list of mirrors, by default config "url". Returns a dict:
-    "result" is "none", "ready", "later" (the network or the server failed; "reason" and "error"
-    say how; ask again) or "trial" (the running image is not confirmed yet; nobody was asked),
-    "version" the new one or the one that runs. Raises OtaError for everything else.
+    Args:
+        progress: progress(stage, done, total) is called at each step; sizes in bytes.
+        reset: restart the board when the update is ready.
+        url: address of the manifest, or a list of mirrors; default: config "url".
+    Returns:
+        dict with "result" and "version", the new one or the one that runs:
+        "none"   there is no update
+        "ready"  the next boot runs it; "size" of the package in bytes, "delta"
+        "later"  the network or the server failed, ask again; "reason", "error"
+        "trial"  the running image is not confirmed yet; no server was asked
+    Raises:
+        OtaError: any other failure.
     """
     return _update(lambda: steps(url), progress, reset)
 
@@ -38,8 +49,13 @@ def check_and_update(progress=None, reset=False, url=None):
 def steps(url=None, **options):
     """The generator under check_and_update(), for a loop of your own (or ota.aio).
 
-    options: of transport.resume.Resuming, besides those of config "http". What the network does
-    is a TransportError here, not "later".
+    Args:
+        url: as there.
+        options: of transport.resume.Resuming, in place of those of config "http".
+    Returns:
+        generator of (stage, done, total), or None while it waits.
+    Raises:
+        OtaError: network failures too, as TransportError.
     """
     try:
         return _steps(url, options)
@@ -61,11 +77,18 @@ def _steps(url, options):
     return mirrors.run(d, mirrors.sources(url, options, spread, d.manifests), clock.now())
 
 
-def install_url(url=None, reset=False, progress=None, downgrade=False):
-    """Install the package at url, by default config "package_url".
+def install_url(url=None, reset: bool = False, progress=None, downgrade: bool = False) -> dict:
+    """Install the package at `url`; the next boot runs it.
 
-    It must be newer than what runs, PolicyError "older" else; downgrade: a full package of an
-    older version is taken, too. Returns and raises as above; "none": it runs already.
+    Args:
+        url: address of the package; default: config "package_url".
+        reset, progress: as in check_and_update().
+        downgrade: also install a full package of an older version.
+    Returns:
+        As check_and_update(); "none" if this image runs already.
+    Raises:
+        PolicyError: "older" if it is not newer than the running version.
+        OtaError: any other failure.
     """
 
     def begin():
@@ -77,10 +100,10 @@ def install_url(url=None, reset=False, progress=None, downgrade=False):
     return _update(begin, progress, reset)
 
 
-def install(reader, reset=False, progress=None, downgrade=False):
-    """Install the package that reader (a file, a socket, anything with readinto) gives.
+def install(reader, reset: bool = False, progress=None, downgrade: bool = False) -> dict:
+    """Install a package read from `reader`: a file, a socket, any object with readinto().
 
-    Arguments and result as those of install_url().
+    Other arguments, result and errors as install_url().
     """
 
     def begin():
@@ -101,39 +124,59 @@ def _update(begin, progress, reset):
         return _load("state.failure").answer(device.get(), e)
 
 
-def fetch(url, file, progress=None):
-    """Download url into file (a path, or an object with write); returns the bytes got."""
+def fetch(url: str, file, progress=None) -> int:
+    """Download `url` into `file`, a path or an object with write(); return the size in bytes.
+
+    Raises:
+        TransportError: the download failed.
+    """
     d, update = _load("device").get(), _load("update")
     download = _load("transport.download")
     return update.finish(d, download.fetch(url, file, update.options(d)), progress)
 
 
-def confirm():
-    """The running image is good: keep it. True if it was on trial."""
+def confirm() -> bool:
+    """Keep the running image: it works. Return True if it was on trial."""
     return _load("boot.trial").confirm()
 
 
-def rollback(reset=True):
-    """Return to the image before this one, at the next boot; reset: now."""
+def rollback(reset: bool = True) -> None:
+    """Return to the previous image at the next boot.
+
+    Args:
+        reset: restart the board now.
+    Raises:
+        StateError: "none" if there is no previous image, "state" during an update.
+    """
     _load("boot.trial").rollback(reset)
 
 
-def restore(forget=False, reset=True):
-    """Put the factory image back at the next boot; reset: now. forget: the application's keys
-    in the KV too."""
+def restore(forget: bool = False, reset: bool = True) -> None:
+    """Restore the factory image at the next boot.
+
+    Args:
+        forget: also delete the application's keys from the KV store.
+        reset: restart the board now.
+    Raises:
+        StateError: "none" if there is no factory image.
+        OtaError: the factory image is damaged or not for this board.
+    """
     _load("boot.factory").request(_load("device").get(), forget)
     if reset:
         _load("boot.trial").reset()
 
 
-def status():
-    """What runs and why, as a dict: state, version, previous, tries, reason, code, ...
+def status() -> dict:
+    """Report which image runs and why.
 
-    state: "" before the first boot. checked: time.time() when the last manifest was verified
-    and accepted, None if none was since the start. sequence: of the manifest accepted last.
-
-    detail: text of what was raised, of the same failure as reason. boot: text of what this
-    start met and went around, "" if nothing.
+    Returns:
+        dict with, among others (docs/api.md):
+        "state"     name of the state, "" before the first boot
+        "reason"    word of the last failure or rollback, "" if none; "code" its number
+        "detail"    text of the exception behind "reason"
+        "boot"      text of the error that this start worked around, "" if none
+        "checked"   time.time() when a manifest was last accepted, None if not since the start
+        "sequence"  of the last accepted manifest
     """
     device, errors, state = _load("device"), _load("errors"), _load("state")
     d = device.get()
@@ -141,7 +184,7 @@ def status():
     r = d.slots.load()
     known = r is not None
     r = r or _load("state.record").Record()
-    # ota.state.accepted, whose code takes memory: of its channels, the last one comes first.
+    # Read without ota.state.accepted, whose code takes memory; the newest channel comes first.
     kept = d.kv.get(d.slots.key + ".seq")
     return {
         "state": state.name(r.state) if known else "",
@@ -165,11 +208,11 @@ def status():
 
 
 def store():
-    """The KV store, for the application's own keys too (not those that start "ota.")."""
+    """The KV store; the application may keep keys there that do not start with "ota."."""
     return _load("device").get().kv
 
 
-def partitions():
+def partitions() -> None:
     """Print the partition table."""
     device = _load("device").get()
     for line in _load("partition.text").text(device.partitions):

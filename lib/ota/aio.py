@@ -1,4 +1,4 @@
-"""The same update as an asyncio task beside an application that keeps running."""
+"""Updates as asyncio tasks, while the application keeps running."""
 
 try:
     import asyncio
@@ -20,19 +20,24 @@ _PAUSE_MS = const(5)
 _LONGEST_S = const(3600)  # of one sleep: the ticks of MicroPython go round in days
 
 
-async def check_and_update(progress=None, url=None, pause_ms=_PAUSE_MS):
-    """As ota.check_and_update(), giving way at each step; pause_ms while there is nothing."""
+async def check_and_update(progress=None, url=None, pause_ms: int = _PAUSE_MS) -> dict:
+    """Like ota.check_and_update(), but lets other tasks run after each step.
+
+    Args:
+        progress, url: as there.
+        pause_ms: milliseconds to sleep while no data has arrived.
+    """
     try:
         return await _run(progress, url, pause_ms)
     except MemoryError:
         raise StateError("memory")
     except OtaError as e:
-        return device.load("state.failure").answer(device.get(), e)
+        return load("state.failure").answer(device.get(), e)
 
 
 async def _run(progress, url, pause_ms):
     feed = device.get().feed
-    # The loop waits for the network, not the steps.
+    # The event loop waits for the network, not the generator.
     work = steps(url, poll_ms=0)
     try:
         while True:
@@ -45,21 +50,26 @@ async def _run(progress, url, pause_ms):
                 progress(*step)
             await asyncio.sleep(0 if step is not None else pause_ms / 1000)
     finally:
-        work.close()  # a task that is cancelled gives its connection back now
+        work.close()  # a cancelled task closes its connection now
 
 
-async def watch(progress=None, url=None, failed=None):
-    """Ask for an update whenever config "poll" says, until one waits for a restart.
+async def watch(progress=None, url=None, failed=None) -> dict:
+    """Check for updates as config "poll" says, until one is ready; then the application restarts.
 
-    Returns what check_and_update() does then; the application restarts when it suits it.
-    failed(error): called with every OtaError or MemoryError; the next try comes after a growing
-    pause, and not before a server that said "later" wants it. While the running image is on trial
-    nobody is asked. Raises FlashError "config" at once if "poll" is wrong.
+    No server is asked while the running image is on trial. After a failure the next check comes
+    after a growing pause, and not before the time a server asked for (Retry-After).
+
+    Args:
+        progress, url: as in ota.check_and_update().
+        failed: failed(error) is called with every OtaError or MemoryError.
+    Returns:
+        As ota.check_and_update(), with "ready".
+    Raises:
+        FlashError: "config", at once, if "poll" is invalid.
     """
     poll = device.get().config.get("poll", {})
-    device.load("config").check_poll(poll)
-    device.unload("config")
-    schedule.closed_s(poll, 0, random_bytes)  # a window that is none is told now, not at night
+    load("config").check_poll(poll)
+    schedule.closed_s(poll, 0, random_bytes)  # reject an invalid window now, not at night
     failures = wish = 0
     await _sleep(schedule.first_s(poll, random_bytes))
     while True:

@@ -1,7 +1,7 @@
-"""What time it is, on boards that often do not know: for TLS, expiry and maintenance windows.
+"""The current time, for TLS, expiry and maintenance windows, on boards that often do not know it.
 
-A board that does not know may still know what time has surely passed, a lower bound: its firmware
-was built then, or a manifest that it accepted was issued then.
+A board whose clock is not set may still know a lower bound: when its firmware was built, or when
+a manifest that it accepted was issued.
 """
 
 import time
@@ -19,17 +19,17 @@ _AHEAD_S = const(631152000)  # 20 years: no board is as much older than its newe
 _ASK_MS = const(3600000)
 _NEVER_S = const(2085978496)  # 2036-02-07: a time server that says 0, it does not know itself
 
-_guess = None  # seconds, ticks when seen last: of a clock that goes on from a lower bound
-_asked = None  # ticks of the last good answer of a time server
-_most = 0  # later than this it cannot be, seconds; 0: nobody said yet
+_guess = None  # (seconds, ticks) when last seen, of a clock that was set to a lower bound
+_asked = None  # ticks of the last valid answer of a time server
+_most = 0  # upper bound of the time, seconds; 0: not known yet
 
 
 def now(sure: bool = False) -> int:
-    """Seconds since 1970, 0 on a board whose clock was not set: it says 2000 or 1970, or more than
-    it can be by what ensure() was told.
+    """Unix seconds, or 0 if the clock is not set or is beyond the upper bound of ensure().
 
-    sure: 0, too, while the clock goes on from a lower bound, see ensure(): it may be years
-    behind, so nothing has ended wrongly by it, but its time of day means nothing.
+    Args:
+        sure: return 0 as well if the clock was only set to a lower bound, see ensure(): it may be
+            years behind, so nothing expires too early by it, but its time of day means nothing.
     """
     seconds = _seconds()
     if seconds <= _SET or 0 < _most < seconds:
@@ -38,15 +38,20 @@ def now(sure: bool = False) -> int:
 
 
 def ensure(bound: int = 0, ntp=None) -> bool:
-    """See to it that the clock says no less than bound and no absurd time, so that dates can be
-    checked.
+    """Make sure the clock is not earlier than `bound`, nor absurdly late, so that certificate
+    dates can be checked.
 
-    bound: seconds since 1970 that have surely passed, 0: not known; more than 20 years later is
-    absurd. ntp: a time server, asked where the clock says less or more than that, after each
-    start, and again when its last answer is an hour old, so that a wrong answer, which nobody
-    signed, does not last; an answer outside the bounds is none. Without one the clock is set to
-    bound where it is wrong, if this port can. A clock that stays wrong makes certificates fail,
-    as it must. Returns True if the clock is within the bounds.
+    A time server's answer is not signed: answers outside the bounds are ignored, and it is asked
+    after each start and again when its last answer is an hour old, so that a wrong one does not
+    last. Without a server a wrong clock is set to `bound`, if the port can. If the clock stays
+    wrong, certificates fail, as they must.
+
+    Args:
+        bound: lower bound of the time in Unix seconds, 0 if not known; the upper bound is 20
+            years later.
+        ntp: host name of a time server.
+    Returns:
+        True if the clock is within the bounds.
     """
     global _most
     known = bound > _SET
@@ -65,7 +70,7 @@ def ensure(bound: int = 0, ntp=None) -> bool:
 
 
 def _ask(ntp, bound):
-    # True if the clock was set by a time server and is within the bounds.
+    # True if a time server has set the clock, and within the bounds.
     global _guess, _asked
     before, ticks = _seconds(), ticks_ms()
     try:
@@ -74,30 +79,32 @@ def _ask(ntp, bound):
         ntptime.host = ntp
         ntptime.settime()
     except (ImportError, OSError, OverflowError, ValueError):
-        return False  # no such module, no answer, none that is a time
+        return False  # no such module, no answer, or an invalid one
     seconds = _seconds()
     if bound <= seconds <= _most and not 0 <= seconds - _NEVER_S < _JUMP_S:
         _guess = None
         _asked = ticks_ms()
         return True
-    # The module has set the clock to it: back to what it said, so that it is not taken for set.
+    # ntptime has set the clock to that answer: set it back, so that it does not count as set.
     if before <= _most:
         _set(before + ticks_diff(ticks_ms(), ticks) // 1000)
     return False
 
 
 def since(month: int) -> int:
-    """When a month of a state record began, seconds since 1970; 0 for 0, none known."""
+    """Start of a month of a state record in Unix seconds; 0 for 0, not known."""
     return month and _SET + month * _MONTH_S
 
 
 def later(month: int, issued: int) -> int:
-    """The month to keep when a manifest was accepted: the later one, of 30 days since 2025.
+    """The month to record after a manifest was accepted, in units of 30 days since 2025.
 
-    month: kept until now. issued: of the manifest, seconds since 1970, 0: it does not say.
+    Args:
+        month: recorded until now; never decreases.
+        issued: issue date of the manifest in Unix seconds, 0 if it has none.
     """
-    # What is kept never goes back, and a publisher's clock may be years ahead: by what the
-    # manifest says alone a board would then find that all certificates have ended.
+    # The publisher's clock may be years ahead. Trusting the manifest alone, a board would then
+    # find all certificates expired.
     known = _months(now(True))
     last = known or max(month, _months(now())) + _AHEAD
     return max(month, min(_months(issued), last, _MONTHS))
@@ -108,7 +115,7 @@ def _months(seconds):
 
 
 def _go_on_from(bound):
-    # Sets the clock to a bound; False where that is not possible.
+    # Set the clock to a bound; False if that is not possible.
     global _guess
     if not _set(bound):
         return False
@@ -117,18 +124,18 @@ def _go_on_from(bound):
 
 
 def _set(seconds):
-    # As ntptime does; False where that is not possible.
+    # As ntptime does; False if that is not possible.
     try:
         machine = firmware("machine")
         t = time.gmtime(seconds - _EPOCH_2000 if _from_2000() else seconds)
         machine.RTC().datetime((t[0], t[1], t[2], t[6] + 1, t[3], t[4], t[5], 0))
     except (ImportError, AttributeError, TypeError, ValueError, OverflowError, OSError):
-        return False  # no clock that can be set, or none that goes so far
+        return False  # the clock cannot be set, or not to that year
     return True
 
 
 def _guessed(seconds):
-    # Somebody who sets the clock makes it jump. Ticks go round in days: each look counts anew.
+    # If somebody sets the clock, it jumps. Ticks wrap within days, so count from the last look.
     global _guess
     if _guess:
         ticks = ticks_ms()

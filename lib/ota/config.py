@@ -1,7 +1,7 @@
-"""What a configuration may hold, told before it is used; docs/config.md says what it means.
+"""Validates the configuration before use; docs/config.md describes its keys.
 
-A name that is not known or a value of another kind is refused by its own name, not by what it
-breaks later. Further keys of the top level may be the application's own.
+An unknown key or a value of the wrong type is reported by its own name, not by what it breaks
+later. Unknown keys at the top level are allowed: they may be the application's.
 """
 
 import sys
@@ -9,7 +9,7 @@ import sys
 from .compat import const
 from .errors import FlashError
 
-# Names and the kinds their values may have, as _kind() calls them: texts take no heap.
+# Keys and the types of their values, one letter each, see _kind(). Texts take no heap.
 START = const(
     " product:s flash:d partitions:d table:d- version:s strategy:s component:s slots:l"
     " image_size:i- mount:s- main:s rescue:s- restore_pin:d tries:i confirm_ms:i timer:in wbits:i"
@@ -28,7 +28,11 @@ _POLL = const(" every_s:i jitter:i spread_s:i retry_s:i window:l- utc_offset_s:i
 
 
 def check_start(config) -> None:
-    """What a board is made of. Raises FlashError "config" and the name: "partitions.kv.size"."""
+    """Validate the keys that a start uses.
+
+    Raises:
+        FlashError: "config" and the key, such as "partitions.kv.size".
+    """
     _check(config, START)
     for name in ("product", "flash"):
         if name not in config:
@@ -47,7 +51,11 @@ def check_start(config) -> None:
 
 
 def check_update(config) -> None:
-    """Before a network is asked. Raises FlashError "config" and the name: "http.part"."""
+    """Validate the keys that an update uses.
+
+    Raises:
+        FlashError: "config" and the key, such as "http.part".
+    """
     _check(config, UPDATE)
     url = config.get("url")
     for one in (url or ()) if _kind(url) == "l" else ():
@@ -56,7 +64,7 @@ def check_update(config) -> None:
     _check(http, _HTTP, "http.")
     headers = http.get("headers") or {}
     for name in headers:
-        # A dict stands under the address it is for.
+        # A dict belongs to the address that is its key.
         _expect(headers[name], "d" if "://" in name else "s", "http.headers")
         for inner in headers[name] if "://" in name else ():
             _expect(headers[name][inner], "s", "http.headers")
@@ -66,7 +74,11 @@ def check_update(config) -> None:
 
 
 def check_poll(poll) -> None:
-    """Before somebody asks again and again. Raises as check_update() does: "poll.window"."""
+    """Validate config "poll".
+
+    Raises:
+        FlashError: "config" and the key, such as "poll.window".
+    """
     _check(poll, _POLL, "poll.")
 
 

@@ -1,26 +1,29 @@
-"""What an update works on, built from one configuration: regions, KV, keys, slots, buffers.
+"""The board as an update sees it: partitions, KV store, keys, slots and buffers.
 
-The thin layer of DESIGN: everything else is handed a Device and looks nothing up. The
-configuration is a dict or a JSON file; docs/config.md lists every key.
+Built from one configuration (docs/config.md). Everything else takes a Device as an argument and
+looks nothing up.
 """
 
 import json
 import sys
 
-from . import modules, state
+from . import state
 from .compat import collect, const
 from .errors import FlashError
-from .modules import firmware, unload
+from .modules import firmware, load, phase, unload
 
 _BLOCK = const(4096)
 _SAVES = const(4)  # of the state, in one update or one boot
 
 
 class Device:
-    """Everything an update needs of the board, from config (dict or path of a JSON file).
+    """Everything an update needs of the board; mounts the KV store, repairing it if needed.
 
-    Mounts the KV, which settles it. Raises FlashError "config" and what the table or the
-    KV raise.
+    Args:
+        config: dict, or path of a JSON file.
+        watchdog: object with feed().
+    Raises:
+        FlashError: "config" for an invalid configuration, "io" or "corrupt" from table and KV.
     """
 
     def __init__(self, config, watchdog=None):
@@ -37,8 +40,8 @@ class Device:
             load("config").check_start(config)
             raise  # it is not the configuration
         self._watchdog = watchdog
-        self.deadline = None  # what looks whether it has passed, while one is set
-        self.failed = 0  # code of why no image could be mounted at this start
+        self.deadline = None  # function that restarts once the deadline of a trial has passed
+        self.failed = 0  # error code if no image could be mounted at this start
 
     def _build(self, config):
         self.product = config["product"]
@@ -50,21 +53,19 @@ class Device:
             raise FlashError("config", "strategy")
         self.streams, self.in_place = how == "streams", how == "in-place"
         self.wbits = config.get("wbits", 12)
-        # What is staged is written by whole sectors.
+        # Staged packages are written sector by sector.
         self.block_size = config.get("block", _BLOCK) if self.streams else _BLOCK
         self.tries = config.get("tries", 3)
         self.mpy = getattr(sys.implementation, "_mpy", 0)
         try:
             self.partitions = load("partition.layout").build(config)
         finally:
-            for name in ("layout", "tobudos"):
-                unload("partition." + name)
-        collect()
-        # Only now: these stay, and lie where the code of the partitions was.
+            phase("partition.layout", "partition.tobudos")
+        # Only now: these stay, in the memory that the partition code has left.
         kv, record = load("kv"), load("state.record")
-        self.manifests: dict = {}  # of source.static, until the next start
+        self.manifests: dict = {}  # used by source.static, until the next start
         self.checked = None  # time.time() when the last manifest was verified and accepted
-        self.refused = b""  # of accepted.again(), until the next start
+        self.refused = b""  # used by accepted.again(), until the next start
         self._keys = None
         self._inflater = None
         self._block = None
@@ -75,7 +76,7 @@ class Device:
         self.slots = record.Slots(self.kv, self.component, self.strategy_name)
 
     def setting(self, name: str):
-        """A key of the configuration that must be there. Raises FlashError "config"."""
+        """A required key of the configuration. Raises FlashError "config"."""
         value = self.config.get(name)
         if not value:
             raise FlashError("config", name)
@@ -100,13 +101,12 @@ class Device:
 
     @property
     def channel(self) -> str:
-        """Config "channel": manifests of another one are refused."""
+        """Config "channel": manifests of other channels are rejected."""
         return self.config.get("channel") or "stable"
 
     @property
     def device_id(self) -> bytes:
-        """What tells this board from all others: config "device_id", or the chip's own; b"" if
-        it has neither."""
+        """Identity of this board: config "device_id", else the chip's unique id, else b""."""
         given = self.config.get("device_id")
         if given:
             return given.encode()
@@ -125,11 +125,21 @@ class Device:
                 raise FlashError("config", "keys", e)
         return self._keys
 
+    def verify(self, check, data):
+        """Return check(data, keys), where check looks at signatures.
+
+        It needs memory for a moment: that of the block, which is empty then.
+        """
+        self.free()
+        result = check(data, self.keys)
+        self.unload_keys()
+        self.block()
+        return result
+
     def unload_keys(self) -> None:
-        """Nothing is to be verified for a while: free what keys and their algorithms take."""
+        """Free the memory of keys and signature algorithms until they are needed again."""
         self._keys = None
-        for name in (".rsa", ".hmac", ""):
-            unload("crypto" + name)
+        phase("crypto.rsa", "crypto.hmac", "crypto")
 
     def unload_kv(self) -> None:
         """Free the KV's code until it is needed again. Raises FlashError."""
@@ -138,20 +148,18 @@ class Device:
             unload("kv." + name)
 
     def prepare_kv(self) -> None:
-        """See to it that an update or a boot can save its states without the KV's code.
-
-        If power goes here, the store holds what it held. Raises FlashError.
-        """
+        """Make room in the KV store, so that an update or a boot saves its states without the
+        KV's code. If power goes here, the store holds what it held. Raises FlashError."""
         self.slots.prepare(_SAVES)
         self.unload_kv()
 
     def free(self) -> None:
-        """Give the buffers back."""
+        """Free the buffers."""
         self._inflater = self._block = None
 
     def inflater(self, header):
-        """An inflater for a package, no larger than its header says it must be; a fresh one
-        unless the last was not used yet."""
+        """A new inflater for a package, as large as its header asks; reuses one that has not
+        been used yet."""
         last = self._inflater
         want = header.stored_max, header.wbits
         if last and not last.used and (last.size, last.wbits) == want:
@@ -162,34 +170,31 @@ class Device:
         return self._inflater
 
     def block(self):
-        """The one output block, a memoryview of config "block" bytes, 4096 by default."""
+        """The output block: a memoryview of `block_size` bytes."""
         if self._block is None:
             self._block = memoryview(bytearray(self.block_size))
         return self._block
 
     def feed(self) -> None:
-        """Feed the watchdog, if there is one; restart if the deadline of a trial has passed."""
+        """Feed the watchdog, if any; restart if the deadline of a trial has passed."""
         if self._watchdog:
             self._watchdog.feed()
         if self.deadline:
             self.deadline()  # a timer may be lost to another user
 
 
-def load(name):
-    """The module ota.<name>, with garbage collected before: the next phase begins here."""
-    collect()
-    return modules.load(name)
-
-
 current = None  # the Device of this board, set by the boot stage or ota.configure()
-error: "tuple | None" = (
-    None  # (what the last boot met: why there is no Device, or no mount; configuration)
-)
+# (exception of the last boot: why there is no Device, or no mount; configuration)
+error: "tuple | None" = None
 
 
 def get() -> Device:
-    """The Device of this board. Raises what the boot stage raised if it made none, FlashError
-    "config" before it ran."""
+    """The Device of this board.
+
+    Raises:
+        FlashError: "config" before the boot stage has run.
+        Exception: what the boot stage raised, if it failed.
+    """
     if current is None:
         raise error[0] if error else FlashError("config")
     return current

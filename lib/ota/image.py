@@ -1,11 +1,11 @@
-"""What an image in a slot is and how long it says it is.
+"""Kind and size of an image in a slot, read from its header.
 
 ROMFS: d2 cd 31, then the payload's length as varuint (7 bits a byte, most significant
 first, high bit: more follows). littlefs2, as laid out at the start of block 0:
 
     8  8  "littlefs"      24  4  block size, little-endian      28  4  block count
 
-Says nothing about the content: a digest does.
+The content is not checked here: its digest is.
 """
 
 import struct
@@ -24,8 +24,8 @@ def kind(region) -> str:
 
 
 def size(region) -> int:
-    """Bytes of the image at the start of region; 0 if it is blank, unknown, or says that it
-    is longer than the region. Raises FlashError "io"."""
+    """Size in bytes of the image at the start of region; 0 if it is blank, unknown, or claims to
+    be longer than the region. Raises FlashError "io"."""
     return _parse(region)[1]
 
 

@@ -1,10 +1,10 @@
-"""The signed manifest: bytes -> releases; which package, if any, this device takes. Pure.
+"""The signed manifest: parsing, and the choice of the package that this device takes. Pure.
 
     {"format": 1, ...JSON...}
     sig <key id, 16 hex digits> <signature, base64>
 
 The signed bytes are everything before the first line that starts with "sig ". They are never
-re-serialised, and not parsed before a signature fits. docs/format.md section 2.
+re-serialised, and not parsed before a signature is verified. docs/format.md section 2.
 """
 
 import hashlib
@@ -24,9 +24,11 @@ _KNOWN = ("format", "product", "channel", "sequence", "issued", "expires", "crit
 
 
 class Choice:
-    """What decide() found: version, floor, target, image_size, image_digest, and of the
-    package: url (may be relative), size, digest (of its header), delta (True for a patch);
-    sequence of the manifest; issued: seconds since 1970, 0 if it does not say."""
+    """The package that decide() chose.
+
+    url may be relative; size is in bytes; digest is that of the package's header; delta is True
+    for a patch; issued is in Unix seconds, 0 if the manifest has no such date.
+    """
 
     sequence: int
     issued: int
@@ -39,22 +41,28 @@ class Choice:
     size: int
     digest: bytes
     delta: bool
-    # No method: one would keep this module alive as long as the choice, see device.unload().
+    # No methods: one would keep this module in memory as long as the choice, see modules.unload().
 
 
 def parse(data, keys) -> dict:
-    """Check a manifest's signature, then its form; returns it with digests as bytes.
+    """Verify a manifest and parse it; digests become bytes.
 
-    data: bytes as fetched. keys: crypto.Keys. Raises as check() and read() do.
+    Args:
+        data: bytes as fetched.
+        keys: crypto.Keys.
+    Raises:
+        SignatureError, ManifestError: as check() and read().
     """
     return read(data, check(data, keys))
 
 
 def check(data, keys) -> int:
-    """Check the signature of a manifest; returns how many of its bytes are JSON.
+    """Verify the signature of a manifest; return how many of its bytes are JSON.
 
-    Raises SignatureError "key", "signature"; ManifestError "size", "manifest" (none at all; with
-    "byte order mark" or "line ends" behind the word one that was changed on the way).
+    Raises:
+        SignatureError: "key", "signature".
+        ManifestError: "size"; "manifest" if it is none, followed by "byte order mark" or "line
+            ends" if it was changed in transit.
     """
     if len(data) > MANIFEST_MAX:
         raise ManifestError("size", len(data))
@@ -99,12 +107,18 @@ def read(data, length) -> dict:
 
 
 def decide(m, device, record, now: int = 0):
-    """The package this device takes, or None when there is nothing to do.
+    """Choose the package that this device takes, or None if there is no newer release.
 
-    m: from parse(). device: has product, component, strategy, device_id. record: slots.Record.
-    now: seconds since 1970, 0 where the clock is not trusted. A patch that fits the running
-    image comes before a full package. A release that rolls out to a share of the fleet is not
-    there for the others. Raises PolicyError "product", "sequence", "expired", "base".
+    A patch of the running image is preferred to a full package. Releases that roll out to a
+    share of the fleet are ignored by the others.
+
+    Args:
+        m: from parse().
+        device: object with product, component, in_place and device_id.
+        record: state.record.Record.
+        now: Unix seconds, 0 if the clock is not trusted.
+    Raises:
+        PolicyError: "product", "sequence", "expired", "base".
     """
     if m["product"] != device.product:
         raise PolicyError("product")
@@ -130,8 +144,8 @@ def decide(m, device, record, now: int = 0):
         if base is None:
             chosen = chosen or package
         elif base["digest"] == record.image.digest and base["size"] == record.image.size:
-            # In place only a package in a safe order can be applied; the others take one
-            # that brings every block.
+            # In place only an ordered patch can be applied; the other strategies need one with
+            # every block.
             if device.in_place == package["in_place"]:
                 chosen = package
                 break
@@ -153,11 +167,13 @@ def decide(m, device, record, now: int = 0):
 
 
 def takes_part(device_id: bytes, release) -> bool:
-    """True if a board is among those that a release rolls out to.
+    """True if a release rolls out to this board.
 
-    release: has version and rollout, the share of the fleet in ten-thousandths. Every version
-    draws anew, and a larger share has all of a smaller one. A board without a device_id (b"")
-    waits for the whole.
+    Each version draws its own boards; a larger share includes all boards of a smaller one.
+
+    Args:
+        device_id: b"" if the board has none: it waits for the whole fleet.
+        release: dict with "version" and "rollout", the share in ten-thousandths.
     """
     share = release["rollout"]
     if share >= _EVERYONE or not device_id:

@@ -1,37 +1,44 @@
-"""The library's own imports, kept apart from the application's.
+"""The library's own imports, kept apart from the application's, and the memory of modules.
 
-The slot stands in front of sys.path, and MicroPython looks for struct, time, select and most
-other modules of the firmware there first: an application's file of such a name would become
-the library's. So whatever the library imports once a slot may be mounted comes through here,
-past the slot and past what the application imported. Nothing here needs a module that a file
-could stand in for.
+The slot comes first on sys.path, and MicroPython looks for struct, time, select and most other
+firmware modules there first: a file of that name in the application would be imported instead.
+So whatever the library imports once a slot may be mounted is imported here, without the slot and
+without what the application imported. Nothing here needs a module that a file could replace.
 """
 
 import sys
 from gc import collect
 
-# All that the library imports of the firmware, and what frozen modules among it import. A text
-# takes no heap.
+# All firmware modules that the library imports, and those that frozen ones among them import.
+# A text takes no heap.
 _NAMES = (
     " array asyncio binascii collections cryptolib deflate errno esp32 gc hashlib io json machine"
     " micropython network ntptime os pyb random re rp2 select socket ssl struct time tls"
     " uctypes vfs zlib "
 )
-# Names of modules that are not the application's, None before a slot is mounted; ours of those
-# that the application has, too; where the slot is mounted. In one list: names take heap.
+# Names of modules that are not the application's, None before a slot is mounted; our copies of
+# modules that the application has, too; where the slot is mounted. One list: names take heap.
 slot: list = [None, {}, ()]
 
 
 def load(name: str):
-    """The module ota.<name>, which only some boards or some calls need."""
+    """Import ota.<name>, which only some boards or some calls need; return the module."""
     name = "ota." + name
     module = sys.modules.get(name)
     if module is None:
-        # What an import leaves stays for long: below garbage it would cut the heap into pieces.
+        # A module stays for long: placed between garbage it would fragment the heap.
         collect()
         firmware(name)
         module = sys.modules[name]
     return module
+
+
+def phase(*names: str) -> None:
+    """Begin the next phase of an update or a start: forget modules that only the one before
+    needed, and collect garbage."""
+    for name in names:
+        unload(name)
+    collect()
 
 
 def unload(name: str) -> None:
@@ -51,7 +58,11 @@ def unload(name: str) -> None:
 
 
 def firmware(name: str):
-    """Import name, never from the slot; returns what __import__ does. Raises ImportError."""
+    """Import a module, but never from the slot; return it as __import__ does.
+
+    Raises:
+        ImportError: the firmware has no such module.
+    """
     path = sys.path[:]
     known, own, _ = slot
     hidden = {n: sys.modules[n] for n in _shared()}
@@ -60,8 +71,8 @@ def firmware(name: str):
         if n in own:
             sys.modules[n] = own[n]
     try:
-        # Our own are found by the path of their package, what is built in without one. What is
-        # neither that nor frozen is in a file system, but never in the slot.
+        # Our own modules are found by the path of their package, built-in ones without a path.
+        # All others are frozen or in a file system, but never in the slot.
         board = sys.implementation.name == "micropython"
         for strict in (True, False) if board else (False,):
             sys.path[:] = [
@@ -85,8 +96,11 @@ def firmware(name: str):
 
 
 def mounted(where) -> None:
-    """The slot is mounted at both these places and comes on sys.path, in front, its "lib" by the
-    second: what others import from now on is the application's."""
+    """Put a mounted slot first on sys.path: others import the application from now on.
+
+    Args:
+        where: the two mount points; the second one serves its folder "lib".
+    """
     if slot[0] is None:
         slot[0] = [n for n in sys.modules if n != "ota" and n[:4] != "ota."]
     slot[2] = where
@@ -94,13 +108,13 @@ def mounted(where) -> None:
 
 
 def _shared():
-    # Modules that the application imported, and that have a name of ours; what the firmware has
-    # in C has no file, what it has in a ROMFS of its own a path there.
+    # Modules that the application imported under one of our names. Modules in C have no file;
+    # those in a ROMFS of the firmware have a path there.
     found: list = []
     if slot[0] is None:
         return found
     for n in sys.modules:
-        # The first look makes no garbage.
+        # The first test makes no garbage.
         if n not in slot[0] and _NAMES.find(n) > 0 and " %s " % n in _NAMES:
             file = getattr(sys.modules[n], "__file__", None)
             if file and (file[:4] != "/rom" or inside(file)):
@@ -109,7 +123,7 @@ def _shared():
 
 
 def inside(path) -> bool:
-    """True for a folder of the slot."""
+    """True if a path is in the slot."""
     for root in slot[2]:
         if path == root or path[: len(root) + 1] == root + "/":
             return True

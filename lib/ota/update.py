@@ -1,16 +1,16 @@
 """The way of an update: ask, decide, stream, write, read back, arm (docs/way.md).
 
-Generators of progress: each step yields (stage, done, total) or None while it waits, so a
-plain loop, an asyncio task or a test drives it and may stop anywhere. Everything it works
-on is handed in.
+Generators of progress: each step yields (stage, done, total), or None while it waits, so a plain
+loop, an asyncio task or a test drives it and may stop anywhere. Everything they work on is an
+argument.
 """
 
 import time
 
 from . import clock, package, state
-from .compat import collect, collect_often, const, sleep_ms, threshold
-from .device import load, unload
+from .compat import collect_often, const, sleep_ms, threshold
 from .errors import OtaError, PolicyError, StateError, TransportError
+from .modules import load, phase
 from .package import chunks
 from .package.reader import PackageReader, match, newer
 
@@ -18,108 +18,104 @@ _PAUSE_MS = const(5)
 
 
 def run(device, source, now: int = 0):
-    """Generator: one whole update from source; returns a dict of what happened.
+    """Generator: one whole update from a source.
 
-    {"result": "none"}; {"result": "ready", "version": ..., "size": bytes of the package,
-    "delta": ...}: then the next boot acts; {"result": "trial"}: nobody was asked. now: seconds
-    since 1970, 0 if not known. Raises OtaError; why stays readable in the state record.
+    Args:
+        source: where the manifest comes from, such as source.static.Static.
+        now: seconds since 1970, 0 if not known.
+    Returns:
+        {"result": "none"}; {"result": "ready", "version": ..., "size": bytes of the package,
+        "delta": ...}: the next boot acts; {"result": "trial"}: the running image is on trial, no
+        server was asked.
+    Raises:
+        OtaError: the state record keeps its code.
     """
+    return _with_memory(device, _run(device, source, now))
+
+
+def install(device, open_at, choice=None, downgrade: bool = False):
+    """Generator: install one package.
+
+    Args:
+        open_at: generator function; open_at(offset) returns a reader that begins there.
+        choice: manifest.Choice that the package must match; None: a package without a manifest,
+            which must be newer than the running image.
+        downgrade: take an older full package, too.
+    Returns:
+        As run(); "none" if this image runs already.
+    Raises:
+        OtaError: PolicyError "older" for a package that is not newer.
+    """
+    return _with_memory(device, _install(device, open_at, choice, downgrade))
+
+
+def _run(device, source, now):
     try:
-        try:
-            _may_start(device)
-        except StateError as e:
-            return load("state.failure").answer(device, e)
-        before = threshold()
-        try:
-            for again in (True, False):
-                try:
-                    steps, given_up = yield from _ask(device, source, now)
-                    if given_up is not None:
-                        steps = yield from steps
-                    if given_up:
-                        load("state.accepted").armed(device)
-                    return steps
-                except TransportError as e:
-                    # The package was replaced while it came; there is a new manifest, too.
-                    if not again or e.reason != "changed":
-                        raise
-        finally:
-            source.close()
-            device.free()
-            threshold(before)
-    except MemoryError:
-        pass
-    raise _short(device)
+        _may_start(device)
+    except StateError as e:
+        return load("state.failure").answer(device, e)
+    try:
+        for again in (True, False):
+            try:
+                return (yield from _update(device, source, now))
+            except TransportError as e:
+                # The package was replaced while it came; there is a new manifest, too.
+                if not again or e.reason != "changed":
+                    raise
+    finally:
+        source.close()
+
+
+def _update(device, source, now):
+    yield "ask", 0, 0
+    choice = yield from _ask(device, source, now)
+    if choice is None:
+        return {"result": "none", "version": device.slots.load().image.version}
+    retry = _retried(device, choice)
+    yield "decide", 0, choice.size
+    opener = source.open(choice.url, choice.size)
+    done = yield from _install(device, opener, choice, False)
+    if retry:
+        load("state.accepted").armed(device)
+    return done
 
 
 def _ask(device, source, now):
-    """Generator: (generator that installs, whether its release was given up here before), or
-    (result, None). Its frame is gone when the stream comes."""
-    yield "ask", 0, 0
-    _release(device)  # an application used it; a signature needs the room
-    collect_often()  # beside an application the heap may be full of its garbage
-    device.block()
+    """Generator: the manifest.Choice that the source's manifest offers this device, or None."""
     try:
         data = yield from source.check()
         if data is None:
-            return {"result": "none", "version": device.slots.load().image.version}, None
+            return None
         choice, expires, sequence, refusal = _decide(device, data, now)
-        data = None  # a whole stream comes next, and maybe the KV's code
-        accepted = load("state.accepted")  # collects what the manifest left
-        record = device.slots.load()
         # Accepted, it is the oldest from now on, also where it offers nothing: what it takes
         # back must not come again by an older one.
-        accepted.keep(device, record, sequence)
-        _release(device)
+        load("state.accepted").keep(device, device.slots.load(), sequence)
         device.checked = int(time.time())
         if refusal:
             raise refusal
     except OtaError as e:
-        unload("state.accepted")
         _note(device, e)
         raise
     if choice is None:
         source.report("none", expires)
-        unload("state.accepted")
-        return {"result": "none", "version": record.image.version}, None
-    given_up = choice.image_digest[:8] == record.seen or choice.digest[:8] == record.refused
-    # It was rolled back or refused at a boot: asking again must not start the same circle.
-    # The record keeps why it was.
-    if given_up and not accepted.again(device, record, choice):
-        raise PolicyError("seen")
-    accepted = record = None
-    unload("state.accepted")
-    _release(device)
-    yield "decide", 0, choice.size
-    collect()  # what comes stays, and lies where that was
-    opener = source.open(choice.url, choice.size)
-    return _install(device, opener, choice, False), given_up
-
-
-def _release(device):
-    if device.kv.loaded:
-        device.unload_kv()
+    return choice
 
 
 def _decide(device, data, now):
-    """(manifest.Choice or None, when the manifest expires, its sequence, PolicyError "base" or
-    None) of a manifest that is accepted."""
+    """Check a manifest and decide by it.
+
+    Returns (manifest.Choice or None, when it expires, its sequence, PolicyError "base" or None):
+    a manifest whose patches and images do not fit this device is accepted all the same.
+    """
     manifest = load("manifest")
     choice = refusal = None
     try:
-        keys = device.keys
-        # A signature takes memory for a moment: that of the block, which it leaves as it was.
-        device.free()
-        length = manifest.check(data, keys)
-        collect()
-        device.block()
-        keys = None
-        found = manifest.read(data, length)
+        found = manifest.read(data, device.verify(manifest.check, data))
         if found["channel"] != device.channel:
             raise PolicyError("channel", found["channel"])
-        record = device.slots.load()  # not while a signature is checked
+        record = device.slots.load()
         record.sequence = load("state.accepted").bound(device, record)
-        # What has surely passed is a clock, too.
+        # A lower bound of the time is a clock, too.
         now = max(now, clock.since(record.month))
         try:
             choice = manifest.decide(found, device, record, now)
@@ -129,72 +125,69 @@ def _decide(device, data, now):
             refusal = e
         return choice, found.get("expires", 0), found["sequence"], refusal
     finally:
-        unload("manifest")
+        phase("manifest")
 
 
-def install(device, open_at, choice=None, downgrade: bool = False):
-    """Generator: install the package that open_at(offset) gives readers of.
+def _retried(device, choice) -> bool:
+    """True if this release was rolled back or rejected here before and is tried once more.
 
-    choice: manifest.Choice that the package must match, None for one that comes by itself: not
-    newer than what runs it is a PolicyError "older". downgrade: then a full package is taken all
-    the same. Returns as run() does, "none" for the image that runs. Raises OtaError.
+    Raises PolicyError "seen" if it is not: asking again must not start the same circle. The
+    record keeps why it failed.
     """
-    # No generator itself: its frame would hold the choice as long as the stream takes.
-    return _guarded(device, _install(device, open_at, choice, downgrade))
+    record = device.slots.load()
+    retry = choice.image_digest[:8] == record.seen or choice.digest[:8] == record.refused
+    if retry and not load("state.accepted").again(device, record, choice):
+        raise PolicyError("seen")
+    return retry
 
 
 def _install(device, open_at, choice, downgrade):
     _may_start(device)
-    before = collect_often()  # long pieces come next, and an application has left its garbage
     reader = PackageReader(open_at)
     try:
         device.block()
         head = yield from chunks.head((yield from reader.open(0)))
         header = package.parse(head)
-        keys = device.keys
-        device.free()  # as for the manifest's signature
-        package.check(head, keys)
-        collect()
-        device.block()
-        keys = None
-        device.unload_keys()
-        collect()
+        device.verify(package.check, head)
         record = device.slots.load()
         if header.digest[:8] == record.package and record.state == state.READY:
             return _result(header)
         if choice:
             match(header, choice)
-            if choice.sequence != record.sequence:  # not again for a download that goes on
+            if choice.sequence != record.sequence:  # not again for a download that resumes
                 record.month = clock.later(record.month, choice.issued)
             record.sequence = choice.sequence
-            choice = None
         elif header.product == device.product and header.target == device.component:
-            # The strategies refuse what is for others.
+            # The strategies reject what is for others.
             if header.image_digest == record.image.digest:
                 return {"result": "none", "version": record.image.version}
             newer(header, record, downgrade)
         device.prepare_kv()  # while there is memory for its code
-        steps = device.strategy.install(device, record, head, header, reader.open)
-        head = None  # the strategy's own, if it needs it
-        for step in steps:
+        for step in device.strategy.install(device, record, head, header, reader.open):
             yield step and ("stream", step[0], step[1])
     except OtaError as e:
         _note(device, e)
         raise
     finally:
         reader.close()
-        device.free()
-        threshold(before)
     yield "arm", 0, 0
     return _result(header)
 
 
-def _guarded(device, steps):
-    """Generator: steps, where memory that runs out ends in StateError "memory"."""
+def _with_memory(device, steps):
+    """Generator: steps, with the memory they need (docs/memory.md); StateError "memory" where it
+    runs out."""
+    before = threshold()
     try:
+        _release(device)  # an application used it
+        # Long pieces come next, and an application has left its garbage.
+        collect_often()
         return (yield from steps)
     except MemoryError:
         pass
+    finally:
+        device.free()
+        threshold(before)
     raise _short(device)
 
 
@@ -202,28 +195,30 @@ def _short(device):
     """StateError "memory", noted; not while the MemoryError is there, which holds things."""
     error = StateError("memory")
     try:
-        device.free()
         device.unload_keys()
-        for name in ("accepted", "manifest", "config"):
-            unload(name)
-        collect()
         _release(device)
+        phase("manifest")
         _note(device, error)
     except (MemoryError, OtaError):
-        pass  # no room even for that: it is told all the same
+        pass  # no room even for that: it is raised all the same
     return error
+
+
+def _release(device):
+    if device.kv.loaded:
+        device.unload_kv()
 
 
 def _note(device, error):
     load("state.failure").note(device, error)
-    unload("state.failure")
 
 
 def finish(device, steps, progress=None, reset: bool = False):
-    """Run a generator of progress to its end in a plain loop; returns its result.
+    """Run a generator of progress to its end in a plain loop; return its result.
 
-    progress(stage, done, total) is called at each step. reset: restart the board when the
-    result is an image that waits for it.
+    Args:
+        progress: progress(stage, done, total) is called at each step.
+        reset: restart the board if the result is "ready".
     """
     result = drive(steps, progress, _pause, device.feed)
     if reset and result["result"] == "ready":
@@ -232,8 +227,12 @@ def finish(device, steps, progress=None, reset: bool = False):
 
 
 def drive(steps, progress=None, wait=None, feed=None):
-    """The loop under finish(): wait() is called while there is nothing to do, feed() at
-    each turn."""
+    """The loop under finish().
+
+    Args:
+        wait: called while there is nothing to do.
+        feed: called after each step.
+    """
     while True:
         try:
             step = next(steps)
@@ -249,16 +248,16 @@ def drive(steps, progress=None, wait=None, feed=None):
 
 
 def options(device) -> dict:
-    """Keyword arguments of transport.resume.Resuming from the configuration.
+    """Keyword arguments of transport.resume.Resuming, from the configuration.
 
-    "headers" belong to the server of "url", the first of several, or of "package_url" where
-    there is no other: whatever address is asked, "home" says so. The newest manifest accepted may
-    be younger than the firmware: then "built" of "tls" is when that was issued. Raises FlashError;
-    "config" for a key or a kind that is not known.
+    "headers" are only sent to the server in "home": that of "url" (the first of several), else
+    of "package_url". "built" of "tls" is raised to the issue date of the newest manifest accepted.
+
+    Raises:
+        FlashError: "config" for an unknown key or a value of the wrong type.
     """
     load("config").check_update(device.config)
-    unload("config")
-    collect()  # what it leaves would lie before all that is made now and stays
+    phase("config")
     found = device.config.get("http", {})
     tls = found.get("tls")
     if found.get("headers"):

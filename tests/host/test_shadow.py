@@ -74,7 +74,7 @@ if FIRST:
 for turn in range(2):
     for name in MODULES:
         try:
-            device.load(name)
+            modules.load(name)
         except ImportError as e:
             if "viper" in name:
                 continue
@@ -86,7 +86,7 @@ for turn in range(2):
                 raise AssertionError("%s.%s is of the application" % (name, key))
     for name in MODULES:
         if name not in ("device", "modules", "boot", "errors", "compat"):
-            device.unload(name)
+            modules.unload(name)
 if not FIRST:
     app()
 for name in ("struct", "select", "hashlib", "binascii", "json", "os", "socket", "errno"):

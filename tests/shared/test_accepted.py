@@ -5,7 +5,7 @@ import struct
 
 import ota
 from nor import EFFECTS, PowerCut
-from ota import clock, device, update
+from ota import clock, device, modules, update
 from ota.boot import trial
 from ota.errors import (
     FlashError,
@@ -267,7 +267,7 @@ class TestAgain(Case):
         if reason == "request":
             trial.rollback(False)
         else:
-            device.load("boot.outcome").go_back(rig.device, rig.device.slots.load(), reason)
+            modules.load("boot.outcome").go_back(rig.device, rig.device.slots.load(), reason)
         rig.boot()
         self.assertEqual((ota.status()["state"], ota.status()["reason"]), ("IDLE", reason))
 
@@ -428,7 +428,7 @@ class TestRefused(Case):
 
     def boot(self, rig, error):
         """A boot whose checks end in error, as often as it looks."""
-        settle = device.load("boot.apply")
+        settle = modules.load("boot.apply")
         apply = settle.apply
 
         def fails(*_):
@@ -494,11 +494,11 @@ class TestRefused(Case):
     def test_where_no_image_runs_it_is_never_kept_away(self):
         rig = fresh("pingpong")
         record = rig.device.slots.load()
-        device.load("boot.outcome").rescue(rig.device, record)
+        modules.load("boot.outcome").rescue(rig.device, record)
         for _ in range(8):
             self.assertEqual(ask(rig, offers()), "ready")
             record = rig.device.slots.load()
-            device.load("boot.outcome").failed(rig.device, record, StateError("memory"))
+            modules.load("boot.outcome").failed(rig.device, record, StateError("memory"))
             self.assertEqual(ota.status()["state"], "RESCUE")
 
 

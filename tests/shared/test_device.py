@@ -5,7 +5,7 @@ import sys
 import unittest
 
 import fakenet  # noqa: F401  first: not every interpreter has sockets
-from ota import device
+from ota import modules
 from ota.errors import FlashError
 from rig import Rig
 
@@ -15,22 +15,22 @@ _NAME = "ota.crypto.hmac"
 
 class TestUnload(unittest.TestCase):
     def setUp(self):
-        device.load("crypto.hmac")
+        modules.load("crypto.hmac")
         self.package = sys.modules["ota.crypto"]
 
     def tearDown(self):
         sys.modules["ota.crypto"] = self.package
         sys.modules.pop(_NAME, None)
-        self.assertTrue(hasattr(device.load("crypto.hmac"), "Hmac"))
+        self.assertTrue(hasattr(modules.load("crypto.hmac"), "Hmac"))
 
     def gone(self):
-        device.unload("crypto.hmac")
+        modules.unload("crypto.hmac")
         self.assertEqual(_NAME in sys.modules, _KEPT)
 
     def test_nothing_knows_the_module_any_more(self):
         self.gone()
         self.assertEqual(hasattr(self.package, "hmac"), _KEPT)
-        device.unload("crypto.hmac")
+        modules.unload("crypto.hmac")
 
     def test_memory_ran_out_while_its_package_was_imported(self):
         del sys.modules["ota.crypto"]
@@ -74,7 +74,7 @@ def _load_with(pieces):
         except MemoryError:
             pass
     del free
-    device.load("crypto.hmac")
+    modules.load("crypto.hmac")
 
 
 class TestPartitions(unittest.TestCase):

@@ -8,7 +8,7 @@ import ports
 from explore import Run, explore
 from faults import EFFECTS
 from nor import PowerCut
-from ota import boot, device, errors, state
+from ota import boot, device, errors, modules, state
 from ota.boot import attempt, trial
 from ota.errors import FlashError, StateError
 from packer import Package
@@ -168,7 +168,7 @@ class TestTable(Case):
                 board.timers.fire()
 
         board.apps = dict(APPS, hang=hang)
-        deadline = device.load("boot.deadline")
+        deadline = modules.load("boot.deadline")
         kept = deadline.ticks_ms, deadline.firmware
         deadline.ticks_ms = lambda: now[0]
         deadline.firmware = lambda name: _Micropython
@@ -406,19 +406,19 @@ class TestBoot(Case):
         for strategy in STRATEGIES:
             with self.subTest(strategy=strategy):
                 board = self.made(strategy, "romfs", "good")
-                settle = device.load("boot.apply")
+                settle = modules.load("boot.apply")
                 kept = settle.apply
 
                 def apply(*args):
                     raise MemoryError("memory allocation failed")
 
                 settle.apply = apply
-                device.unload, unload = _nothing, device.unload
+                modules.unload, unload = _nothing, modules.unload
                 try:
                     self.assertEqual(board.on(), ("old", "0.1"))
                 finally:
                     settle.apply = kept
-                    device.unload = unload
+                    modules.unload = unload
                 status = ota.status()
                 self.assertEqual((status["state"], status["reason"]), ("IDLE", "memory"))
 
@@ -532,7 +532,7 @@ class TestTimers(Case):
                 self.ends(board, ("old", "0.1"), "deadline", "0.1", 5)
 
     def test_timer_that_is_lost_is_noticed_where_the_library_gets_control(self):
-        deadline = device.load("boot.deadline")
+        deadline = modules.load("boot.deadline")
         kept = deadline.ticks_ms
         try:
             for i, call in enumerate(

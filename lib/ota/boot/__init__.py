@@ -1,9 +1,9 @@
-"""The boot stage: carries out what is recorded, chooses the slot, mounts it.
+"""The boot stage: carries out the recorded state, chooses the slot and mounts it.
 
-Frozen boot.py calls run(); it never counts a try (boot/trial.py does) and never loads the network.
-Decisions read the state record and flash contents, nothing else: no clock, no reset cause.
-What a settled board needs at every start is here; the work is in boot/apply.py, and what is done
-where an image cannot be mounted in boot/fallback.py.
+Frozen boot.py calls run(), which never counts a try (boot/trial.py does) and never loads the
+network. Decisions depend on the state record and flash contents alone, not on the clock or the
+reset cause. Here is what a settled board needs at every start; boot/apply.py does the work, and
+boot/fallback.py takes over if an image cannot be mounted.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ import hashlib
 from .. import device as _device
 from .. import image, modules, state
 from ..compat import collect
-from ..device import load, unload
 from ..errors import StateError
+from ..modules import load
 
 try:
     import vfs
@@ -21,21 +21,25 @@ except ImportError:
 
 
 def run(config, watchdog=None):
-    """Settle the state, mount the slot that runs and put it on sys.path; returns the Device.
+    """Settle the state, mount the active slot and put it on sys.path; return the Device.
 
-    config: dict or path of a JSON file (docs/config.md). An image that cannot be mounted ends
-    in the image before it, the factory image or the rescue module (boot/fallback.py). Raises only
-    what makes the board unusable, FlashError of its table or its KV: trial.start() tells it
-    again where a port had no console yet.
+    If the image cannot be mounted, the previous image, the factory image or the rescue module
+    runs instead (boot/fallback.py).
+
+    Args:
+        config: dict, or path of a JSON file (docs/config.md).
+        watchdog: object with feed().
+    Raises:
+        FlashError: the partition table or the KV store is unusable. trial.start() raises it
+            again, since some ports have no console yet.
     """
-    collect()  # what stays then lies together, whatever the imports left
+    collect()  # so that what stays is allocated together
     _device.current = _device.error = None
     try:
         device = _device.Device(config, watchdog)
         _device.current = device
         if "restore_pin" in device.config:
             load("boot.factory").pressed(device)
-            unload("boot.factory")
         try:
             record = settle(device)
         except Exception as e:
@@ -44,8 +48,8 @@ def run(config, watchdog=None):
         _device.error = e, config
         raise
     collect()
-    # Not half of an image, and none below the floor, whose modules would stand before those of
-    # the rescue module.
+    # Do not mount a half-written image, nor one below the floor: its modules would come before
+    # those of the rescue module.
     if (
         not device.failed
         and record.state not in (state.APPLY, state.BACK, state.RESCUE)
@@ -59,9 +63,9 @@ def run(config, watchdog=None):
 
 
 def settle(device):
-    """Carry out READY, APPLY and BACK until the state rests; returns the record.
+    """Carry out READY, APPLY and BACK until the state rests; return the record.
 
-    If power goes anywhere in here, the next boot goes on at the same place.
+    If power goes anywhere in here, the next boot resumes at the same place.
     """
     record = device.slots.load()
     if (
@@ -79,11 +83,14 @@ def settle(device):
 
 
 def mount(device, region) -> None:
-    """Mount the image in region at config "mount" and put it on sys.path, in front.
+    """Mount the image in region at config "mount" and put it first on sys.path.
 
-    ROMFS from memory-mapped flash, littlefs read-only through a block device. What is neither
-    (raw data), and all on CPython, is left alone. Raises StateError "mount" for what this
-    firmware or this flash cannot mount, OSError from the file system.
+    ROMFS is mounted from memory-mapped flash, littlefs read-only through a block device. Other
+    content (raw data) is left alone, as is everything on CPython.
+
+    Raises:
+        StateError: "mount" if this firmware or flash cannot mount such an image.
+        OSError: from the file system.
     """
     where = device.config.get("mount", "/app")
     if vfs is None or not where:
@@ -110,7 +117,7 @@ def mount(device, region) -> None:
 
 
 def _staged(device, record) -> bool:
-    """True if something lies in the OTA partition that is to be looked at, or taken."""
+    """True if the OTA partition holds a package that the boot stage must look at."""
     if "ota" not in device.partitions:
         return False
     ota = device.region("ota")

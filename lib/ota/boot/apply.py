@@ -1,13 +1,13 @@
-"""Settling: what the boot stage does when the record demands work, or there is none yet.
+"""Settling: the boot stage's work when the record demands any, or there is no record yet.
 
-Loaded by boot.py only then: a settled board boots without it. What is recorded when something
-fails is in boot/outcome.py, which an apply that goes well never loads.
+Loaded only then: a settled board boots without it. boot/outcome.py records failures; an apply
+that succeeds never loads it.
 """
 
 from .. import state
 from ..compat import collect, const
-from ..device import load, unload
 from ..errors import ManifestError, OtaError, RejectError, StateError, VerifyError, code
+from ..modules import load
 from ..state.record import NONE, Image
 from ..strategy import holds
 
@@ -15,10 +15,12 @@ _STEPS = const(8)  # moves one boot may make, beside tries; a settled state need
 
 
 def settle(device, record):
-    """Carry out READY, APPLY and BACK until the state rests; returns the record.
+    """Carry out READY, APPLY and BACK until the state rests; return the record.
 
-    record: as it was loaded, None before the first boot. If power goes anywhere in here,
-    the next boot goes on at the same place.
+    If power goes anywhere in here, the next boot resumes at the same place.
+
+    Args:
+        record: as it was loaded, None before the first boot.
     """
     record = _take_in(device, record)
     header = None  # of the staged package, once it was checked
@@ -33,15 +35,15 @@ def settle(device, record):
             or not _tried(device, record, None)
         ):
             break
-    # What was written came back: a boot after this one finds nothing to repair. And the
-    # application has the memory.
+    # Proves what was written, so that the next boot finds nothing to repair, and leaves the
+    # memory to the application.
     device.free()
     device.unload_kv()
     return record
 
 
 def _tried(device, record, header):
-    """What apply() gives; None if it failed and boot/outcome.py recorded what comes of that."""
+    """Result of apply(); None if it failed and boot/outcome.py recorded the consequence."""
     twice = record.state == state.READY
     while True:
         error: OtaError = StateError("memory")
@@ -51,17 +53,17 @@ def _tried(device, record, header):
             error = type(e)(*e.args)  # with its trace CPython would keep all buffers
         except MemoryError:
             pass
-        device.free()  # what is to be recorded now needs some
+        device.free()  # recording the failure needs memory
         collect()
         if not twice or not isinstance(error, (RejectError, VerifyError)):
             break
-        twice = False  # before it is given up it is read again: it may have been read wrong
+        twice = False  # read it again before rejecting it: it may have been misread
     load("boot.outcome").failed(device, record, error)
     return None
 
 
 def _take_in(device, record):
-    """Take what was put on flash from outside, if anything was; returns the record."""
+    """Take in what was put on flash from outside, if anything; return the record."""
     intake = None
     if record is None:
         intake = load("boot.intake")
@@ -69,7 +71,7 @@ def _take_in(device, record):
     elif device.repaired and not device.streams and record.state in (state.IDLE, state.FETCH):
         intake = load("boot.intake")
         intake.compare(device, record)
-    # Who asked for the factory image does not mean a package that lies about.
+    # A request for the factory image takes precedence over a staged package.
     wanted = record.state == state.RESCUE and record.reason == code("restore")
     if record.state == state.RESCUE and record.new.size:
         intake = load("boot.intake")
@@ -81,8 +83,6 @@ def _take_in(device, record):
     ):
         intake = intake or load("boot.intake")
         intake.by_hand(device, record)
-    if intake:
-        unload("boot.intake")
     return record
 
 
@@ -91,18 +91,25 @@ def _runs(device, record) -> bool:
 
 
 def apply(device, record, header):
-    """Do what READY, APPLY, BACK or RESCUE is for; returns the header of the staged package, if
-    one was checked, or if a factory image is back. header: what this returned before in this
-    boot, None at first. Raises OtaError."""
+    """Carry out READY, APPLY, BACK or RESCUE once.
+
+    Args:
+        header: what this returned before in this boot, None at first.
+    Returns:
+        header of the staged package if it was checked, else None; in RESCUE True if the factory
+        image was restored.
+    Raises:
+        OtaError: it failed; nothing was recorded about that yet.
+    """
     now = record.state
     if now == state.RESCUE:
         return load("boot.factory").restore(device, record)
     if now != state.APPLY or header is None:
         device.prepare_kv()
         if not device.streams:
-            device.block()  # long, so before modules that come and go leave holes
+            device.block()  # long, so before temporary modules fragment the heap
         if now != state.READY and not any(record.secret):
-            # Of an older library: its marks do not count, those of others neither.
+            # Written by an older library: without a secret no marks count.
             record.renew()
             device.slots.save(record)
     if now == state.BACK:
@@ -110,8 +117,7 @@ def apply(device, record, header):
     elif device.streams:
         steps = device.strategy.apply(device, record, None)
     elif now == state.READY or header is None:
-        # Nothing on flash is trusted: at READY, and where power went and with it what this boot
-        # knows of flash.
+        # Nothing on flash is trusted: check the package at READY, and again after a power cut.
         staging = load("strategy.staging")
         header = staging.genuine(device, device.region("ota"))
         if header.digest[:8] != record.package or header.image_digest != record.new.digest:
@@ -123,14 +129,14 @@ def apply(device, record, header):
         record.renew()
         record.tries = device.tries
         if state.may(device.strategy_name, state.APPLY, state.BACK):
-            # The backup is about to be overwritten: there is nothing older to go back to.
+            # The backup is about to be overwritten: no older image remains.
             record.previous, record.old = NONE, Image()
         # If power goes here, the package is checked again, or the apply begins without a mark.
         device.slots.save(record)
         return header
     else:
-        # The checks are done and their memory is free: now what takes long pieces, and then
-        # the code that uses them.
+        # The checks are done and their memory is free: allocate the long buffers first, then
+        # load the code that uses them.
         device.unload_kv()
         device.inflater(header)
         steps = device.strategy.apply(device, record, header)

@@ -1,5 +1,5 @@
-"""The start of an image on trial, of which nothing but Ctrl-C may lead to a prompt; and of the
-module that runs where no image may. Loaded by boot/trial.py only then.
+"""Starts an image on trial, which only Ctrl-C may end at a prompt, and the rescue module where no
+image may run. Loaded by boot/trial.py only then.
 """
 
 import sys
@@ -7,12 +7,12 @@ import sys
 from .. import device as _device
 from .. import state
 from ..compat import const
-from ..device import load
 from ..errors import StateError, word
+from ..modules import load
 from . import trial
 
 _SELF = const("the slot has none: this one calls ota.boot.trial.start()")
-# Reasons that a try leaves; a start that ended otherwise leaves none.
+# Reasons that a failed try records; a start that ended otherwise records none.
 _REASONS = const(" exception deadline memory main ")
 
 
@@ -25,8 +25,8 @@ def attempt(device, record, name) -> None:
             last = last.strip() if last in _REASONS else "tries"
             load("boot.outcome").go_back(device, record, last)
             trial.reset()
-        # If power goes after this record, the start counts although it never happened: an
-        # image that cuts the power itself must not run for ever.
+        # If power goes after this record, the try counts although the image never started: an
+        # image that causes the power cut itself must not run for ever.
         record.tries -= 1
         device.slots.save(record)
         load("boot.deadline").arm(device, trial.machine, trial.reset)
@@ -35,7 +35,7 @@ def attempt(device, record, name) -> None:
             raise StateError("main", _SELF)  # which it caught
     except KeyboardInterrupt:
         if device.deadline:
-            load("boot.deadline").disarm()  # somebody is at the console
+            load("boot.deadline").disarm()  # a user is at the console
         raise
     except BaseException as e:
         if 0 in trial.starts:
@@ -48,12 +48,12 @@ def attempt(device, record, name) -> None:
 
 
 def _failed(device, error, name) -> bool:
-    """False if the application that raised error had been confirmed; else keep why."""
+    """False if the application that raised error had been confirmed; else record the reason."""
     try:
         now = device.slots.load().state
         if now == state.TRIAL:
             report(error)
-            load("boot.fallback").leave()  # its modules may be all that fills the memory
+            load("boot.fallback").leave()  # its modules may fill the memory
             load("boot.fallback").tried(device, error, name)
         return now in (state.TRIAL, state.BACK, state.RESCUE)
     except Exception as e:
@@ -62,7 +62,7 @@ def _failed(device, error, name) -> bool:
 
 
 def ended(device, error, name) -> None:
-    """A confirmed application ended with error: another image, or the rescue module."""
+    """After a confirmed application failed, run another image or the rescue module."""
     if load("boot.fallback").started(device, error, name):
         report(error)
         trial.reset()
@@ -70,9 +70,10 @@ def ended(device, error, name) -> None:
 
 
 def rescue(device, error) -> None:
-    """Run the module of config "rescue", without the slot; raises error if there is none.
+    """Run the module of config "rescue", without the slot; raise error if there is none.
 
-    device: None if the boot stage could make none.
+    Args:
+        device: None if the boot stage failed to create one.
     """
     config = device.config if device else (_device.error or (0, 0))[1]
     name = config.get("rescue") if isinstance(config, dict) else ""

@@ -1,6 +1,6 @@
-"""The deadline of a trial: without confirm() in time the board restarts, and it is kept why.
+"""The deadline of a trial: without confirm() in time the board restarts and records the reason.
 
-Loaded on trial alone. Ports differ in what machine.Timer is:
+Loaded on trial only. machine.Timer differs between ports:
 
     rp2, stm32, samd, mimxrt, esp8266   Timer(-1) is a timer of our own
     esp32 1.24                          Timer(-1) is the last hardware timer
@@ -8,10 +8,9 @@ Loaded on trial alone. Ports differ in what machine.Timer is:
     nrf                                 ValueError for -1; start() and microseconds, no init()
     others                              there is none
 
-So the first that can be had is taken, the highest number first, since applications begin at 0;
-and no number that an application may use is ever stopped: a deadline that is over does nothing
-when its timer comes. If the application takes our timer, the library sees that the time is
-over wherever it gets control (Device.poll).
+So the first available timer is used, the highest number first, since applications begin at 0. A
+timer that an application may share is never stopped: after confirm() its callback does nothing.
+If the application takes our timer, Device.feed() still notices that the time is over.
 """
 
 from ..compat import ticks_diff, ticks_ms
@@ -34,7 +33,7 @@ _over = False
 
 
 def _reset():
-    """Of arm(), as is the next: what an interrupt may call."""
+    """Set by arm(), like _schedule(): an interrupt may call these."""
 
 
 def _schedule(function, arg):
@@ -42,10 +41,13 @@ def _schedule(function, arg):
 
 
 def arm(device, machine, reset) -> None:
-    """Restart unless disarm() is called within config "confirm_ms".
+    """Restart unless disarm() is called within config "confirm_ms" milliseconds.
 
-    machine: the module, or None. reset: restarts the board. Without any timer the library looks
-    at the time, no more.
+    Without any timer only poll() enforces that.
+
+    Args:
+        machine: the module, or None.
+        reset: function that restarts the board.
     """
     global _device, _start, _ms, _over, _reset
     disarm()
@@ -60,19 +62,19 @@ def arm(device, machine, reset) -> None:
         try:
             _begin(machine.Timer, number)
             return
-        except Exception:  # of any kind: each port has its own
+        except Exception:  # each port raises its own
             pass
 
 
 def disarm() -> None:
-    """No deadline any more."""
+    """Cancel the deadline."""
     global _device, _ms, _timer
     _ms = 0
     if _device is not None:
         _device.deadline = None
     if _private:
         try:
-            # If it says anything else by now, somebody else has set it.
+            # If its repr has changed, the application has set it.
             if repr(_timer) == _private:
                 _timer.deinit()  # type: ignore[attr-defined]
         except Exception:
@@ -81,13 +83,13 @@ def disarm() -> None:
 
 
 def poll() -> None:
-    """Restart if the time is over: for whoever gets control."""
+    """Restart if the time is over; called by Device.feed()."""
     if _ms and ticks_diff(ticks_ms(), _start) >= _ms:
         late()
 
 
 def late(timer=None) -> None:
-    """The time is over: keep why, restart."""
+    """Record the reason and restart: the time is over."""
     global _ms
     if not _ms:
         return  # confirmed meanwhile
@@ -96,7 +98,7 @@ def late(timer=None) -> None:
         # If power goes here, the try counts without its reason.
         _note()
     except Exception:
-        pass  # the try is counted; no memory, or no flash, must not keep the image running
+        pass  # the try is counted; lack of memory or flash must not keep the image running
     _reset()
 
 
@@ -115,7 +117,7 @@ def _begin(kind, number):
 
 
 def _tick(timer):
-    # In an interrupt, nrf: no memory may be taken, so no flash is written from here.
+    # In an interrupt (nrf): no memory may be allocated, so no flash is written from here.
     global _over
     if not _ms:
         timer.stop()
@@ -130,8 +132,8 @@ def _tick(timer):
 
 
 def _note():
-    # The application may be in the midst of the store: it is read from flash as a boot would,
-    # and goes on nowhere, since the board restarts behind this.
+    # The application may be interrupted within the store: read it anew from flash, as a boot
+    # would. The board restarts afterwards.
     _device.feed()
     store = Store(_device.region("kv"))
     store.mount()

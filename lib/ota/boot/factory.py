@@ -1,8 +1,8 @@
-"""The factory image: a signed full package in the partition "factory", put back on request, by a
-pin, or when nothing else may run.
+"""The factory image: a signed full package in the partition "factory", restored on request, by a
+pin, or when no other image may run.
 
-It may be older than the floor allows: it is there to update, and trial.start() then runs the
-module of config "rescue" instead of "main". Floor, sequence and the application's keys stay.
+It may be below the floor (the anti-rollback version), but then only to update: trial.start() runs
+the module of config "rescue" instead of "main". Floor, sequence and the application's keys stay.
 """
 
 from hashlib import sha256
@@ -24,11 +24,14 @@ _LOOK_MS = const(10)
 
 
 def request(device, forget: bool = False) -> None:
-    """Record that the factory image is to be restored: RESCUE, and the next boot does it.
+    """Record RESCUE, so that the next boot restores the factory image.
 
-    forget: delete the application's keys from the KV as well, before. Raises StateError
-    "none" without a factory image, and what is wrong with it: a good image is not given up
-    for a bad one.
+    Args:
+        forget: delete the application's keys from the KV first.
+    Raises:
+        StateError: "none" if there is no factory image.
+        OtaError: the factory image is damaged or not for this board: a good image is not
+            replaced by a bad one.
     """
     record = device.slots.load()
     if record is None or PARTITION not in device.partitions:
@@ -43,10 +46,10 @@ def request(device, forget: bool = False) -> None:
 
 
 def pressed(device) -> None:
-    """As request(), if the pin of config "restore_pin" is held through its time at the start.
+    """Like request(), if the pin of config "restore_pin" is held long enough at the start.
 
-    {"pin": id, "level": 0 or 1 while held, "ms": time}. Nothing if the factory image is in
-    place, whole: a pin that is stuck does not wear the flash.
+    The configuration is {"pin": id, "level": 0 or 1 while held, "ms": time}. Does nothing if the
+    factory image is in place and intact: a stuck pin does not wear the flash.
     """
     machine = firmware("machine")
     spec = device.config["restore_pin"]
@@ -82,28 +85,28 @@ def _ask(device, record):
 
 
 def restore(device, record) -> bool:
-    """RESCUE -> IDLE with the factory image, True; False if there is none that may run.
+    """Restore the factory image: RESCUE -> IDLE. False if there is none that may run.
 
     If power goes in here, the record still says RESCUE and all of it is done again.
     """
-    # With a slot to spare, what was in the active one stays until the end.
+    # With a second slot, the active one is left as it is until the end.
     number = (record.active + 1) % len(device.slot_order)
     try:
         header = _check(device)
         device.prepare_kv()
-        # Decoded once without writing: a package that does not hold what it says wears nothing.
+        # Decode once without writing: a package with wrong content must not wear the flash.
         h = sha256()
         for _, block in _blocks(device, header):
             h.update(block)
         if h.digest() != header.image_digest:
             raise VerifyError("digest", header.image_size)
-        # Said twice before the slot changes: if a cut program also harms the record before it,
-        # as it may on some chips, what comes back is not one that believes in the old image.
+        # Record RESCUE twice before the slot changes: on some chips an interrupted program also
+        # damages the record before it, and then none may come back that names the old image.
         record.renew()
         device.slots.save(record)
         _write(device, header, device.slot(number))
     except OtaError as e:
-        if record.reason in (0, code("restore")):  # else what led here matters more
+        if record.reason in (0, code("restore")):  # else the reason that led here is kept
             record.reason = e.code
             device.slots.save(record)
         return False
@@ -117,9 +120,9 @@ def restore(device, record) -> bool:
 
 
 def _check(device):
-    """Header of the factory package, checked from flash; it must do on a board as new."""
+    """Header of the factory package, checked from flash, for a board in its first state."""
     header = genuine(device, device.region(PARTITION))
-    admit(device, Record(), header)  # which refuses a patch, too: it has no base there
+    admit(device, Record(), header)  # rejects a patch, too: there is no base for it
     for number in range(len(device.slot_order)):
         slot = device.slot(number)
         geometry(slot, header.block_size, True)
@@ -144,7 +147,7 @@ def _blocks(device, header):
 
 def _write(device, header, slot):
     for at, block in _blocks(device, header):
-        # Also where the slot looks right: a cell of a write that was cut may be weak.
+        # Also where the slot looks right: cells of an interrupted write may be weak.
         put(slot, at, block)
     slot.sync()
     device.free()

@@ -1,11 +1,11 @@
-"""What becomes of an image that cannot be mounted or started. Loaded only then.
+"""Falls back from an image that cannot be mounted or started. Loaded only then.
 
-    on trial              the try counts, or the way back at once: it cannot be mounted
-    confirmed             the image before it, if that is whole and allowed; else the factory
-                          image, if that is another; else the rescue module runs, in this start
+    on trial              the try counts; if it cannot be mounted it is reverted at once
+    confirmed             the previous image, if that is intact and allowed; else the factory
+                          image, if that is a different one; else the rescue module, in this start
 
-Each link of this chain is one state record that the boot stage carries out; none comes twice.
-An image that is whole is never recorded as lost: another firmware may be able to mount it.
+Each link of this chain is one state record that the boot stage carries out; none is used twice.
+An intact image is never recorded as lost: another firmware may be able to mount it.
 """
 
 import sys
@@ -13,8 +13,8 @@ import sys
 from .. import device as _device
 from .. import modules, state
 from ..compat import collect, const
-from ..device import load
 from ..errors import OtaError, StateError, code
+from ..modules import load
 from ..state.detail import keep
 from ..state.record import NONE, Image
 from ..strategy import holds
@@ -23,8 +23,10 @@ _LINKS = const(4)  # image, the one before it, factory image
 
 
 def settling(device, error):
-    """Settling raised what it should not, such as MemoryError: go on with what is recorded, if
-    that is an image that is there. Returns the record; raises error if there is none."""
+    """Continue after an unexpected exception in settling, such as MemoryError.
+
+    Returns the record; raises error if there is none.
+    """
     _device.error = error, device.config
     device.free()
     collect()
@@ -32,22 +34,24 @@ def settling(device, error):
     if record is None:
         raise error
     if record.state == state.READY:
-        # Nothing was changed yet. Once only: each boot would end here.
+        # Nothing was changed yet. Reject the package, or each boot would end here.
         error = StateError(_word(error, "start"), error)
         load("boot.outcome").refuse(device, record, record.package, error)
         keep(device, record.reason, error.args[1])
     elif record.state in (state.APPLY, state.BACK):
-        device.failed = code(_word(error, "start"))  # the next boot goes on
+        device.failed = code(_word(error, "start"))  # the next boot resumes
     return record
 
 
 def mounting(device, record, error, mount):
-    """The image cannot be mounted: another one, by the chain above. Returns the record.
+    """Mount another image by the chain above, after one could not be mounted; return the record.
 
-    error: why. mount: of the boot stage.
+    Args:
+        error: the exception.
+        mount: function of the boot stage.
     """
     for _ in range(_LINKS):
-        # One look more: a single read may have been wrong, and garbage in the way.
+        # Try once more: it may have been a misread, or garbage took the memory.
         unmount(device)
         collect()
         try:
@@ -63,7 +67,7 @@ def mounting(device, record, error, mount):
                 device.failed = code(word)
                 return record
             record = load("boot.apply").settle(device, record)
-        except Exception as e:  # of the KV, most likely: this start has no image
+        except Exception as e:  # most likely from the KV: this start has no image
             _device.error = e, device.config
             device.failed = code(word)
             return record
@@ -73,7 +77,7 @@ def mounting(device, record, error, mount):
 
 
 def tried(device, error, name) -> None:
-    """The start of an image on trial ended with error: keep why. The try is counted."""
+    """Record why the start of an image on trial failed; the try is counted already."""
     record = device.slots.load()
     record.reason = code(_word(error, "main" if _missing(device, name, error) else "exception"))
     # If power goes here, the next start knows of a try without a reason.
@@ -82,7 +86,7 @@ def tried(device, error, name) -> None:
 
 
 def started(device, error, name) -> bool:
-    """A confirmed image ended with error. True if the next boot runs another one."""
+    """Handle the failure of a confirmed image. True if the next boot runs another one."""
     _device.error = error, device.config
     if not _missing(device, name, error):
         return False
@@ -90,7 +94,7 @@ def started(device, error, name) -> bool:
 
 
 def leave() -> None:
-    """Take the slot off sys.path and forget what was imported since it came on it, but ours."""
+    """Take the slot off sys.path and forget what was imported since, except our own modules."""
     # An application may stand in its folder, too, and have "" on the path.
     sys.path[:] = [p for p in sys.path if p[:1] in ("/", ".") and not modules.inside(p)]
     known = modules.slot[0]
@@ -102,7 +106,7 @@ def leave() -> None:
 
 
 def unmount(device) -> None:
-    """Take what is mounted of the slot off again, and off sys.path."""
+    """Unmount the slot and take it off sys.path."""
     leave()
     where = device.config.get("mount", "/app")
     for root in (where, "/rom" + where.replace("/", "_")):
@@ -119,11 +123,11 @@ def _give_up(device, record, word, error) -> bool:
         keep(device, code(word), error)
         return True
     if record.state not in (state.IDLE, state.FETCH) or word == "memory":
-        return False  # what comes next takes memory, too
+        return False  # the next image would need memory, too
     whole = holds(device.slot(record.active), record.image, device.feed)
     if _back(device, record):
         if record.state == state.FETCH:
-            # If power goes here, the next boot finds the same and goes on.
+            # If power goes here, the next boot finds the same and resumes.
             record.state, record.new = state.IDLE, Image()
             device.slots.save(record)
         load("boot.outcome").go_back(device, record, word)
@@ -149,7 +153,7 @@ def _back(device, record):
 
 
 def _factory(device, record):
-    """True if there is a factory image, and another than the one that fails."""
+    """True if there is a factory image, different from the one that fails."""
     if "factory" not in device.partitions:
         return False
     try:
@@ -164,7 +168,7 @@ def _word(error, other):
 
 
 def _missing(device, name, error):
-    """True if the slot has no module of this name, or it is the one that called."""
+    """True if the slot has no module of this name, or it is the caller."""
     if isinstance(error, StateError):
         return error.reason == "main"
     if not isinstance(error, ImportError) or not device.config.get("mount", "/app"):

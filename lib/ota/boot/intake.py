@@ -1,11 +1,11 @@
-"""What somebody put on flash from outside: the first image, a package staged by hand.
+"""Takes in what was put on flash from outside: the first image, a package staged by hand.
 
-Loaded by boot/apply.py when there is no record yet, or something lies in the OTA partition.
+Loaded by boot/apply.py if there is no record yet, or the OTA partition holds something.
 """
 
 from .. import image, state
-from ..device import load, unload
 from ..errors import FlashError, ManifestError, OtaError, StateError, code
+from ..modules import load
 from ..package import version
 from ..state.record import AT, PROGRESS, Image, Record
 from ..strategy import RegionReader, digest, holds
@@ -13,8 +13,11 @@ from .outcome import note, refuse, rescue
 
 
 def first(device):
-    """Write and return the record of a board that has none: the slot's image is confirmed,
-    its version that of table or layout. RESCUE "empty" if there is none."""
+    """Write and return the first record of a board.
+
+    The image in the slot counts as confirmed, with the version of the table or layout; RESCUE
+    "empty" if there is no image.
+    """
     record = Record()
     slot = device.slot(0)
     size = device.config.get("image_size") or image.size(slot)
@@ -30,16 +33,15 @@ def first(device):
         record.reason = code("empty")
     device.slots.save(record)
     load("state.accepted").prepare(device)
-    unload("state.accepted")
     if device.streams:
-        # Made here, so that a stream later replaces it without the KV's code.
+        # Created here, so that a stream can replace it later without the KV's code.
         device.kv.set(device.slots.key + AT, bytes(PROGRESS))
     return record
 
 
 def mend(device, record) -> None:
-    """The record made no sense (state/record.py). A confirmed image that it names, and that the
-    slot holds, runs; else what was loaded stands, and the next boot sees the same."""
+    """Repair a record that made no sense (state/record.py): run the confirmed image that it
+    names, if the slot holds that; else leave the record as it was loaded."""
     image = record.new
     if holds(device.slot(record.active), image, device.feed):
         record.state, record.image, record.new = state.IDLE, image, Image()
@@ -61,20 +63,20 @@ def compare(device, record) -> None:
 
 
 def by_hand(device, record) -> None:
-    """Take a package that somebody put into the OTA partition, if it is newer and genuine."""
+    """Take a package that was put into the OTA partition by hand, if it is newer and genuine."""
     staging = load("strategy.staging")
     ota = device.region("ota")
     try:
         found = staging.find(ota)
     except ManifestError as e:
-        if e.reason != "header":  # that is no package at all, most often blank flash
+        if e.reason != "header":  # no package at all, usually blank flash
             note(device, record, e)
         return
-    # Read once: this header is the one that is checked, and the one that is used.
+    # Read once: the header that is checked is the one that is used.
     header = found[0]
     name = header.digest[:8]
     if record.state == state.FETCH and (name != record.package or not device.streams):
-        return  # of a download; what is streamed from here goes on
+        return  # belongs to a download; only one that is streamed from here resumes
     running = record.image.version
     if (
         record.refused == name
@@ -91,7 +93,7 @@ def by_hand(device, record) -> None:
             staging.suits(device, record, header)
     except OtaError as e:
         if e.reason in ("truncated", "signature"):
-            note(device, record, e)  # a whole copy of the same name may come
+            note(device, record, e)  # a complete copy of the same package may follow
         else:
             refuse(device, record, name, e)
         return
@@ -108,7 +110,7 @@ def by_hand(device, record) -> None:
 
 
 def _stream(device, record, header):
-    """The staged package goes into the inactive slot as if it were fetched."""
+    """Stream the staged package into the inactive slot, as a download would."""
 
     def open_at(offset):
         yield None

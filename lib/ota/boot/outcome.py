@@ -1,6 +1,5 @@
-"""What is recorded when something failed: why, a package refused, an image given up, none left.
-
-Below apply, intake, factory and trial; each of these is one write.
+"""Records failures: the reason, a rejected package, a reverted image, or RESCUE when no image is
+left. Each is one write of the state record.
 """
 
 from .. import state
@@ -10,16 +9,17 @@ from ..strategy import holds
 
 
 def note(device, record, error) -> None:
-    """Note why something was left alone, once, and not over what matters more."""
+    """Record why something was left alone, unless another reason is recorded already."""
     if not record.reason:
         record.reason = error.code
         device.slots.save(record)
 
 
 def refuse(device, record, name: bytes, error) -> None:
-    """Back to the image that runs, the reason kept, the package not looked at again.
+    """Reject a package: keep the running image and the reason, and ignore the package from now on.
 
-    name: first 8 bytes of the package's digest. What was rolled back here stays known.
+    Args:
+        name: first 8 bytes of the package's digest.
     """
     record.state = state.IDLE if record.image.size else state.RESCUE
     record.reason = error.code
@@ -29,9 +29,12 @@ def refuse(device, record, name: bytes, error) -> None:
 
 
 def go_back(device, record, word: str) -> None:
-    """Record that the running image is given up: BACK, or RESCUE; word: the reason.
+    """Revert the running image: record BACK, or RESCUE if there is no previous one.
 
-    The image is remembered: no update takes it again by itself.
+    The image is remembered, so that no update installs it again by itself.
+
+    Args:
+        word: the reason.
     """
     record.reason = code(word)
     record.seen = record.image.digest[:8]
@@ -45,14 +48,14 @@ def go_back(device, record, word: str) -> None:
 
 
 def way_back(device, record) -> bool:
-    """True if the image before this one, record.previous, is there and whole."""
-    if record.previous > 1:  # no slot: only the strategy knows
+    """True if the previous image, record.previous, is there and intact."""
+    if record.previous > 1:  # in no slot: only the strategy knows
         return device.strategy.reversible(device, record)
     return holds(device.slot(record.previous), record.old, device.feed)
 
 
 def rescue(device, record) -> None:
-    """No image may run: say so. The factory image or a full package helps from here."""
+    """Record that no image may run. The factory image or a full package leads out of RESCUE."""
     record.state = state.RESCUE
     record.previous = NONE
     record.image, record.old = Image(), Image()
@@ -60,8 +63,8 @@ def rescue(device, record) -> None:
 
 
 def failed(device, record, error) -> None:
-    """What comes of READY, APPLY, BACK or a restore that ended in error: another try, or the way
-    to an image that is whole. error: an OtaError."""
+    """Record the consequence of an OtaError in READY, APPLY, BACK or a restore: another try, or
+    an image that is intact."""
     was = record.state
     if was == state.RESCUE:
         note(device, record, error)
@@ -84,9 +87,9 @@ def failed(device, record, error) -> None:
 
 
 def _again(device, record, error) -> bool:
-    """True if what failed may be tried once more: what is done is marked, so that costs nothing.
+    """True if the failed step may be tried again; finished blocks are marked, so that is cheap.
 
-    Flash may have refused, or a bit was read wrong; of memory a start as new has more.
+    The flash chip may have failed once, or a bit was misread; after a restart more memory is free.
     """
     if isinstance(error, PolicyError) or record.tries <= 1:
         return False
@@ -94,7 +97,7 @@ def _again(device, record, error) -> bool:
     if memory and record.state == state.APPLY and record.image.size and _runs(device, record):
         return False  # nothing was changed yet: the old image runs at once
     record.tries -= 1
-    if record.state == state.APPLY:  # a way back has its own reason
+    if record.state == state.APPLY:  # BACK keeps the reason that led to it
         record.reason = error.code
     # If power goes here, the next boot tries as often as it would have, or once less.
     device.slots.save(record)
@@ -104,12 +107,12 @@ def _again(device, record, error) -> bool:
 
             machine.reset()
         except (AttributeError, ImportError):
-            pass  # it goes on at once
+            pass  # try again at once
     return True
 
 
 def _backed(device, record):
-    """True if the apply that failed copied the image that ran first, and may go BACK."""
+    """True if the failed apply copied the running image to the backup first, so it can go BACK."""
     may = state.may(device.strategy_name, state.APPLY, state.BACK)
     return record.state == state.APPLY and may and record.image.size
 

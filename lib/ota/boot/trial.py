@@ -1,16 +1,15 @@
-"""Starting the application, and what it or a person says of it: confirm, rollback.
+"""Starts the application; confirms it or rolls it back.
 
-Frozen main.py calls start(). The try is counted here and not in the boot stage, because a
-soft reset from mpremote runs boot.py and must not use up tries. A start on trial is in
-boot/attempt.py, the deadline in boot/deadline.py, what is done with an application that fails in
-boot/fallback.py: a settled board needs none of them.
+Frozen main.py calls start(). Tries are counted here and not in the boot stage, because a soft
+reset by mpremote runs boot.py and must not use up tries. A settled board needs none of
+boot/attempt.py (start on trial), boot/deadline.py and boot/fallback.py (application that fails).
 """
 
 from .. import device as _device
 from .. import state
 from ..compat import const
-from ..device import firmware, load
 from ..errors import StateError
+from ..modules import firmware, load
 from ..state.record import NONE, Image
 
 try:
@@ -19,22 +18,24 @@ except ImportError:
     machine = None
 
 _SELF = const("the slot has none: this one calls ota.boot.trial.start()")
-# Main modules that are being started, 1: a second one is that which called; 0: restarts, and
-# what is raised from then on is not the application's.
+# One 1 per main module being started: with a second one, main called start() itself. A 0: the
+# board restarts, and later exceptions are not the application's.
 starts: list = []
 
 
-def start():
+def start() -> None:
     """Count the try if the image is on trial, then import `main` from the slot.
 
-    During a trial whatever the application raises, or no confirm() in time, ends in a reset:
-    the next boot tries again or goes back; only Ctrl-C at the console leads to the prompt. A
-    confirmed image without that module gives way to the one before it or the factory image.
-    Where no image may run or could be mounted, where that is the factory's and older than the
-    floor, or where a confirmed application raises an exception, the module of config "rescue"
-    runs instead: it may update. Raises, if there is none, StateError "rescue", what the boot
-    stage raised, or whatever the application raised. Raises StateError "main" if the
-    module it would import is the one that called it.
+    On trial any exception of the application, or no confirm() in time, resets the board: the next
+    boot tries again or goes back. Only Ctrl-C at the console leads to the prompt.
+    If a confirmed image has no such module, the previous or the factory image runs. The module of
+    config "rescue", which may update, runs instead if no image may run or be mounted, if that
+    is the factory image below the floor, or if a confirmed application raises an exception.
+
+    Raises:
+        StateError: "rescue" if that module is needed and there is none; "main" if the module to
+            import is the caller.
+        Exception: without a rescue module, that of the boot stage or the application.
     """
     if starts:
         starts.append(1)
@@ -46,24 +47,24 @@ def start():
             device = _device.get()
             record = device.slots.load()
             if device.failed:
-                error = _device.error[0]
+                error = _device.error[0]  # type: ignore[index]
             elif record.state in (state.APPLY, state.BACK, state.RESCUE) or (
                 record.image.floor < record.floor
             ):
                 error = StateError("rescue", record.reason)
-        except Exception as e:  # of the boot stage, which had no console yet on some ports
+        except Exception as e:  # from the boot stage, which had no console yet on some ports
             error = e
         if error is not None:
             load("boot.attempt").rescue(device, error)
             return
-        name = device.config.get("main", "main")
-        if record.state == state.TRIAL:
+        name = device.config.get("main", "main")  # type: ignore[union-attr]
+        if record.state == state.TRIAL:  # type: ignore[union-attr]
             load("boot.attempt").attempt(device, record, name)
             return
         try:
             __import__(name)
             if len(starts) > 1:
-                raise StateError("main", _SELF)  # which it caught
+                raise StateError("main", _SELF)  # main caught the first one
         except Exception as e:
             load("boot.attempt").ended(device, e, name)
     finally:
@@ -71,14 +72,17 @@ def start():
 
 
 def confirm() -> bool:
-    """The running image is good: keep it. True if it was on trial, False if already kept.
+    """Keep the running image, and raise the floor to its own. Safe to call at every start.
 
-    Raises the floor to the image's. Safe to call at every start. Raises FlashError.
+    Returns:
+        True if it was on trial, False if it was confirmed before.
+    Raises:
+        FlashError: the record could not be written.
     """
     device = _device.get()
     record = device.slots.load()
     if record.state == state.TRIAL:
-        device.feed()  # too late is too late, whatever became of the timer
+        device.feed()  # enforces the deadline even if the timer was lost
     if device.deadline:
         load("boot.deadline").disarm()
     if record.state != state.TRIAL:
@@ -93,10 +97,12 @@ def confirm() -> bool:
 
 
 def rollback(restart: bool = True) -> None:
-    """Give up the running image; the boot stage returns to the one before it.
+    """Revert the running image; the boot stage returns to the previous one.
 
-    restart: reset now. Raises StateError "none" if there is no image to go back to, "state"
-    while an update is under way.
+    Args:
+        restart: reset now.
+    Raises:
+        StateError: "none" if there is no previous image, "state" during an update.
     """
     device = _device.get()
     record = device.slots.load()
@@ -104,7 +110,7 @@ def rollback(restart: bool = True) -> None:
         raise StateError("state", record.state)
     if record.previous == NONE or record.old.floor < record.floor:
         raise StateError("none")
-    # A confirmed image is not given up for one that is damaged.
+    # A confirmed image is not reverted to a damaged one.
     if record.state == state.IDLE and not load("boot.outcome").way_back(device, record):
         raise StateError("none")
     load("boot.outcome").go_back(device, record, "request")
@@ -113,7 +119,7 @@ def rollback(restart: bool = True) -> None:
 
 
 def reset() -> None:
-    """Restart the board. Where there is none (CPython), raises StateError "request"."""
+    """Restart the board. Raises StateError "request" where that is impossible (CPython)."""
     if starts:
         starts.append(0)
     if machine is None or not hasattr(machine, "reset"):

@@ -1,4 +1,4 @@
-"""What a device keeps of the manifests it accepted, and of releases that it took again.
+"""Remembers the accepted manifests, and the releases that were installed again after a failure.
 
 Two values in the KV beside the state record, docs/format.md section 5. If power goes while one
 is written, the old or the new one is read, never a mix.
@@ -14,17 +14,17 @@ SEQUENCES = const(".seq")  # behind the key of the record: a byte of version, th
 _AGAIN = const(".again")
 _CHANNELS = const(4)
 _CHANNEL = const("<8sI")  # of the channel's SHA-256; sequence
-# Of the digest of the image that was rolled back, or of the package that the boot stage refused;
-# how often again; 1 until it is ready.
+# Start of the digest of the reverted image, or of the package that the boot stage rejected; how
+# often it was installed again; 1 until it is ready.
 _TAKEN = const("<8sBB")
-_SAME = const(2)  # times more under one manifest, for what may have failed by chance
-_MOST = const(5)  # times more in all
+_SAME = const(2)  # further attempts under one manifest, after failures that may be chance
+_MOST = const(5)  # further attempts in all
 
 
 def prepare(device) -> None:
-    """Make room for the sequences, so that an update later writes them without the KV's code.
+    """Make room for the sequences, so that an update can write them without the KV's code.
 
-    If power goes here, they find their room when the first one is kept. Raises FlashError.
+    If power goes here, the first accepted manifest makes that room. Raises FlashError.
     """
     _save(device, SEQUENCES, bytes(1 + _CHANNELS * struct.calcsize(_CHANNEL)))
 
@@ -32,7 +32,7 @@ def prepare(device) -> None:
 def bound(device, record) -> int:
     """Lowest sequence a manifest of the device's channel may have. Raises FlashError.
 
-    A device that has no such value yet, or none that can be read, goes by its record.
+    Without a readable value that of the state record applies.
     """
     found = _load(device)
     if found is None:
@@ -45,11 +45,10 @@ def bound(device, record) -> int:
 
 
 def keep(device, record, sequence: int) -> None:
-    """A manifest of the device's channel was accepted, whatever comes of it.
+    """Remember the sequence of a manifest that was accepted, whether it is installed or not.
 
-    Written only when the sequence grew: once for a manifest. Of the channels, the four that
-    were accepted last are kept. If power goes here, the same manifest is accepted again.
-    Raises FlashError; a store that is full stops no update.
+    Written only if the sequence grew; the four channels accepted last are kept. If power goes
+    here, the same manifest is accepted again. Raises FlashError, but not if the store is full.
     """
     if sequence <= bound(device, record):
         return
@@ -63,15 +62,17 @@ def keep(device, record, sequence: int) -> None:
 
 
 def again(device, record, choice) -> bool:
-    """True if a release that was given up here, choice, is to be taken once more.
+    """True if a release that failed here before, choice, is to be installed once more.
 
-    Silence of the network is enough to keep a good release from being confirmed. So one that
-    only was not confirmed in time is taken twice more, by a second question after the same
-    start; any but one that was rolled back on request, once more for each manifest that names
-    it under a higher sequence; five times in all. A package that only the boot stage refused is
-    taken twice more at once (its memory, or what it read, may have been bad luck), else likewise;
-    always where no image runs. Counted before it begins: if power goes here, it counts although
-    it did not happen.
+    - A release that was not confirmed in time may have been good, with the network down: twice
+      more, at the second check after the same start.
+    - Any release, unless rolled back on request: once more for each manifest with a higher
+      sequence that names it.
+    - A package that the boot stage rejected may have met a misread or a lack of memory: twice more
+      at once, then as above.
+    - At most five times in all; always if no image runs.
+
+    Counted before it begins: if power goes here, it counts although it did not happen.
     """
     mine = record.seen
     refused = choice.image_digest[:8] != mine
@@ -86,14 +87,14 @@ def again(device, record, choice) -> bool:
     if name != mine:
         count = begun = 0
     if begun:
-        return True  # the last time it did not even come whole
+        return True  # the last attempt was not even downloaded completely
     if count >= _MOST or (record.reason == code("request") and not refused):
         return False
     if choice.sequence == record.sequence:
         late = record.reason in (code("tries"), code("deadline"))
         if not (late or refused) or count >= _SAME:
             return False
-        # Not at once: a bad one would go round and round.
+        # Not at once: a bad release would loop.
         if not refused and device.refused != record.seen:
             device.refused = record.seen
             return False
@@ -101,9 +102,9 @@ def again(device, record, choice) -> bool:
 
 
 def armed(device) -> None:
-    """What again() let through waits for its trial: the next time counts.
+    """Note that a release let through by again() is ready, so that the next attempt counts.
 
-    If power goes here, or flash refuses, one time is not counted.
+    If power goes here, or the flash fails, one attempt is not counted.
     """
     key = device.slots.key + _AGAIN
     try:
@@ -111,7 +112,7 @@ def armed(device) -> None:
         if data and data[-1]:
             device.kv.set(key, data[:-1] + b"\0")
     except FlashError:
-        pass  # the image waits for its start all the same
+        pass  # the image is ready all the same
 
 
 def _name(device):
@@ -129,10 +130,13 @@ def _load(device):
 
 
 def _save(device, name, data) -> bool:
+    saved = True
     try:
         device.kv.set(device.slots.key + name, data)
     except FlashError as e:
         if e.reason != "full":
             raise
-        return False
-    return True
+        saved = False
+    if device.kv.loaded:  # a download comes next
+        device.unload_kv()
+    return saved

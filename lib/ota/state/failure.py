@@ -1,7 +1,4 @@
-"""What becomes of an update that fails: why is kept in the record, and told.
-
-Loaded only then.
-"""
+"""Handles an update that fails: records the reason and answers the caller. Loaded only then."""
 
 from .. import state
 from ..compat import const
@@ -9,18 +6,18 @@ from ..errors import ManifestError, SignatureError, TransportError
 from .record import Image
 
 _LATER = const(39)  # highest code of a TransportError
-# Of an image that was given up: "tries" to "request", "mount" to "start".
+# Codes of a reverted image: "tries" to "request", "mount" to "start".
 _GIVEN_UP = const(" 105 106 107 108 112 113 114 ")
-# Of a manifest that anybody may have kept, to send it again.
+# Errors of a manifest that anybody may have recorded and replayed.
 _REPLAYED = const(" product channel sequence expired ")
 
 
 def answer(device, error) -> dict:
-    """What a function of the public face returns for an error that only takes time.
+    """Result of a public function for an error that only needs time; raise every other error.
 
-    {"result": "later", "version": ..., "reason": word, "error": the error} for a
-    TransportError, {"result": "trial", "version": ...} while the running image is not
-    confirmed. Raises every other error.
+    Returns:
+        {"result": "later", "version": ..., "reason": word, "error": error} for a TransportError,
+        {"result": "trial", "version": ...} while the running image is not confirmed.
     """
     later = isinstance(error, TransportError)
     if not later and error.reason != "trial":
@@ -34,15 +31,15 @@ def answer(device, error) -> dict:
 
 
 def note(device, error) -> None:
-    """Keep why in the record; the running image is untouched whatever happened."""
+    """Record the reason; the running image is not touched."""
     record = device.slots.load()
     if record.state not in (state.IDLE, state.FETCH, state.READY, state.RESCUE):
         return
     later = isinstance(error, TransportError) or error.reason == "memory"
     refused = record.state == state.FETCH and not later
-    # A device asks again and again: the same answer is written once, and a server that is
-    # away does not hide why an image was refused or rolled back. Nor does what anybody on the
-    # way can send hide why it was rolled back: accepted.again() goes by that.
+    # A device asks repeatedly: the same answer is written once, and an unreachable server must
+    # not hide why an image was rejected or reverted. Nor must anything that an attacker on the
+    # network can send hide why it was reverted: accepted.again() depends on that.
     anybody = isinstance(error, (ManifestError, SignatureError)) or _in(error.reason, _REPLAYED)
     if not refused and (
         record.reason == error.code
@@ -54,7 +51,7 @@ def note(device, error) -> None:
     if refused:
         record.state = state.IDLE if record.image.size else state.RESCUE
         record.new = Image()
-        record.package = bytes(8)  # a good copy of it may come, also by hand
+        record.package = bytes(8)  # an intact copy of it may come, also by hand
     device.slots.save(record)
 
 

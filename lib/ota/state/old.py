@@ -1,4 +1,4 @@
-"""State records that are not as record.py writes them: of the layout before, or without sense.
+"""State records that record.py did not write: of the earlier layout, or invalid.
 
 Loaded by state/record.py only then.
 """
@@ -15,13 +15,14 @@ _NONE = const(255)
 
 
 def first(data, r):
-    """Fill r, a new slots.Record, but for its images, from a value of layout 1; returns it.
+    """Fill r, a new record.Record, from a value of layout 1, except for its images; return it.
 
-    Raises FlashError "corrupt" for any other value.
+    Raises:
+        FlashError: "corrupt" for any other value.
     """
     if len(data) != _SIZE or data[0] != 1:
         raise FlashError("corrupt", len(data))
-    # It had no secret, and one place for what was rolled back or refused.
+    # That layout had no secret, and one field for reverted images and rejected packages.
     (_, r.state, r.active, r.previous, r.tries, r.month, r.reason, _, r.sequence, r.floor,
      r.package, r.seen) = struct.unpack_from(_HEAD, data)  # fmt: skip
     r.refused = r.seen
@@ -29,10 +30,10 @@ def first(data, r):
 
 
 def mend(r, strategy: str):
-    """Make sense of r, a slots.Record that has none: RESCUE, reason "corrupt"; returns it.
+    """Turn r, an invalid record.Record, into RESCUE with the reason "corrupt"; return it.
 
-    r.new: what it says of the image that ran. What keeps old images out stays. A confirmed image
-    stays, too: the boot stage runs it if the slot holds it.
+    Floor and sequence stay. r.new is the image that ran: the boot stage runs it again if it was
+    confirmed and the slot holds it.
     """
     if r.active >= len(state.facts(strategy)[1]):
         r.active = 0

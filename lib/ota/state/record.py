@@ -1,7 +1,7 @@
 """The state record of a component: one KV value, written whole, the only truth about boot.
 
-Layout of the record in docs/format.md section 5. Whoever changes the state goes through
-Slots.save(), which refuses moves that state.py does not know.
+Layout of the record in docs/format.md section 5. Every change of state goes through Slots.save(),
+which rejects moves that state/__init__.py does not have.
 """
 
 import struct
@@ -24,7 +24,7 @@ AT = const(".at")
 
 
 class Image:
-    """What is known of an image: version (text), floor, size in bytes, digest (32 bytes)."""
+    """Facts of an image: version (text), floor, size in bytes, digest (32 bytes)."""
 
     def __init__(self, version: str = "", floor: int = 0, size: int = 0, digest: bytes = b""):
         self.version = version
@@ -41,7 +41,7 @@ def image(data, offset: int) -> Image:
     """The image at an offset of a record. Raises FlashError "corrupt"."""
     version, floor, size, digest = struct.unpack_from(_IMAGE, data, offset)
     version = version.rstrip(b"\0")
-    # What package.version() takes, or nothing at all; that is not loaded at every start.
+    # As package.version() accepts it, or empty; that is not loaded at every start.
     parts = [len(part) for part in version.split(b".")]
     if version.strip(b".0123456789") or len(version) > 15 or len(parts) > 4 or max(parts) > 5:
         raise FlashError("corrupt", offset)
@@ -51,15 +51,18 @@ def image(data, offset: int) -> Image:
 
 
 class Record:
-    """State of one component. active, previous: slot numbers, NONE for none.
+    """State of one component.
 
-    tries: starts left of a trial, or goes at an apply. reason: code of the last refusal or
-    rollback, 0 for none. secret: what proves that a mark of the journal is of this apply, 8
-    bytes. sequence: of the newest manifest accepted. month: when that was issued, at the least,
-    see clock.since(); 0 if it is not known. floor: lowest security version that may run.
-    package: first 8 bytes of the digest of the package being received or applied; refused: of
-    the one refused last. seen: first 8 bytes of the digest of the image rolled back last.
-    image: of the active slot, old: of the previous one, new: the one on its way.
+    active, previous   slot numbers, NONE for none
+    tries              starts left of a trial, or attempts left of an apply
+    reason             code of the last failure or rollback, 0 for none
+    secret             8 bytes that prove that a journal mark belongs to this apply
+    sequence, month    of the newest accepted manifest; month: clock.since(), 0 if not known
+    floor              lowest security version that may run
+    package, refused   first 8 bytes of the digest of the package being received or applied, and
+                       of the last rejected one
+    seen               first 8 bytes of the digest of the last reverted image
+    image, old, new    Image of the active slot, the previous one, and the one being installed
     """
 
     def __init__(self):
@@ -89,17 +92,19 @@ class Record:
         )  # fmt: skip
 
     def renew(self) -> None:
-        """Draw the secret of a new apply: marks of the journal that are there already, of an
-        earlier one or from a stranger, do not count in it. Where the port has no source of
-        random bytes it is as good as the clock."""
+        """Draw the secret of a new apply: journal marks of an earlier one, or planted by somebody,
+        do not count in it. It is only as random as the clock on ports without random bytes."""
         self.secret = sha256(self.secret + random_bytes(16)).digest()[:_SECRET]
 
 
 def unpack(data, strategy: str = "") -> Record:
     """The record in a KV value, of this layout or the one before.
 
-    strategy: its name, "" for any. Raises FlashError "corrupt" for another layout, and for
-    values that no boot or update of that strategy leaves.
+    Args:
+        strategy: its name, "" for any.
+    Raises:
+        FlashError: "corrupt" for another layout, and for values that no boot or update of that
+            strategy writes.
     """
     r = head(data)
     end = len(data)
@@ -123,7 +128,7 @@ def unpack(data, strategy: str = "") -> Record:
 
 
 def head(data) -> Record:
-    """The record without its images, whatever it says. Raises FlashError "corrupt"."""
+    """The record without its images, not validated. Raises FlashError "corrupt"."""
     if len(data) != SIZE or data[0] != _VERSION:
         return load("state.old").first(data, Record())
     r = Record()
@@ -135,8 +140,10 @@ def head(data) -> Record:
 class Slots:
     """Load and save the record of one component.
 
-    kv: a mounted KV. component: name of the slot pair, "app" by default. strategy: its
-    name, for the moves that are allowed. key: of the record in the KV.
+    Args:
+        kv: a mounted kv.Store.
+        component: name of the slot pair; the record's key is "ota." and this name.
+        strategy: its name, for the moves that are allowed.
     """
 
     def __init__(self, kv, component: str, strategy: str):
@@ -146,8 +153,8 @@ class Slots:
         self._senseless = False  # the record, when it was loaded
 
     def load(self):
-        """The record, or None before the first boot. A value that cannot be one is read as
-        RESCUE, reason "corrupt". Raises FlashError."""
+        """The record, or None before the first boot. An invalid value is read as RESCUE with the
+        reason "corrupt". Raises FlashError."""
         data = self._kv.get(self.key)
         if data is None:
             return None
@@ -156,7 +163,7 @@ class Slots:
         except FlashError:
             self._senseless = True
             r = Record()
-            r.state = state.RESCUE  # of a layout that is not known nothing is believed
+            r.state = state.RESCUE  # nothing of an unknown layout is trusted
             try:
                 r = head(data)
                 r.new = image(data, len(data) - 3 * _IMAGE_SIZE)
@@ -165,11 +172,11 @@ class Slots:
             return load("state.old").mend(r, self._strategy)
 
     def prepare(self, count: int) -> None:
-        """Have room for `count` saves, see kvstore.Store.prepare(). Raises FlashError."""
+        """Make room for `count` saves, see kv.Store.prepare(). Raises FlashError."""
         data = self._kv.get(self.key)
         if data is not None and len(data) != SIZE:
-            # Of a layout before: replaced now, as the store's code is needed for that. If power
-            # goes here, either says the same.
+            # The earlier layout: replaced now, since that needs the store's code. If power goes
+            # here, either record says the same.
             self._kv.set(self.key, self.load().pack())
         self._kv.prepare(count, len(self.key) + SIZE)
 
@@ -180,7 +187,7 @@ class Slots:
         """
         old = self._kv.get(self.key)
         if old is not None:
-            # One that made no sense was read as RESCUE; all others say it themselves.
+            # An invalid record was read as RESCUE.
             now = state.RESCUE if self._senseless or len(old) < 2 else min(old[1], state.RESCUE)
             state.check(self._strategy, now, record.state)
             old = None  # its memory is for the new one

@@ -20,7 +20,7 @@ What it does is in generators that resume from flash alone:
     reversible(device, record) -> bool              whether back() can; only for a strategy whose
                                                     previous image is in no slot
 
-A strategy works on what it is handed (device.Device, record.Record) and never sees a source.
+A strategy works on its arguments (device.Device, record.Record) and never sees a source.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ _PIECE = const(512)
 
 
 class RegionReader:
-    """Reader over [offset, offset + length) of a region, for what is checked anyway."""
+    """Reader over [offset, offset + length) of a region, for callers that verify the data."""
 
     def __init__(self, region, offset: int, length: int):
         self._region = region
@@ -42,7 +42,7 @@ class RegionReader:
         self._left = length
 
     def readinto(self, buf) -> int:
-        """Fill buf as far as there are bytes; 0 at the end."""
+        """Read into buf; return the number of bytes, 0 at the end."""
         n = min(len(buf), self._left)
         if n:
             self._region.peek(self._at, memoryview(buf)[:n])
@@ -51,7 +51,7 @@ class RegionReader:
         return n
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: a region needs no closing."""
 
 
 def digest(region, size: int, feed=None) -> bytes:
@@ -74,9 +74,9 @@ def digest(region, size: int, feed=None) -> bytes:
 
 
 def holds(region, image, feed=None) -> bool:
-    """True if region starts with exactly this image (slots.Image).
+    """True if region starts with exactly this image (record.Image).
 
-    An image is given up for what this says: a bit that was read wrong once does not decide.
+    Read twice before the answer is False: a misread bit must not revert an image.
     """
     if not 0 < image.size <= region.size:
         return False
@@ -96,7 +96,7 @@ def verified(region, image, feed=None) -> None:
 
 
 def admit(device, record, header) -> None:
-    """Raise PolicyError unless a genuine package is for this device as it stands.
+    """Raise PolicyError unless a genuine package is for this device in its present state.
 
     Words: "product", "target", "floor", "hardware", "base", "fit".
     """
@@ -143,10 +143,12 @@ def geometry(region, block_size: int, in_order: bool) -> None:
 
 
 def put(region, offset: int, data) -> None:
-    """Erase and program one block; a block inside a larger sector finds it erased.
+    """Erase and program one block; a block inside a larger sector must find it erased.
 
-    data: padded with 0xFF to program_size. If power goes here, the block is done again: the
-    mark or record that says it is there comes after.
+    If power goes here, the block is done again: its mark or record is written afterwards.
+
+    Args:
+        data: bytes of the block; the last program is padded with 0xFF to program_size.
     """
     sector = region.sector_size
     n = len(data)

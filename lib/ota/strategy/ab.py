@@ -1,6 +1,6 @@
 """Two slots: the update streams straight into the inactive one, which then runs on trial.
 
-Resumes at the last restart point of the payload: the KV keeps where that is.
+A download resumes at the last restart point of the payload, which is kept in the KV.
 """
 
 import struct
@@ -17,29 +17,32 @@ _PROGRESS = const("<8sII16s")  # package, offset in it, number of the block ther
 
 
 def install(device, record, head, header, open_at):
-    """Generator: stream a genuine package into the inactive slot and leave READY.
+    """Generator: stream a genuine package into the inactive slot; leaves READY.
 
-    open_at(offset): generator giving a reader that stands there in the package.
-    Yields (done, total) in bytes of the image and None. Raises PolicyError, VerifyError,
-    TransportError; what is durable stays for the next try.
+    Yields (done, total) in bytes of the image, or None while it waits.
+
+    Args:
+        open_at: generator function; open_at(offset) returns a reader that begins there.
+    Raises:
+        PolicyError, VerifyError, TransportError: what was written stays for the next attempt.
     """
-    del head  # long, and not needed here
+    del head  # not needed here
     admit(device, record, header)
     slot = device.slot(1 - record.active)
     if header.image_size > slot.size:
         raise PolicyError("fit", header.image_size, slot.size)
     if header.ordered:
-        raise PolicyError("strategy")  # unchanged blocks are left out of it
+        raise PolicyError("strategy")  # it leaves out unchanged blocks
     geometry(slot, header.block_size, True)
-    # The inactive slot is about to be erased: from here on nothing older can run. If power
-    # goes after this record, the active image stays and the download goes on.
+    # The inactive slot is about to be erased: from here on no older image can run. If power
+    # goes after this record, the active image stays and the download resumes.
     record.state = state.FETCH
     record.previous = NONE
     record.old = Image()
     record.package = header.digest[:8]
     record.new = Image(header.version, header.floor, header.image_size, header.image_digest)
     device.slots.save(record)
-    # Long, so before what goes with it; what the record took for a moment is there for it now.
+    # The longest piece, so allocated first, in the memory that the record has used.
     inflater = device.inflater(header)
 
     base = device.slot(record.active)
@@ -73,7 +76,7 @@ def install(device, record, head, header, open_at):
 
 
 def apply(device, record, header=None):
-    """Generator: READY -> TRIAL; the slot is whole already. Raises VerifyError "digest"."""
+    """Generator: READY -> TRIAL; the slot is complete already. Raises VerifyError "digest"."""
     other = 1 - record.active
     verified(device.slot(other), record.new, device.feed)
     # After a rescue there is nothing older to go back to.

@@ -1,7 +1,6 @@
-"""One slot: the boot stage rewrites the active image where it lies; back by a reverse package.
+"""One slot: the boot stage rewrites the active image in place; a reverse package leads back.
 
-How a slot is rewritten is rewrite.py's; here is from which package, and what the record says
-afterwards.
+rewrite.py rewrites the slot; here are the choice of the package and the record afterwards.
 """
 
 from .. import state
@@ -12,7 +11,7 @@ from ..modules import load
 from ..state.record import NONE, Image
 from .staging import Plan, genuine, reverse
 
-REVERSE = const(2)  # record.previous: the way back is the staged reverse package
+REVERSE = const(2)  # record.previous: the reverse package is staged
 
 
 def install(device, record, head, header, open_at):
@@ -21,11 +20,12 @@ def install(device, record, head, header, open_at):
 
 
 def apply(device, record, header):
-    """Generator: carry out APPLY as far as it is not done; leaves TRIAL.
+    """Generator: carry out the rest of APPLY; leaves TRIAL. Yields (done, total) in blocks.
 
-    header: of the staged package, checked in this boot. Yields (done, total) in blocks.
-    Raises OtaError; FlashError "journal" when neither
-    scratch nor slot holds the block in progress.
+    Args:
+        header: of the staged package, checked in this boot.
+    Raises:
+        OtaError: FlashError "journal" if neither scratch nor slot holds the block in progress.
     """
     plan = Plan(device, header)
     rewrite = load("strategy.rewrite").rewrite  # receiving needs none of it
@@ -41,9 +41,10 @@ def apply(device, record, header):
 
 
 def back(device, record):
-    """Generator: apply the reverse package; leaves IDLE.
+    """Generator: apply the reverse package; leaves IDLE. Yields (done, total) in blocks.
 
-    Yields (done, total) in blocks. Raises StateError "none" if there is none.
+    Raises:
+        StateError: "none" if there is no reverse package.
     """
     header = genuine(device, device.region("ota"))
     plan = Plan(device, header)
@@ -60,7 +61,7 @@ def back(device, record):
 
 
 def reversible(device, record) -> bool:
-    """True if the reverse package lies there, genuine, and leads to the image before."""
+    """True if the reverse package is staged, genuine, and leads to the previous image."""
     try:
         header = genuine(device, device.region("ota"))
         plan = Plan(device, header)
@@ -70,8 +71,8 @@ def reversible(device, record) -> bool:
 
 
 def _leads(device, header, plan, here, there):
-    """Header of the reverse package behind header's if that is whole, and an ordered patch that
-    leads from image here to image there; else None."""
+    """Header of the reverse package behind that of header, if it is complete and an ordered patch
+    from image here to image there; else None."""
     if not plan.reverse:
         return None
     try:

@@ -1,6 +1,6 @@
 """Active and backup: the boot stage copies active to backup, then applies onto active.
 
-The way back is a copy of the backup. Both copies and the apply are journalled.
+A rollback copies the backup. Both copies and the apply are journalled.
 """
 
 from .. import state
@@ -24,19 +24,21 @@ def install(device, record, head, header, open_at):
 
 
 def apply(device, record, header):
-    """Generator: carry out APPLY as far as it is not done; leaves TRIAL.
+    """Generator: carry out the rest of APPLY; leaves TRIAL. Yields (done, total) in blocks.
 
-    header: of the staged package, checked in this boot. Yields (done, total) in blocks.
-    Raises OtaError: before the backup is whole nothing was
-    changed; afterwards the boot stage goes BACK.
+    Args:
+        header: of the staged package, checked in this boot.
+    Raises:
+        OtaError: before the backup is complete nothing was changed; later the boot stage goes
+            BACK.
     """
     active, backup = device.slot(0), device.slot(1)
     journal = _journal(device, record)
     journal.begin()
     if journal.kind != _DONE:
         admit(device, record, header)
-        if record.image.size:  # a rescue has nothing to save
-            # If power goes behind it, all is copied and the backup is looked at once more.
+        if record.image.size:  # in RESCUE there is nothing to save
+            # If power goes after it, nothing is copied again; the backup is verified once more.
             yield from _save(device, record, active, backup, journal)
     yield from _write(device, header, active, backup, journal)
     device.free()
@@ -49,7 +51,7 @@ def apply(device, record, header):
 
 
 def _write(device, header, active, backup, journal):
-    """Turn the active slot into the package's image, behind the last mark."""
+    """Write the package's image to the active slot, after the last mark."""
     first = journal.index + 1 if journal.kind == _DONE else 0
     # A sector larger than a block is done again from its first block.
     first -= first % max(1, active.sector_size // header.block_size)
@@ -68,7 +70,7 @@ def _write(device, header, active, backup, journal):
             continue
         at = index * header.block_size
         if step == again or not whole_sectors or not active.equal(at, out[:length]):
-            # If power goes here, the backup is whole and this block is done again.
+            # If power goes here, the backup is complete and this block is done again.
             put(active, at, out[:length])
             active.sync()
             journal.mark(_DONE, step)
@@ -78,7 +80,10 @@ def _write(device, header, active, backup, journal):
 def back(device, record):
     """Generator: copy the backup onto the active slot; leaves IDLE.
 
-    Yields (done, total) in blocks. Raises VerifyError "digest" when there is no way back.
+    Yields (done, total) in blocks.
+
+    Raises:
+        VerifyError: "digest" if the backup is not intact.
     """
     active, backup = device.slot(0), device.slot(1)
     verified(backup, record.old, device.feed)
@@ -103,19 +108,19 @@ def _save(device, record, active, backup, journal):
     if journal.kind == 0 and not holds(active, record.image, device.feed):
         raise VerifyError("digest", record.image.size)
     yield from _copy(device, active, backup, record.image.size, journal)
-    # Only a backup read back whole allows the first erase of the active slot.
+    # Only a backup that was read back correctly allows the first erase of the active slot.
     verified(backup, record.image, device.feed)
 
 
 def _copy(device, source, target, size, journal):
-    """Copy size bytes block by block, a mark after each; goes on behind the last mark."""
+    """Copy size bytes block by block, a mark after each; resumes after the last mark."""
     unit = max(target.sector_size, _BLOCK)
     step = min(unit, _BLOCK)
     total = (size + unit - 1) // unit
     first = journal.index + 1 if journal.kind == _COPIED else 0
     buf = device.block()
     for i in range(first, total):
-        # If power goes here, the source is whole and this block is copied again.
+        # If power goes here, the source is intact and this block is copied again.
         for at in range(i * unit, min(i * unit + unit, size), step):
             n = min(step, size - at)
             source.read(at, buf[:n])

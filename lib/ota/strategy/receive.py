@@ -1,6 +1,6 @@
-"""Stage a package in the OTA partition, resumable from what is in flash and nothing else.
+"""Stages a package in the OTA partition; resumes from the contents of flash alone.
 
-What pingpong and inplace do with a package that comes; the boot stage never loads this.
+Used by strategies that do not stream into a slot. The boot stage never loads this.
 """
 
 from .. import package, state
@@ -16,24 +16,25 @@ _BLANK = const(64)
 
 
 def resume(device, header, head=None, offset: int = 0) -> int:
-    """Where in the package a download goes on; 0 at its beginning, header.size if whole.
+    """Offset in the package where a download resumes; 0 for all of it, header.size if complete.
 
-    head: with its signatures; what is staged begins with just that, or it is fetched anew.
+    The last sector is never trusted: power may have gone while it was programmed. It is written
+    again as it was read once, and checked after that.
 
-    The sector written last is never trusted: power may have gone while it was programmed. It is
-    written again as it was read once; what it holds then decides.
+    Args:
+        head: header with signatures; if the staged package begins otherwise, it is fetched anew.
     """
     at = _resume(device, header, head, offset)
     if at:
         ota = device.region("ota")
         last = (offset + at - 1) // ota.sector_size * ota.sector_size
         buf = device.block()[: ota.sector_size]
-        if len(buf) == ota.sector_size:  # else _Writer refuses such sectors
+        if len(buf) == ota.sector_size:  # else _Writer rejects such sectors
             ota.peek(last, buf)
             # If power goes here, this sector is fetched again.
             ota.erase(last, len(buf))
             ota.program(last, buf)
-            # What reads well only now lies behind that sector, and was not written again.
+            # Data that reads correctly only now is behind that sector, and was not rewritten.
             at = min(at, _resume(device, header, head, offset))
     return at
 
@@ -51,11 +52,14 @@ def _resume(device, header, head, offset):
 
 
 def install(device, record, head, header, open_at):
-    """Generator: stage a genuine package and leave READY; the boot stage does the rest.
+    """Generator: stage a genuine package; leaves READY, and the boot stage does the rest.
 
-    open_at(offset): generator giving a reader that stands there in the package.
-    Yields (done, total) in bytes and None. Raises PolicyError, VerifyError, TransportError;
-    what is durable stays for the next try.
+    Yields (done, total) in bytes, or None while it waits.
+
+    Args:
+        open_at: generator function; open_at(offset) returns a reader that begins there.
+    Raises:
+        PolicyError, VerifyError, TransportError: what was written stays for the next attempt.
     """
     plan = suits(device, record, header)
     total = header.size + (header.reverse_size if plan.reverse else 0)
@@ -76,14 +80,14 @@ def install(device, record, head, header, open_at):
         try:
             yield from _reverse(device, header, plan.reverse, open_at, total)
         except (ManifestError, VerifyError):
-            # What is staged before it is whole: nobody shall take that for one put by hand.
+            # The package before it is complete: it must not be taken for one staged by hand.
             record.refused = header.digest[:8]
             device.slots.save(record)
             raise
     if reader:
         reader.close()
-    # Read back: the head is byte for byte the one whose signature was checked, and it names
-    # all the rest.
+    # Read back: the head is byte for byte the one whose signature was verified, and the chain in
+    # it covers the rest.
     ota = device.region("ota")
     if find(ota)[1] != head or durable(device, ota, header) != header.size:
         raise VerifyError("truncated")
@@ -117,7 +121,7 @@ def _reverse(device, header, base, open_at, total):
 
 
 def _receive(device, head, header, reader, at, base):
-    """Take the chunks from offset `at` (0: all) into flash behind base; yields done, None."""
+    """Write the chunks from offset `at` (0: all) to flash at base; yields done or None."""
     ota = device.region("ota")
     expected = b""
     if at:
@@ -137,7 +141,7 @@ def _receive(device, head, header, reader, at, base):
 
 
 def _expected(ota, header, base, at):
-    """Digest that the chunk at `at` must have: it stands in the chunk before."""
+    """Digest that the chunk at `at` must have, from the chunk before."""
     walk = chunks.Chunks(header)
     reader = RegionReader(ota, base + header.length, at - header.length)
     while walk.offset < at:
@@ -147,7 +151,7 @@ def _expected(ota, header, base, at):
 
 
 class _Pieces:
-    """Sink of a chunk that puts its header in front of the first piece."""
+    """Sink of a chunk that writes the chunk's header before the first piece."""
 
     def __init__(self, out, walk):
         self._out = out
@@ -164,9 +168,11 @@ class _Pieces:
 class _Writer:
     """Program a growing byte stream into a region through one sector buffer.
 
-    at: where the stream goes on. If power goes here, the sectors flushed before stay; the next
-    start finds them by the hash chain. It fetches again what was not flushed, back to the edge
-    of a chunk.
+    If power goes here, the sectors flushed before stay; the next start finds them by the hash
+    chain and fetches the rest again, from the start of a chunk.
+
+    Args:
+        at: offset where the stream resumes.
     """
 
     def __init__(self, region, at: int, buf):
@@ -181,7 +187,7 @@ class _Writer:
             region.read(self._base, self._buf[: self._fill])
 
     def write(self, data) -> None:
-        """Take data; program each sector that is full."""
+        """Append data; program each sector that is full."""
         i = 0
         while i < len(data):
             n = min(len(data) - i, self._sector - self._fill)
@@ -192,7 +198,7 @@ class _Writer:
                 self.flush()
 
     def flush(self) -> None:
-        """Program what is left, padded with 0xFF."""
+        """Program the rest, padded with 0xFF."""
         if not self._fill:
             return
         blank = b"\xff" * _BLANK

@@ -1,8 +1,8 @@
-"""The active slot from one image to another, block by block, where it lies.
+"""Rewrites the active slot from one image to another, block by block, in place.
 
-Each changed block goes to scratch first, then over its old content; two marks per block say
-how far it is. A block that reads bytes of another comes before that one is overwritten, or
-those bytes are in the stash, which is made before the first block: the decoder checks it.
+Each changed block is written to scratch first, then over its old content; two marks per block
+record the progress. A block that reads bytes of another one comes before that one is overwritten,
+or those bytes are in the stash, which is filled before the first block: the decoder checks this.
 """
 
 from binascii import crc32
@@ -19,13 +19,17 @@ _DONE = const(2)  # it is on the active slot
 
 
 def rewrite(device, record, header, offset, plan, old, new):
-    """Generator: turn the active slot from image old into image new by the package at offset.
+    """Generator: rewrite the active slot from image old to image new with the package at offset.
 
-    header: of that package, checked. plan: staging.Plan. Goes on where the journal says; yields
-    (done, total) in blocks.
-    Raises PolicyError "fit"; VerifyError, before anything of the slot is written but for
-    "digest" at the very end; FlashError, "journal" when neither scratch nor slot holds the block
-    in progress.
+    Resumes where the journal says. Yields (done, total) in blocks.
+
+    Args:
+        header: of that package, checked.
+        plan: staging.Plan.
+    Raises:
+        PolicyError: "fit".
+        VerifyError: before the slot is written; only "digest" comes at the very end.
+        FlashError: "journal" if neither scratch nor slot holds the block in progress.
     """
     slot = device.slot(0)
     store, scratch = plan.room(header)
@@ -35,7 +39,7 @@ def rewrite(device, record, header, offset, plan, old, new):
     fresh = journal.kind == 0
     journal.begin()
     if fresh:
-        # After a rescue there is no image; a full package needs none.
+        # After RESCUE there is no image; a full package needs none.
         if old.size and not holds(slot, old, device.feed):
             raise VerifyError("digest", old.size)
         checks = prepare(device, header, offset, store)
@@ -51,7 +55,7 @@ def rewrite(device, record, header, offset, plan, old, new):
             continue
         check = crc32(out[:length])
         if checks and check != int.from_bytes(checks[step * 4 : step * 4 + 4], "little"):
-            raise VerifyError("patch", index)  # a bit of what it is made from was read wrong
+            raise VerifyError("patch", index)  # a bit of its base was misread
         if step == first and journal.kind == _SAVED:
             _finish(slot, scratch, spare, index * size, out[:length], journal)
         elif not slot.equal(index * size, out[:length]):
@@ -68,10 +72,12 @@ def rewrite(device, record, header, offset, plan, old, new):
 
 
 def prepare(device, header, offset, store):
-    """Decode all of the package once without writing: whatever is wrong with it shows while the
-    running image is still whole. Then fill the stash. Returns the CRC-32 of each block in the
-    order of writing, None if the stash has a part in it."""
-    # The stash is not read yet: what lies in its place may be torn, and so not readable.
+    """Decode the package once without writing, then fill the stash.
+
+    An invalid package fails here, while the running image is still intact. Returns the CRC-32 of
+    each block in the order of writing, None if there is a stash.
+    """
+    # The stash is not read yet: its place may hold a torn write, and so be unreadable.
     code, walk = _blocks(device, header, offset, 0, None)
     checks = bytearray((header.image_size // header.block_size + 1) * 4)
     out = device.block()
@@ -82,7 +88,7 @@ def prepare(device, header, offset, store):
         slot = device.slot(0)
         out = device.block()[: header.block_size]
         at = 0
-        # If power goes here, the slot is whole and no block is marked: all this is done again.
+        # If power goes here, the slot is intact and no block is marked: all this is done again.
         for n in code.stash.pieces(slot, out):
             put(store, at, out[:n])
             at += n
@@ -93,14 +99,14 @@ def prepare(device, header, offset, store):
 
 
 def _finish(slot, scratch, spare, at, out, journal):
-    """Redo the block whose scratch copy is marked; it is written even if it looks right."""
+    """Redo the block whose scratch copy is marked, even if the slot looks right."""
     scratch.peek(spare, out)
     if crc32(out) == journal.value:
         put(slot, at, out)
         slot.sync()
     else:
-        # Scratch is already used for the next block, so this one had been marked done and
-        # that mark did not last; then the slot must hold it.
+        # Scratch is already used for the next block, so this one was marked done and the mark did
+        # not last; then the slot must hold it.
         if not slot.peek(at, out) or crc32(out) != journal.value:
             raise FlashError("journal", at)
     journal.mark(_DONE, journal.index)

@@ -1,8 +1,8 @@
-"""A package staged in the OTA partition: where it lies, whether it is whole and genuine.
+"""A package staged in the OTA partition: its place, and whether it is complete and genuine.
 
-The package lies at the start of the partition, byte for byte as it travels; its reverse
-package, if it has one and there is room, from the next sector edge. The tail belongs to the
-apply: scratch, then journal.
+The package is stored at the start of the partition, byte for byte as transmitted; its reverse
+package, if it has one and there is room, at the next sector boundary. The end of the partition
+is used by the apply: scratch, then journal.
 """
 
 from .. import package
@@ -19,9 +19,12 @@ _MARK = const(24)
 class Plan:
     """How a package shares the OTA partition with its reverse package, stash, scratch, journal.
 
-    reverse: where the reverse package starts, 0 if there is none or no room for it. journal:
-    region. room() has the rest. All follow from sizes alone, so every boot finds them in the
-    same place. Raises PolicyError "fit".
+    reverse is the offset of the reverse package, 0 if there is none or no room for it; journal is
+    a region; room() returns the rest. All follow from sizes alone, so every boot finds them in
+    the same place.
+
+    Raises:
+        PolicyError: "fit".
     """
 
     def __init__(self, device, header):
@@ -41,10 +44,14 @@ class Plan:
         self._region = ota.sub(used, end - used) if need else None
 
     def room(self, header):
-        """(stash or None, scratch) of an apply in place, regions of whole blocks.
+        """(stash or None, scratch) of an apply in place, as regions of whole blocks.
 
-        header: of the package that is applied. Scratch is all that is left, a block at least.
-        Raises PolicyError "fit".
+        Scratch is all that is left, at least one block.
+
+        Args:
+            header: of the package that is applied.
+        Raises:
+            PolicyError: "fit".
         """
         size = header.block_size
         stash = _need(header) - size
@@ -56,7 +63,7 @@ class Plan:
 
 
 def _need(header):
-    """Bytes beside the package that an apply in place takes: stash, one block of scratch."""
+    """Bytes that an apply in place needs beside the package: stash and one block of scratch."""
     size = header.block_size
     stash = header.stash[0] if header.stash else 0
     return (stash + size - 1) // size * size + size
@@ -76,9 +83,10 @@ def journal_region(device):
 
 
 def suits(device, record, header):
-    """Plan of a genuine package that this device can stage and apply as it stands.
+    """Plan of a genuine package, if this device can stage and apply it in its present state.
 
-    Raises PolicyError: the words of base.admit(), "geometry", "strategy", "fit".
+    Raises:
+        PolicyError: the words of admit(), "geometry", "strategy", "fit".
     """
     admit(device, record, header)
     # Blocks that come in an order of their own cannot share a sector.
@@ -92,7 +100,7 @@ def suits(device, record, header):
 def find(region, offset: int = 0):
     """(header, head) of the package that starts at offset of a region.
 
-    Only read and parsed; trust is package.check()'s business. Raises ManifestError.
+    Only reads and parses; package.check() verifies the signature. Raises ManifestError.
     """
     if offset + package.PREFIX > region.size:
         raise ManifestError("header", offset)
@@ -107,28 +115,37 @@ def find(region, offset: int = 0):
 
 
 def genuine(device, region, head=None):
-    """Header of the whole package at the start of a region, its signature and every chunk
-    checked from flash.
+    """Header of the complete package at the start of a region, after checking its signature and
+    every chunk from flash.
 
-    This is how the boot stage looks at a package: nothing on flash is trusted, and it may read
-    differently every time. The head is read once; head: what find() gave, if that was it. Who
-    reads on does so by the chain that starts in the header returned here.
-    Raises ManifestError, SignatureError, VerifyError "truncated", PolicyError "fit".
+    The boot stage does not trust flash, which may read differently every time: the head is read
+    once, and later reads are checked by the hash chain that starts in this header.
+
+    Args:
+        head: result of find(), if the caller has read it already.
+    Raises:
+        ManifestError, SignatureError: not a genuine package.
+        VerifyError: "truncated".
+        PolicyError: "fit".
     """
     header, head = head or find(region)
     package.check(head, device.keys)
-    device.unload_keys()  # what follows needs long pieces
+    device.unload_keys()  # long buffers come next
     if durable(device, region, header) != header.size:
         raise VerifyError("truncated")
     return header
 
 
 def reverse(device, header, offset: int):
-    """Header of the reverse package staged at offset, every chunk checked from flash.
+    """Header of the reverse package staged at offset, after checking every chunk from flash.
 
-    header: of the package before it, checked: it names the reverse package by its digest,
-    so that one's signature needs no look. Raises ManifestError, VerifyError "chain",
-    "truncated", PolicyError "fit".
+    Args:
+        header: of the package before it, checked: it contains the digest of the reverse package,
+            whose signature need not be checked then.
+    Raises:
+        ManifestError: not a package.
+        VerifyError: "chain", "truncated".
+        PolicyError: "fit".
     """
     ota = device.region("ota")
     back = find(ota, offset)[0]
@@ -140,8 +157,12 @@ def reverse(device, header, offset: int):
 
 
 def durable(device, region, header, offset: int = 0) -> int:
-    """How far the chain of the package at offset of a region holds, in bytes of the package:
-    the end of the last good chunk. Raises PolicyError "fit".
+    """Verify the hash chain of the package at offset of a region.
+
+    Returns:
+        end of the last valid chunk, in bytes of the package.
+    Raises:
+        PolicyError: "fit".
     """
     if offset + header.size > region.size:
         raise PolicyError("fit", header.size, region.size)
@@ -160,4 +181,4 @@ def durable(device, region, header, offset: int = 0) -> int:
 
 
 def drop(piece) -> None:
-    """Sink of a chunk that is only checked."""
+    """Sink for chunks that are only checked."""

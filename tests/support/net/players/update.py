@@ -38,7 +38,7 @@ if sys.argv[2:] == ["wait"]:
 
 import scenes  # noqa: E402
 from names import Names, open_files  # noqa: E402
-from ota import device, state, update  # noqa: E402
+from ota import device, modules, state, update  # noqa: E402
 from ota.boot import trial  # noqa: E402
 from ota.compat import sleep_ms, ticks_diff, ticks_ms  # noqa: E402
 from ota.errors import OtaError  # noqa: E402
@@ -261,9 +261,9 @@ def _fill(spare):
 def main(path):
     """Play the cases of a file."""
     for name in ("transport.head", "transport.tls", "delta.patch"):
-        device.load(name)  # once loaded, they stay
+        modules.load(name)  # once loaded, they stay
     if tracemalloc:
-        device.load("state.failure")  # here that one stays, too
+        modules.load("state.failure")  # here that one stays, too
     _names()
     with open(path) as f:
         cases = json.load(f)
