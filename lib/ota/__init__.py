@@ -68,7 +68,7 @@ def _steps(url, options):
     update, clock = _load("update"), _load("clock")
     Static = _load("source.static").Static
     url = url or d.setting("url")
-    for name, value in update.options(d).items():
+    for name, value in _load("source.settings").options(d).items():
         options.setdefault(name, value)
     if isinstance(url, str):
         return update.run(d, Static(url, options, None, d.manifests), clock.now())
@@ -94,7 +94,9 @@ def install_url(url=None, reset: bool = False, progress=None, downgrade: bool = 
     def begin():
         d, update = _load("device").get(), _load("update")
         given = url or d.setting("package_url")
-        opener = _load("transport.resume").Resuming(given, **update.options(d)).open
+        opener = (
+            _load("transport.resume").Resuming(given, **_load("source.settings").options(d)).open
+        )
         return update.install(d, opener, None, downgrade)
 
     return _update(begin, progress, reset)
@@ -131,8 +133,9 @@ def fetch(url: str, file, progress=None) -> int:
         TransportError: the download failed.
     """
     d, update = _load("device").get(), _load("update")
-    download = _load("transport.download")
-    return update.finish(d, download.fetch(url, file, update.options(d)), progress)
+    options = _load("source.settings").options(d)
+    steps = _load("transport.download").fetch(url, file, options)
+    return update.finish(d, steps, progress)
 
 
 def confirm() -> bool:

@@ -186,7 +186,7 @@ def _with_memory(device, steps):
     except MemoryError:
         pass
     finally:
-        device.free()
+        _settle(device)
         threshold(before)
     raise _short(device)
 
@@ -201,7 +201,15 @@ def _short(device):
         _note(device, error)
     except (MemoryError, OtaError):
         pass  # no room even for that: it is raised all the same
+    finally:
+        _settle(device)
     return error
+
+
+def _settle(device):
+    """Leave the application the memory that it had before the update."""
+    device.free()
+    phase("state.accepted", "state.failure")
 
 
 def _release(device):
@@ -245,32 +253,6 @@ def drive(steps, progress=None, wait=None, feed=None):
                 wait()
         elif progress:
             progress(*step)
-
-
-def options(device) -> dict:
-    """Keyword arguments of transport.resume.Resuming, from the configuration.
-
-    "headers" are only sent to the server in "home": that of "url" (the first of several), else
-    of "package_url". "built" of "tls" is raised to the issue date of the newest manifest accepted.
-
-    Raises:
-        FlashError: "config" for an unknown key or a value of the wrong type.
-    """
-    load("config").check_update(device.config)
-    phase("config")
-    found = device.config.get("http", {})
-    tls = found.get("tls")
-    if found.get("headers"):
-        home = device.config.get("url") or device.config.get("package_url") or ""
-        found = dict(found)
-        found["home"] = home if isinstance(home, str) else home[0]
-    record = device.slots.load()
-    if record and record.month and (tls is None or isinstance(tls, dict)):
-        tls = dict(tls or {})
-        tls["built"] = max(tls.get("built", 0), clock.since(record.month))
-        found = dict(found)
-        found["tls"] = tls
-    return found
 
 
 def _pause():

@@ -8,6 +8,7 @@ import ota
 from images import vector
 from ota import state, update
 from ota.errors import OtaError, StateError, TransportError, code
+from ota.source import settings
 from ota.transport.stream import Memory
 from rig import Rig
 
@@ -191,14 +192,14 @@ class Ask(unittest.TestCase):
         def short(device):
             raise MemoryError
 
-        before, update.options = update.options, short
+        before, settings.options = settings.options, short
         try:
             for call in (ota.check_and_update, ota.steps, ota.install_url):
                 with self.assertRaises(StateError) as cm:
                     call()
                 self.assertEqual(cm.exception.reason, "memory")
         finally:
-            update.options = before
+            settings.options = before
 
     def test_what_only_takes_time_is_a_result(self):
         rig = Rig("ab")

@@ -3,7 +3,7 @@
 import unittest
 
 import fakenet  # noqa: F401  (before the client: a build without sockets gets some)
-from ota import update
+from ota.source import settings
 from rig import Rig
 
 
@@ -20,13 +20,13 @@ class TestHome(unittest.TestCase):
                 rig.config["http"] = {"headers": {"X-Id": "1"}, "part": 3072}
                 rig.config.update(config)
                 rig.boot()
-                found = update.options(rig.device)
+                found = settings.options(rig.device)
                 self.assertEqual((found["home"], found["part"]), (home, 3072))
                 # What belongs to the device alone is as it was.
                 self.assertEqual(sorted(rig.config["http"]), ["headers", "part"])
         rig.config["http"] = {"part": 3072}
         rig.boot()
-        self.assertEqual(update.options(rig.device), {"part": 3072})
+        self.assertEqual(settings.options(rig.device), {"part": 3072})
 
 
 if __name__ == "__main__":

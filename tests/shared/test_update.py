@@ -10,6 +10,7 @@ from ota.errors import (
     SignatureError,
     TransportError,
 )
+from ota.source import settings
 from packer import OTHER_KEY, Package, content, entry, manifest, noise, release
 from rig import KB, opener
 from scenes import (
@@ -314,7 +315,7 @@ class TestAsk(Case):
         rig = blank("ab")
         rig.config["http"] = {"idle_ms": 5}
         rig.boot()
-        self.assertEqual(update.options(rig.device), {"idle_ms": 5})
+        self.assertEqual(settings.options(rig.device), {"idle_ms": 5})
         record = rig.device.slots.load()
         record.month = 9
         rig.device.slots.save(record)
@@ -329,10 +330,10 @@ class TestAsk(Case):
             with self.subTest(tls=tls):
                 before = rig.config["http"] = {"idle_ms": 5, "tls": tls}
                 copy = dict(before["tls"]) if isinstance(tls, dict) else tls
-                self.assertEqual(update.options(rig.device), {"idle_ms": 5, "tls": want})
+                self.assertEqual(settings.options(rig.device), {"idle_ms": 5, "tls": want})
                 self.assertEqual(before["tls"], copy)  # the configuration is the owner's
         rig.config["http"] = {}
-        self.assertEqual(update.options(rig.device), {"tls": {"built": month}})
+        self.assertEqual(settings.options(rig.device), {"tls": {"built": month}})
 
     def test_source_that_has_nothing(self):
         rig = fresh("ab")

@@ -44,7 +44,7 @@ MEANINGS = {
     61: "patch for an image other than the running one",
     62: "does not fit slot or OTA partition",
     63: "the block size does not suit the sectors of this flash",
-    64: "deflate window, block or .mpy version that this board does not support",
+    64: "deflate window, block, .mpy version or pointer filter that this board does not have",
     65: "not for this strategy (a patch in place needs inplace, and inplace needs such a patch)",
     66: "was rolled back, or rejected at a boot, on this device before",
     67: "reserved",
