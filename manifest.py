@@ -93,6 +93,7 @@ GROUPS = {
             "manifest.py",
             "package/reader.py",
             "source/schedule.py",
+            "source/settings.py",
             "state/failure.py",
             "transport/stream.py",
             "update.py",

@@ -102,6 +102,22 @@ def _items(lines):
     return items
 
 
+def _returned(lines):
+    """Prose, and after it a list of the values that begin a line in quotes."""
+    prose, values = [], []
+    for line in (line.strip() for line in lines):
+        found = re.match(r'("\w+") {2,}(.*)', line)
+        if found:
+            values.append([found[1], found[2]])
+        elif values:
+            values[-1][1] += " " + line
+        else:
+            prose.append(line)
+    out = [_wrapped(" ".join(prose))]
+    out += [_wrapped(f"`{value}`: {text}", "- ", "  ") for value, text in values]
+    return "\n".join(out[:1] + [""] * bool(values) + out[1:])
+
+
 def sections(docstring: str) -> dict:
     """Lines of a docstring by section; those before the first are under ""."""
     found: dict = {"": []}
@@ -127,7 +143,7 @@ def _described(docstring):
     for name, lines in parts.items():
         out += f"**{name}**\n\n"
         if name in ("Returns", "Yields"):
-            out += _wrapped(" ".join(lines)) + "\n\n"
+            out += _returned(lines) + "\n\n"
             continue
         for item, text in _items(lines):
             out += _wrapped((f"`{item}`: " if item else "") + text, "- ", "  ") + "\n"
@@ -135,11 +151,21 @@ def _described(docstring):
     return out
 
 
-def _arguments(node, values):
-    """Parameters as they are called: without self, private constants by their value."""
-    text = re.sub(r"^self(, |$)", "", ast.unparse(node.args))
+def _signature(node, name, values, word=""):
+    """Heading and signature: without self, private constants by their value, hints unquoted."""
+    whole = node.args if node else ast.parse("lambda: 0", mode="eval").body.args
+    text = re.sub(r"^self(, |$)", "", ast.unparse(whole))
     text = re.sub(r"=(_\w+)", lambda m: "=" + values.get(m[1], m[1]), text)
-    return re.sub(r"(: [\w\[\]. |]+)=", r"\1 = ", text)
+    text = re.sub(r"(: )'([^']+)'", r"\1\2", text)
+    text = re.sub(r"(: [\w\[\]. |]+)=", r"\1 = ", text)
+    result = ast.unparse(node.returns).strip("'") if node and node.returns else ""
+    end = ")" + (f" -> {result}" if result else "")
+    line = f"{word}{name}({text}{end}"
+    if len(line) > 99:
+        # Commas of arguments only: none of the hints has one.
+        lines = "".join(f"    {part},\n" for part in text.split(", "))
+        line = f"{word}{name}(\n{lines}{end}"
+    return f"### `{name}()`\n\n```python\n{line}\n```\n\n"
 
 
 def _constants(tree):
@@ -156,19 +182,14 @@ def _constants(tree):
 
 
 def _function(node, prefix, values):
-    args = _arguments(node, values)
-    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     word = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
-    return f"### `{word}{prefix}{node.name}({args}){result}`\n\n" + _described(
-        ast.get_docstring(node)
-    )
+    return _signature(node, prefix + node.name, values, word) + _described(ast.get_docstring(node))
 
 
 def _class(node, prefix, values, methods=True):
     made = [n for n in node.body if isinstance(n, ast.FunctionDef)]
     init = next((n for n in made if n.name == "__init__"), None)
-    args = _arguments(init, values) if init else ""
-    out = f"### `{prefix}{node.name}({args})`\n\n" + _described(ast.get_docstring(node))
+    out = _signature(init, prefix + node.name, values) + _described(ast.get_docstring(node))
     if init and ast.get_docstring(init):
         out += _described(ast.get_docstring(init))
     for method in made if methods else ():

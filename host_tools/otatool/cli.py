@@ -17,6 +17,9 @@ from .errors import ToolError
 from .terminal import meanings
 from .terminal.plain import lenient, plain
 
+if False:  # for type checkers: importing it takes its time
+    from typing import NoReturn
+
 COMMANDS = {
     "ptbl": "write a TobudOS partition table",
     "diff": "make a patch from two images",
@@ -42,7 +45,8 @@ _EXTRAS = {"micropython_run": "sim", "micropython_unix": "sim"}  # module: extra
 class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line; the usage is what --help is for."""
 
-    def error(self, message):
+    def error(self, message: str) -> "NoReturn":
+        """End with a sentence and where to read more; argparse prints its usage instead."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 

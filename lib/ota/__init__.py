@@ -12,8 +12,11 @@ update that only has to wait returns "later". _load() never imports a module of 
 
 from .modules import load as _load
 
+if False:  # for type checkers
+    from ota_hints import Any, Progress, Reader, Steps, Store, Watchdog
 
-def configure(config, watchdog=None) -> None:
+
+def configure(config: dict | str, watchdog: "Watchdog | None" = None) -> None:
     """Set the board up where no boot stage did; settle the state as a boot does, mount nothing.
 
     Args:
@@ -27,7 +30,9 @@ def configure(config, watchdog=None) -> None:
     boot.settle(device.current)
 
 
-def check_and_update(progress=None, reset: bool = False, url=None) -> dict:
+def check_and_update(
+    progress: "Progress | None" = None, reset: bool = False, url: str | list | None = None
+) -> dict:
     """Ask the server for an update and install it; the next boot runs it.
 
     Args:
@@ -46,7 +51,7 @@ def check_and_update(progress=None, reset: bool = False, url=None) -> dict:
     return _update(lambda: steps(url), progress, reset)
 
 
-def steps(url=None, **options):
+def steps(url: str | list | None = None, **options: "Any") -> "Steps":
     """The generator under check_and_update(), for a loop of your own (or ota.aio).
 
     Args:
@@ -77,7 +82,12 @@ def _steps(url, options):
     return mirrors.run(d, mirrors.sources(url, options, spread, d.manifests), clock.now())
 
 
-def install_url(url=None, reset: bool = False, progress=None, downgrade: bool = False) -> dict:
+def install_url(
+    url: str | None = None,
+    reset: bool = False,
+    progress: "Progress | None" = None,
+    downgrade: bool = False,
+) -> dict:
     """Install the package at `url`; the next boot runs it.
 
     Args:
@@ -102,7 +112,12 @@ def install_url(url=None, reset: bool = False, progress=None, downgrade: bool = 
     return _update(begin, progress, reset)
 
 
-def install(reader, reset: bool = False, progress=None, downgrade: bool = False) -> dict:
+def install(
+    reader: "Reader",
+    reset: bool = False,
+    progress: "Progress | None" = None,
+    downgrade: bool = False,
+) -> dict:
     """Install a package read from `reader`: a file, a socket, any object with readinto().
 
     Other arguments, result and errors as install_url().
@@ -126,7 +141,7 @@ def _update(begin, progress, reset):
         return _load("state.failure").answer(device.get(), e)
 
 
-def fetch(url: str, file, progress=None) -> int:
+def fetch(url: str, file: "Any", progress: "Progress | None" = None) -> int:
     """Download `url` into `file`, a path or an object with write(); return the size in bytes.
 
     Raises:
@@ -210,7 +225,7 @@ def status() -> dict:
     }
 
 
-def store():
+def store() -> "Store":
     """The KV store; the application may keep keys there that do not start with "ota."."""
     return _load("device").get().kv
 

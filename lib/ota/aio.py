@@ -1,5 +1,8 @@
 """Updates as asyncio tasks, while the application keeps running."""
 
+if False:  # for type checkers
+    from ota_hints import Callable, Progress
+
 try:
     import asyncio
 except ImportError:  # the firmware's, for which the application has another time, or select
@@ -20,7 +23,9 @@ _PAUSE_MS = const(5)
 _LONGEST_S = const(3600)  # of one sleep: the ticks of MicroPython go round in days
 
 
-async def check_and_update(progress=None, url=None, pause_ms: int = _PAUSE_MS) -> dict:
+async def check_and_update(
+    progress: "Progress | None" = None, url: str | list | None = None, pause_ms: int = _PAUSE_MS
+) -> dict:
     """Like ota.check_and_update(), but lets other tasks run after each step.
 
     Args:
@@ -53,7 +58,11 @@ async def _run(progress, url, pause_ms):
         work.close()  # a cancelled task closes its connection now
 
 
-async def watch(progress=None, url=None, failed=None) -> dict:
+async def watch(
+    progress: "Progress | None" = None,
+    url: str | list | None = None,
+    failed: "Callable | None" = None,
+) -> dict:
     """Check for updates as config "poll" says, until one is ready; then the application restarts.
 
     No server is asked while the running image is on trial. After a failure the next check comes

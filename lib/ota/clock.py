@@ -37,7 +37,7 @@ def now(sure: bool = False) -> int:
     return 0 if sure and _guessed(seconds) else seconds
 
 
-def ensure(bound: int = 0, ntp=None) -> bool:
+def ensure(bound: int = 0, ntp: str | None = None) -> bool:
     """Make sure the clock is not earlier than `bound`, nor absurdly late, so that certificate
     dates can be checked.
 

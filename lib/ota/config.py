@@ -27,7 +27,7 @@ _TLS = const(" ca:sy- pins:l ntp:s- built:i verify:b ")
 _POLL = const(" every_s:i jitter:i spread_s:i retry_s:i window:l- utc_offset_s:in ")
 
 
-def check_start(config) -> None:
+def check_start(config: dict) -> None:
     """Validate the keys that a start uses.
 
     Raises:
@@ -50,7 +50,7 @@ def check_start(config) -> None:
         _check_place(entry, config, "partitions.%s." % name)
 
 
-def check_update(config) -> None:
+def check_update(config: dict) -> None:
     """Validate the keys that an update uses.
 
     Raises:
@@ -73,7 +73,7 @@ def check_update(config) -> None:
         _check(tls, _TLS, "http.tls.")
 
 
-def check_poll(poll) -> None:
+def check_poll(poll: dict) -> None:
     """Validate config "poll".
 
     Raises:

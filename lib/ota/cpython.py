@@ -11,8 +11,11 @@ import ssl
 import time
 import zlib
 
+if False:  # for type checkers
+    from ota_hints import Any, Buffer, Writable
 
-def const(x):
+
+def const(x: "Any") -> "Any":
     """micropython.const: the value itself."""
     return x
 
@@ -21,7 +24,7 @@ def collect() -> None:
     """gc.collect: nothing, since no allocation here fails for holes in the heap."""
 
 
-def loads(data):
+def loads(data: "Buffer") -> "Any":
     """json.loads of any buffer, as MicroPython takes it without a copy: UTF-8 and nothing else."""
     return json.loads(str(data, "utf-8"))
 
@@ -57,7 +60,7 @@ class Deflated:
         self._parts = [self._data]
         return len(self._data)
 
-    def write(self, data) -> None:
+    def write(self, data: "Buffer") -> None:
         """Take bytes."""
         self._parts.append(bytes(data))
 
@@ -65,7 +68,7 @@ class Deflated:
         """All bytes of the piece are there."""
         self._data = b"".join(self._parts)
 
-    def readinto(self, buf) -> int:
+    def readinto(self, buf: "Writable") -> int:
         """Fill buf as far as there are bytes. Raises OSError for a broken stream."""
         try:
             out = self._z.decompress(self._data, len(buf))
@@ -96,11 +99,11 @@ class Socket:
         self.wants = 0
         self._ask = getattr(getattr(sock, "context", None), "verify_callback", None)
 
-    def readinto(self, buf):
+    def readinto(self, buf: "Writable") -> int | None:
         """How many bytes came, 0 at the end, None for not yet. Raises OSError."""
         return self._try(self._sock.recv_into, buf)
 
-    def write(self, data):
+    def write(self, data: "Buffer") -> int | None:
         """How many bytes went, None for not yet. Raises OSError."""
         if self._ask:
             if self._try(self._shaken) is None:

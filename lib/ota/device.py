@@ -12,6 +12,9 @@ from .compat import collect, const
 from .errors import FlashError
 from .modules import firmware, load, phase, unload
 
+if False:  # for type checkers
+    from ota_hints import Any, Callable, Header, Inflater, Keys, Region, Strategy
+
 _BLOCK = const(4096)
 _SAVES = const(4)  # of the state, in one update or one boot
 
@@ -75,18 +78,18 @@ class Device:
         self.unload_kv()  # if it was needed, for repair
         self.slots = record.Slots(self.kv, self.component, self.strategy_name)
 
-    def setting(self, name: str):
+    def setting(self, name: str) -> "Any":
         """A required key of the configuration. Raises FlashError "config"."""
         value = self.config.get(name)
         if not value:
             raise FlashError("config", name)
         return value
 
-    def region(self, name: str):
+    def region(self, name: str) -> "Region":
         """The region of a partition. Raises FlashError "config"."""
         return self.partitions.get(name)
 
-    def slot(self, number: int):
+    def slot(self, number: int) -> "Region":
         """Region of a slot: 0 is "active", 1 "backup". Raises FlashError "config"."""
         names = self.config.get("slots", ("active", "backup"))
         if number >= len(names):
@@ -94,7 +97,7 @@ class Device:
         return self.partitions.get(names[number])
 
     @property
-    def strategy(self):
+    def strategy(self) -> "Strategy":
         """The module that config "strategy" names (strategy/__init__.py); loaded when it is asked
         for, which a settled board never does."""
         return load("strategy." + self.strategy_name)
@@ -116,7 +119,7 @@ class Device:
             return b""
 
     @property
-    def keys(self):
+    def keys(self) -> "Keys":
         """The trusted keys (crypto.Keys). Raises FlashError "config" if one is malformed."""
         if self._keys is None:
             try:
@@ -125,7 +128,7 @@ class Device:
                 raise FlashError("config", "keys", e)
         return self._keys
 
-    def verify(self, check, data):
+    def verify(self, check: "Callable", data: bytes) -> "Any":
         """Return check(data, keys), where check looks at signatures.
 
         It needs memory for a moment: that of the block, which is empty then.
@@ -157,7 +160,7 @@ class Device:
         """Free the buffers."""
         self._inflater = self._block = None
 
-    def inflater(self, header):
+    def inflater(self, header: "Header") -> "Inflater":
         """A new inflater for a package, as large as its header asks; reuses one that has not
         been used yet."""
         last = self._inflater
@@ -169,7 +172,7 @@ class Device:
         self._inflater = load("package.inflate").Inflater(*want)
         return self._inflater
 
-    def block(self):
+    def block(self) -> memoryview:
         """The output block: a memoryview of `block_size` bytes."""
         if self._block is None:
             self._block = memoryview(bytearray(self.block_size))
@@ -183,7 +186,7 @@ class Device:
             self.deadline()  # a timer may be lost to another user
 
 
-current = None  # the Device of this board, set by the boot stage or ota.configure()
+current: "Device | None" = None  # set by the boot stage or ota.configure()
 # (exception of the last boot: why there is no Device, or no mount; configuration)
 error: "tuple | None" = None
 

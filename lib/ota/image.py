@@ -12,18 +12,21 @@ import struct
 
 from .compat import const
 
+if False:  # for type checkers
+    from ota_hints import Region
+
 _ROMFS = const(b"\xd2\xcd\x31")
 _LITTLEFS = const(b"littlefs")
 _HEAD = const(32)
 _MAX_VARUINT = const(6)  # bytes: 32 bits and one byte of padding
 
 
-def kind(region) -> str:
+def kind(region: "Region") -> str:
     """ "romfs", "lfs2", or "" for blank or unknown content. Raises FlashError "io"."""
     return _parse(region)[0]
 
 
-def size(region) -> int:
+def size(region: "Region") -> int:
     """Size in bytes of the image at the start of region; 0 if it is blank, unknown, or claims to
     be longer than the region. Raises FlashError "io"."""
     return _parse(region)[1]

@@ -14,6 +14,9 @@ from .compat import const, loads
 from .errors import ManifestError, PolicyError, SignatureError
 from .package import version
 
+if False:  # for type checkers
+    from ota_hints import Buffer, Facts, Record, Verifier
+
 MANIFEST_MAX = const(8192)
 _FORMAT = const(1)
 _MARK = b"\nsig "
@@ -44,7 +47,7 @@ class Choice:
     # No methods: one would keep this module in memory as long as the choice, see modules.unload().
 
 
-def parse(data, keys) -> dict:
+def parse(data: bytes, keys: "Verifier") -> dict:
     """Verify a manifest and parse it; digests become bytes.
 
     Args:
@@ -56,7 +59,7 @@ def parse(data, keys) -> dict:
     return read(data, check(data, keys))
 
 
-def check(data, keys) -> int:
+def check(data: "Buffer", keys: "Verifier") -> int:
     """Verify the signature of a manifest; return how many of its bytes are JSON.
 
     Raises:
@@ -83,7 +86,7 @@ def check(data, keys) -> int:
     return at
 
 
-def read(data, length) -> dict:
+def read(data: bytes, length: int) -> dict:
     """The manifest in the first length bytes of data, whose signature was checked, with digests
     as bytes. Raises ManifestError "manifest" (no JSON), "format", "critical", "field"."""
     try:
@@ -106,7 +109,7 @@ def read(data, length) -> dict:
     return m
 
 
-def decide(m, device, record, now: int = 0):
+def decide(m: dict, device: "Facts", record: "Record", now: int = 0) -> Choice | None:
     """Choose the package that this device takes, or None if there is no newer release.
 
     A patch of the running image is preferred to a full package. Releases that roll out to a
@@ -166,7 +169,7 @@ def decide(m, device, record, now: int = 0):
     return c
 
 
-def takes_part(device_id: bytes, release) -> bool:
+def takes_part(device_id: bytes, release: dict) -> bool:
     """True if a release rolls out to this board.
 
     Each version draws its own boards; a larger share includes all boards of a smaller one.

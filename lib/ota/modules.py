@@ -9,6 +9,9 @@ without what the application imported. Nothing here needs a module that a file c
 import sys
 from gc import collect
 
+if False:  # for type checkers
+    from ota_hints import Any
+
 # All firmware modules that the library imports, and those that frozen ones among them import.
 # A text takes no heap.
 _NAMES = (
@@ -21,7 +24,7 @@ _NAMES = (
 slot: list = [None, {}, ()]
 
 
-def load(name: str):
+def load(name: str) -> "Any":
     """Import ota.<name>, which only some boards or some calls need; return the module."""
     name = "ota." + name
     module = sys.modules.get(name)
@@ -57,7 +60,7 @@ def unload(name: str) -> None:
             delattr(package, leaf)
 
 
-def firmware(name: str):
+def firmware(name: str) -> "Any":
     """Import a module, but never from the slot; return it as __import__ does.
 
     Raises:
@@ -95,7 +98,7 @@ def firmware(name: str):
         sys.modules.update(hidden)
 
 
-def mounted(where) -> None:
+def mounted(where: tuple | list) -> None:
     """Put a mounted slot first on sys.path: others import the application from now on.
 
     Args:
@@ -122,7 +125,7 @@ def _shared():
     return found
 
 
-def inside(path) -> bool:
+def inside(path: str) -> bool:
     """True if a path is in the slot."""
     for root in slot[2]:
         if path == root or path[: len(root) + 1] == root + "/":

@@ -14,10 +14,13 @@ from .modules import load, phase
 from .package import chunks
 from .package.reader import PackageReader, match, newer
 
+if False:  # for type checkers
+    from ota_hints import Callable, Choice, Device, Progress, Source, Steps
+
 _PAUSE_MS = const(5)
 
 
-def run(device, source, now: int = 0):
+def run(device: "Device", source: "Source", now: int = 0) -> "Steps":
     """Generator: one whole update from a source.
 
     Args:
@@ -33,7 +36,9 @@ def run(device, source, now: int = 0):
     return _with_memory(device, _run(device, source, now))
 
 
-def install(device, open_at, choice=None, downgrade: bool = False):
+def install(
+    device: "Device", open_at: "Callable", choice: "Choice | None" = None, downgrade: bool = False
+) -> "Steps":
     """Generator: install one package.
 
     Args:
@@ -221,7 +226,9 @@ def _note(device, error):
     load("state.failure").note(device, error)
 
 
-def finish(device, steps, progress=None, reset: bool = False):
+def finish(
+    device: "Device", steps: "Steps", progress: "Progress | None" = None, reset: bool = False
+) -> dict:
     """Run a generator of progress to its end in a plain loop; return its result.
 
     Args:
@@ -234,7 +241,12 @@ def finish(device, steps, progress=None, reset: bool = False):
     return result
 
 
-def drive(steps, progress=None, wait=None, feed=None):
+def drive(
+    steps: "Steps",
+    progress: "Progress | None" = None,
+    wait: "Callable | None" = None,
+    feed: "Callable | None" = None,
+) -> dict:
     """The loop under finish().
 
     Args:

@@ -12,6 +12,7 @@ from otatool import cli
 from otatool.errors import ToolError
 from otatool.image import build as image
 from otatool.image import checks, ignore
+from trees import walk
 
 _LIB = Path(__file__).parents[2] / "lib" / "ota"
 _MAIN = {"main.py": b"x"}
@@ -149,7 +150,7 @@ def test_every_module_that_the_library_imports_is_known():
     imported = set()
     for path in _LIB.rglob("*.py"):
         if path.name != "cpython.py":
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in walk(path):
                 if isinstance(node, ast.Import):
                     imported |= {alias.name.partition(".")[0] for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and not node.level:

@@ -11,6 +11,7 @@ from otatool import sim
 from otatool.image import build as image
 from otatool.product import provision
 from otatool.release import keys, publish, serve
+from trees import walk
 
 ROOT = Path(__file__).parents[2]
 LIB = ROOT / "lib"
@@ -26,7 +27,7 @@ def names():
     for path in (LIB / "ota").rglob("*.py"):
         if path.name == "cpython.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in walk(path):
             if isinstance(node, ast.Import):
                 found.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level:

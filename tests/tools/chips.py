@@ -75,6 +75,7 @@ def copy(target: Path, root: Path = _ROOT) -> list[str]:
     (target / "ota" / "cpython.py").unlink()
     for name in ("ota/cpython.pyi", "layout.pyi"):
         (target / name).write_text(_ANYTHING)
+    shutil.copy(root / "lib" / "ota_hints.pyi", target)
     names = ["ota"]
     for folder in ("boards", "examples"):
         for path in sorted((root / folder).rglob("*.py")):

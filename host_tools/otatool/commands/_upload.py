@@ -1,10 +1,12 @@
 """What publish and upload share: their options, and the list of what was written."""
 
+import argparse
+
 from ..release.upload import MANIFEST_CACHE, Done
 from ..terminal.plain import say, warn
 
 
-def add_upload(p) -> None:
+def add_upload(p: argparse.ArgumentParser) -> None:
     """Declare the options of a command that writes to where devices get updates."""
     p.add_argument(
         "--cache-control",

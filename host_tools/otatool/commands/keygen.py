@@ -20,7 +20,7 @@ def add(p: argparse.ArgumentParser) -> None:
     p.set_defaults(run=run)
 
 
-def add_passphrase(p) -> None:
+def add_passphrase(p: argparse.ArgumentParser) -> None:
     """Declare --passphrase of a command that makes a key."""
     p.add_argument(
         "--passphrase",

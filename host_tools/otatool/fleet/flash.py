@@ -5,6 +5,7 @@ the device's own code as they come.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ota import package
@@ -47,7 +48,7 @@ class Flash:
         self._header = b""  # digest of the package's
         self._first, self._reverse = _Kept(), _Kept()
 
-    def receive(self, open_at, choice: Choice):
+    def receive(self, open_at: Callable, choice: Choice):
         """Generator: the chosen package, down to its last byte, as ota.update.install asks for it;
         returns its SHA-256 as hex.
 

@@ -1,6 +1,7 @@
 """What comes over one connection, until somebody takes it."""
 
 import asyncio
+from typing import Any
 
 _ROOM = 65536  # bytes, then the server has to wait
 
@@ -17,7 +18,7 @@ class Incoming(asyncio.Protocol):
         self._paused = False
         self._wake: asyncio.Future | None = None
 
-    def connection_made(self, transport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """asyncio's word that it is open."""
         self._transport = transport
 

@@ -82,7 +82,7 @@ class Stream:
         if self._error:
             raise self._error
 
-    def readinto(self, buf) -> int | None:
+    def readinto(self, buf: bytearray | memoryview) -> int | None:
         """How many bytes came, 0 at the end, None for not yet. Raises TransportError."""
         if self._long:
             self._long = False
@@ -97,7 +97,7 @@ class Stream:
         silent = self._head or self._left != 0 or not (self._in.data or self._in.ended)
         return None if silent and not self._ended else 0
 
-    def write(self, data) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Send a request, whole. Raises TransportError "reset"."""
         self.check()
         if self._in.ended or self._transport is None:

@@ -1,5 +1,6 @@
 """A page of SVG that grows downwards: shapes, text and paths, without scripts and fonts."""
 
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -20,7 +21,9 @@ class Canvas:
         self.page = self.put("rect", width=WIDTH, fill="#ffffff")
         self.body = ET.SubElement(self.root, "g", {"font-family": _FONT, "font-size": "12"})
 
-    def put(self, tag: str, parent=None, hint: str = "", **attributes) -> ET.Element:
+    def put(
+        self, tag: str, parent: ET.Element | None = None, hint: str = "", **attributes: Any
+    ) -> ET.Element:
         """A new element; numbers are rounded, _ in a name is -.
 
         Args:

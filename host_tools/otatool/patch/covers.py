@@ -7,6 +7,7 @@ stream is delta.py's.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -284,7 +285,7 @@ def whole(new: bytes, covers: list[Cover]) -> list[Segment]:
     return merge(out)
 
 
-def merge(segments) -> list[Segment]:
+def merge(segments: Iterable[Segment]) -> list[Segment]:
     """Join neighbours that continue each other."""
     out: list[Segment] = []
     for s in segments:

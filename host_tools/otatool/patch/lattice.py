@@ -83,7 +83,7 @@ class Costs:
         return np.concatenate((runs, self.more, [self.equal, _NEVER, 0.0])).astype(np.float32)
 
 
-def change_size(change):
+def change_size(change: np.ndarray) -> np.ndarray:
     """0 to 3: bytes of a change of diagonal in the stream, less one."""
     size = np.abs(change)
     return (size >= 64).astype(np.int8) + (size >= 8192) + (size >= 1 << 20)

@@ -143,7 +143,7 @@ class Memory:
     def __init__(self, data):
         self.data = data
 
-    def read(self, offset: int, buf) -> None:
+    def read(self, offset: int, buf: bytearray | memoryview) -> None:
         """Fill buf from offset."""
         if offset < 0 or offset + len(buf) > len(self.data):
             raise ValueError("read outside the base")

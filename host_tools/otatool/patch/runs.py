@@ -97,12 +97,12 @@ class Short:
         self._lengths = lengths
         self.data = b"".join(self.whole[a:b] for a, b in zip(starts, ends, strict=True))
 
-    def to_whole(self, places):
+    def to_whole(self, places: np.ndarray) -> np.ndarray:
         """Places in data as places in the whole image."""
         piece = np.searchsorted(self._places, places, "right") - 1
         return self._starts[piece] + places - self._places[piece]
 
-    def to_short(self, places):
+    def to_short(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(places in data, which of them are there) of places in the whole image."""
         piece = np.searchsorted(self._starts, places, "right") - 1
         inside = places - self._starts[piece]

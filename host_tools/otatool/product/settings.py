@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from ota import config as device_config
@@ -42,7 +43,7 @@ def read(path: str | Path) -> dict:
     return found
 
 
-def numbers(found, name: str = ""):
+def numbers(found: Any, name: str = "") -> Any:
     """A copy of found, where addresses and sizes that are texts, such as "0x30000", are numbers:
     JSON has no hexadecimal ones, and a board takes no texts. Raises ToolError."""
     if isinstance(found, dict):

@@ -1,11 +1,12 @@
 """Reads packages with the device's own code: head, chunks of the hash chain, image."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ota import package as fmt
 from ota.crypto import Keys
 from ota.delta import decoder
+from ota.delta.patch import Patch
 from ota.errors import OtaError
 from ota.package import chunks
 from ota.package.inflate import Inflater
@@ -45,7 +46,9 @@ def signers(data: bytes) -> list[str]:
     return out
 
 
-def walk(data: bytes, h: fmt.Header, take=len) -> Iterator[chunks.Chunks]:
+def walk(
+    data: bytes, h: fmt.Header, take: Callable[[memoryview], object] = len
+) -> Iterator[chunks.Chunks]:
     """The chunks of a package, each after it was checked.
 
     Args:
@@ -124,6 +127,7 @@ def _image(data: bytes, h: fmt.Header, old: bytes) -> bytes:
     for step, index, n in steps:
         if not step and h.stash:
             # Nothing is overwritten yet; the stash is as long as the buffer.
+            assert isinstance(block_decoder, Patch)
             assert list(block_decoder.stash.pieces(base, memoryview(spare)))
         at = index * h.block_size
         image[at : at + n] = out[:n]

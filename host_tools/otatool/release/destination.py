@@ -129,14 +129,17 @@ class Folder:
         self._path = Path(path)
         self.label = str(path)
 
-    def size(self, name):
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, None if there is none."""
         path = self._path / name
         return path.stat().st_size if path.is_file() else None
 
-    def read(self, name, start=0, end=None):
+    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes [start, end) of a file."""
         return files.read(self._path / name)[start:end]
 
-    def put(self, name, data, cache):
+    def put(self, name: str, data: bytes, cache: str) -> None:
+        """Write a file whole; what was there stays until then. A folder has no use for cache."""
         path = self._path / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +147,8 @@ class Folder:
             raise ToolError(f"{path.parent}: {e.strerror}") from e
         files.write(path, data)
 
-    def encoding(self, name):
+    def encoding(self, name: str) -> str:
+        """The Content-Encoding that is stored with a file: a folder stores none."""
         return ""
 
 
@@ -163,7 +167,8 @@ class Remote:
             raise ToolError(f"{self.label}: {e}; {_install(self._scheme)}") from e
         self._root = root.rstrip("/")
 
-    def size(self, name):
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, None if there is none."""
         with self._words(name):
             # What the driver remembers of its own writes is no answer of the store.
             self._fs.invalidate_cache()
@@ -173,12 +178,18 @@ class Remote:
                 return None
             return found["size"] if found["type"] == "file" else None
 
-    def read(self, name, start=0, end=None):
+    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes [start, end) of a file."""
         with self._words(name):
             # A range from 0 on would be rejected for an empty file.
             return self._fs.cat_file(f"{self._root}/{name}", start=start or None, end=end)
 
-    def put(self, name, data, cache):
+    def put(self, name: str, data: bytes, cache: str) -> None:
+        """Write a file whole; what was there stays until then.
+
+        Args:
+            cache: value of Cache-Control, for stores that keep one with a file.
+        """
         path = f"{self._root}/{name}"
         with self._words(name):
             if self._scheme in _PUT:
@@ -222,7 +233,8 @@ class Remote:
         with contextlib.suppress(OSError):
             ftp.remove(before)
 
-    def encoding(self, name):
+    def encoding(self, name: str) -> str:
+        """The Content-Encoding that is stored with a file, "" for none."""
         path = f"{self._root}/{name}"
         with self._words(name):
             if self._scheme == "s3":

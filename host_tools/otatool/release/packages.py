@@ -54,7 +54,7 @@ def make(
     return Made(packages, entries, options, before is not None)
 
 
-def rows(entries, bases) -> list[tuple[str, str, int, str]]:
+def rows(entries: list[dict], bases: list[tuple]) -> list[tuple[str, str, int, str]]:
     """The packages of a release for people."""
     versions = {sized(old)["digest"]: r["version"] for r, old in reversed(bases)}
     out = []

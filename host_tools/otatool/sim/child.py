@@ -15,6 +15,7 @@ import signal
 import sys
 import termios
 import time
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _PROT_READ = 1
@@ -47,7 +48,7 @@ __import__("_boot").start(%r, globals())
 """
 
 
-def main(options) -> int:
+def main(options: dict) -> int:
     """options: parent, extension, flash, control, ear, bell (descriptors), size, rom
     (offset, size), heap."""
     libc = ctypes.CDLL(None)
@@ -101,7 +102,7 @@ class Interrupts:
         interpreter.mp_sched_schedule.restype = ctypes.c_bool
         self._pending = self._find()
 
-    def run(self):
+    def run(self) -> NoReturn:
         """Serve until the process ends."""
         words, alarms, due, asked = self._words, 0, None, None
         while True:

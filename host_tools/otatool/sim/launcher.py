@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..errors import ToolError
 from . import posix, ptys
@@ -212,9 +213,9 @@ class Board:
             return self._chip.counters() if self._chip else dict(self._counters)
 
     @property
-    def flash(self):
+    def flash(self) -> Any:
         """The bytes of the flash while the board runs."""
-        return self._chip.flash
+        return self._chip.flash  # type: ignore[union-attr]
 
     @property
     def left(self) -> str:

@@ -84,7 +84,7 @@ def read(fd: int) -> bytes:
         return b""
 
 
-def write(fd: int, data) -> int:
+def write(fd: int, data: bytes | memoryview) -> int:
     """Write what fits now; return how much."""
     try:
         return os.write(fd, data)

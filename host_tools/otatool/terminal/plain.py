@@ -6,6 +6,7 @@ tables, colours and progress bars.
 """
 
 import sys
+from typing import Any
 
 
 def plain(text: str, keep: str = "") -> str:
@@ -18,7 +19,7 @@ def plain(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
-def lenient(stream) -> None:
+def lenient(stream: Any) -> None:
     """Let a stream replace what its encoding does not have, such as cp1252 an arrow."""
     if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")

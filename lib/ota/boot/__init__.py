@@ -14,13 +14,16 @@ from ..compat import collect
 from ..errors import StateError
 from ..modules import load
 
+if False:  # for type checkers
+    from ota_hints import Device, Record, Region, Watchdog
+
 try:
     import vfs
 except ImportError:
     vfs = None
 
 
-def run(config, watchdog=None):
+def run(config: dict | str, watchdog: "Watchdog | None" = None) -> "Device":
     """Settle the state, mount the active slot and put it on sys.path; return the Device.
 
     If the image cannot be mounted, the previous image, the factory image or the rescue module
@@ -62,7 +65,7 @@ def run(config, watchdog=None):
     return device
 
 
-def settle(device):
+def settle(device: "Device") -> "Record":
     """Carry out READY, APPLY and BACK until the state rests; return the record.
 
     If power goes anywhere in here, the next boot resumes at the same place.
@@ -82,7 +85,7 @@ def settle(device):
         raise  # it is not the configuration
 
 
-def mount(device, region) -> None:
+def mount(device: "Device", region: "Region") -> None:
     """Mount the image in region at config "mount" and put it first on sys.path.
 
     ROMFS is mounted from memory-mapped flash, littlefs read-only through a block device. Other

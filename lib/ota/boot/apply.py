@@ -11,10 +11,13 @@ from ..modules import load
 from ..state.record import NONE, Image
 from ..strategy import holds
 
+if False:  # for type checkers
+    from ota_hints import Any, Device, Record
+
 _STEPS = const(8)  # moves one boot may make, beside tries; a settled state needs none
 
 
-def settle(device, record):
+def settle(device: "Device", record: "Record | None") -> "Record":
     """Carry out READY, APPLY and BACK until the state rests; return the record.
 
     If power goes anywhere in here, the next boot resumes at the same place.
@@ -90,7 +93,7 @@ def _runs(device, record) -> bool:
     return holds(device.slot(record.active), record.image, device.feed)
 
 
-def apply(device, record, header):
+def apply(device: "Device", record: "Record", header: "Any") -> "Any":
     """Carry out READY, APPLY, BACK or RESCUE once.
 
     Args:

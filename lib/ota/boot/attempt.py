@@ -11,12 +11,15 @@ from ..errors import StateError, word
 from ..modules import load
 from . import trial
 
+if False:  # for type checkers
+    from ota_hints import Device, Record
+
 _SELF = const("the slot has none: this one calls ota.boot.trial.start()")
 # Reasons that a failed try records; a start that ended otherwise records none.
 _REASONS = const(" exception deadline memory main ")
 
 
-def attempt(device, record, name) -> None:
+def attempt(device: "Device", record: "Record", name: str) -> None:
     """Count the try, then import the application's module `name`; restart if that fails."""
     try:
         if not record.tries:
@@ -61,7 +64,7 @@ def _failed(device, error, name) -> bool:
         return True  # the try is counted
 
 
-def ended(device, error, name) -> None:
+def ended(device: "Device", error: Exception, name: str) -> None:
     """After a confirmed application failed, run another image or the rescue module."""
     if load("boot.fallback").started(device, error, name):
         report(error)
@@ -69,7 +72,7 @@ def ended(device, error, name) -> None:
     rescue(device, error)
 
 
-def rescue(device, error) -> None:
+def rescue(device: "Device", error: Exception) -> None:
     """Run the module of config "rescue", without the slot; raise error if there is none.
 
     Args:
@@ -84,7 +87,7 @@ def rescue(device, error) -> None:
     __import__(name)
 
 
-def report(e) -> None:
+def report(e: BaseException) -> None:
     """Print a traceback."""
     if hasattr(sys, "print_exception"):
         sys.print_exception(e)

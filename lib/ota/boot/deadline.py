@@ -20,6 +20,9 @@ from ..modules import firmware
 from ..state import TRIAL
 from ..state.record import Slots
 
+if False:  # for type checkers
+    from ota_hints import Any, Callable, Device
+
 _IDS = (-1, 3, 2, 1, 0)
 _CONFIRM_MS = 120000
 _LOOK_US = 8000000  # nrf: its timers count 24 bits of microseconds
@@ -40,7 +43,7 @@ def _schedule(function, arg):
     pass
 
 
-def arm(device, machine, reset) -> None:
+def arm(device: "Device", machine: "Any", reset: "Callable") -> None:
     """Restart unless disarm() is called within config "confirm_ms" milliseconds.
 
     Without any timer only poll() enforces that.
@@ -88,7 +91,7 @@ def poll() -> None:
         late()
 
 
-def late(timer=None) -> None:
+def late(timer: "Any" = None) -> None:
     """Record the reason and restart: the time is over."""
     global _ms
     if not _ms:

@@ -18,12 +18,15 @@ from ..strategy import RegionReader, admit, digest, geometry, holds, put
 from ..strategy.staging import genuine
 from .outcome import note, rescue
 
+if False:  # for type checkers
+    from ota_hints import Device
+
 PARTITION = const("factory")
 _HELD_MS = const(5000)
 _LOOK_MS = const(10)
 
 
-def request(device, forget: bool = False) -> None:
+def request(device: "Device", forget: bool = False) -> None:
     """Record RESCUE, so that the next boot restores the factory image.
 
     Args:
@@ -45,7 +48,7 @@ def request(device, forget: bool = False) -> None:
     _ask(device, record)
 
 
-def pressed(device) -> None:
+def pressed(device: "Device") -> None:
     """Like request(), if the pin of config "restore_pin" is held long enough at the start.
 
     The configuration is {"pin": id, "level": 0 or 1 while held, "ms": time}. Does nothing if the
@@ -84,7 +87,7 @@ def _ask(device, record):
     rescue(device, record)
 
 
-def restore(device, record) -> bool:
+def restore(device: "Device", record: "Record") -> bool:
     """Restore the factory image: RESCUE -> IDLE. False if there is none that may run.
 
     If power goes in here, the record still says RESCUE and all of it is done again.

@@ -19,10 +19,13 @@ from ..state.detail import keep
 from ..state.record import NONE, Image
 from ..strategy import holds
 
+if False:  # for type checkers
+    from ota_hints import Callable, Device, Record
+
 _LINKS = const(4)  # image, the one before it, factory image
 
 
-def settling(device, error):
+def settling(device: "Device", error: Exception) -> "Record":
     """Continue after an unexpected exception in settling, such as MemoryError.
 
     Returns the record; raises error if there is none.
@@ -43,7 +46,7 @@ def settling(device, error):
     return record
 
 
-def mounting(device, record, error, mount):
+def mounting(device: "Device", record: "Record", error: Exception, mount: "Callable") -> "Record":
     """Mount another image by the chain above, after one could not be mounted; return the record.
 
     Args:
@@ -76,7 +79,7 @@ def mounting(device, record, error, mount):
     return record
 
 
-def tried(device, error, name) -> None:
+def tried(device: "Device", error: Exception, name: str) -> None:
     """Record why the start of an image on trial failed; the try is counted already."""
     record = device.slots.load()
     record.reason = code(_word(error, "main" if _missing(device, name, error) else "exception"))
@@ -85,7 +88,7 @@ def tried(device, error, name) -> None:
     keep(device, record.reason, error)
 
 
-def started(device, error, name) -> bool:
+def started(device: "Device", error: Exception, name: str) -> bool:
     """Handle the failure of a confirmed image. True if the next boot runs another one."""
     _device.error = error, device.config
     if not _missing(device, name, error):
@@ -105,7 +108,7 @@ def leave() -> None:
     collect()
 
 
-def unmount(device) -> None:
+def unmount(device: "Device") -> None:
     """Unmount the slot and take it off sys.path."""
     leave()
     where = device.config.get("mount", "/app")

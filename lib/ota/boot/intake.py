@@ -11,8 +11,11 @@ from ..state.record import AT, PROGRESS, Image, Record
 from ..strategy import RegionReader, digest, holds
 from .outcome import note, refuse, rescue
 
+if False:  # for type checkers
+    from ota_hints import Device
 
-def first(device):
+
+def first(device: "Device") -> "Record":
     """Write and return the first record of a board.
 
     The image in the slot counts as confirmed, with the version of the table or layout; RESCUE
@@ -39,7 +42,7 @@ def first(device):
     return record
 
 
-def mend(device, record) -> None:
+def mend(device: "Device", record: "Record") -> None:
     """Repair a record that made no sense (state/record.py): run the confirmed image that it
     names, if the slot holds that; else leave the record as it was loaded."""
     image = record.new
@@ -49,7 +52,7 @@ def mend(device, record) -> None:
         device.slots.save(record)
 
 
-def compare(device, record) -> None:
+def compare(device: "Device", record: "Record") -> None:
     """Check the running image after the KV was repaired, where an apply rewrites its slot.
 
     A cut program that damages its whole sector takes the last records with it: an older one then
@@ -62,7 +65,7 @@ def compare(device, record) -> None:
         rescue(device, record)
 
 
-def by_hand(device, record) -> None:
+def by_hand(device: "Device", record: "Record") -> None:
     """Take a package that was put into the OTA partition by hand, if it is newer and genuine."""
     staging = load("strategy.staging")
     ota = device.region("ota")

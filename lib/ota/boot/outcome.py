@@ -7,15 +7,18 @@ from ..errors import PolicyError, code
 from ..state.record import NONE, Image
 from ..strategy import holds
 
+if False:  # for type checkers
+    from ota_hints import Device, OtaError, Record
 
-def note(device, record, error) -> None:
+
+def note(device: "Device", record: "Record", error: "OtaError") -> None:
     """Record why something was left alone, unless another reason is recorded already."""
     if not record.reason:
         record.reason = error.code
         device.slots.save(record)
 
 
-def refuse(device, record, name: bytes, error) -> None:
+def refuse(device: "Device", record: "Record", name: bytes, error: "OtaError") -> None:
     """Reject a package: keep the running image and the reason, and ignore the package from now on.
 
     Args:
@@ -28,7 +31,7 @@ def refuse(device, record, name: bytes, error) -> None:
     device.slots.save(record)
 
 
-def go_back(device, record, word: str) -> None:
+def go_back(device: "Device", record: "Record", word: str) -> None:
     """Revert the running image: record BACK, or RESCUE if there is no previous one.
 
     The image is remembered, so that no update installs it again by itself.
@@ -47,14 +50,14 @@ def go_back(device, record, word: str) -> None:
     device.slots.save(record)
 
 
-def way_back(device, record) -> bool:
+def way_back(device: "Device", record: "Record") -> bool:
     """True if the previous image, record.previous, is there and intact."""
     if record.previous > 1:  # in no slot: only the strategy knows
         return device.strategy.reversible(device, record)
     return holds(device.slot(record.previous), record.old, device.feed)
 
 
-def rescue(device, record) -> None:
+def rescue(device: "Device", record: "Record") -> None:
     """Record that no image may run. The factory image or a full package leads out of RESCUE."""
     record.state = state.RESCUE
     record.previous = NONE
@@ -62,7 +65,7 @@ def rescue(device, record) -> None:
     device.slots.save(record)
 
 
-def failed(device, record, error) -> None:
+def failed(device: "Device", record: "Record", error: "OtaError") -> None:
     """Record the consequence of an OtaError in READY, APPLY, BACK or a restore: another try, or
     an image that is intact."""
     was = record.state

@@ -4,8 +4,13 @@ from ..compat import collect
 from ..modules import load, unload
 from ..package import FULL
 
+if False:  # for type checkers
+    from ota_hints import Base, Decoder, Header
 
-def decoder(header, base, done=None, store=None):
+
+def decoder(
+    header: "Header", base: "Base", done: bytearray | None = None, store: "Base | None" = None
+) -> "Decoder":
     """Make the decoder of header's payload.
 
     base: region with the base image; done: see delta.patch; store: region with the stash.
@@ -25,7 +30,7 @@ def decoder(header, base, done=None, store=None):
     )  # fmt: skip
 
 
-def decodable(header) -> bool:
+def decodable(header: "Header") -> bool:
     """True unless the payload needs a pointer filter that this board does not have.
 
     The modules loaded for the check do not stay in memory.

@@ -6,7 +6,7 @@ returns True if both were consumed exactly within length, else False; out is und
 """
 
 
-def add(out, length: int, meta, at: int, middle: int, end: int) -> bool:
+def add(out: memoryview, length: int, meta: memoryview, at: int, middle: int, end: int) -> bool:
     """Add the corrections; see the head of this file."""
     value = middle
     place = 0

@@ -2,6 +2,9 @@
 
 from ..errors import VerifyError
 
+if False:  # for type checkers
+    from ota_hints import Inflater
+
 
 class Full:
     """Decoder of a full image; it needs no base and no memory of its own.
@@ -19,7 +22,7 @@ class Full:
         """Reset at a restart chunk; the next block is number step in write order."""
         self._next = step
 
-    def block(self, inflater, out):
+    def block(self, inflater: "Inflater", out: memoryview) -> tuple:
         """Produce the next output block in out; return (index, length).
 
         out: writable memoryview of block_size bytes. Raises VerifyError "patch", "inflate".
@@ -28,7 +31,7 @@ class Full:
         inflater.readinto(out[:length])
         return index, length
 
-    def skip(self, inflater):
+    def skip(self, inflater: "Inflater") -> tuple:
         """Skip the next block; return (index, length). Raises as block() does."""
         index, length = self._head()
         inflater.skip(length)

@@ -9,6 +9,9 @@ from ..compat import const
 from ..errors import VerifyError
 from .varints import signed, varint
 
+if False:  # for type checkers
+    from ota_hints import Inflater
+
 # ImportError: CPython, or the file is not installed. SyntaxError: no native emitter.
 # ValueError: a .mpy for another architecture. NotImplementedError: an emitter without viper.
 try:
@@ -63,7 +66,7 @@ class Patch:
         self._down = False
         self._diagonal = self._home = 0
 
-    def block(self, inflater, out):
+    def block(self, inflater: "Inflater", out: memoryview) -> tuple:
         """Produce the next output block in out; return (index, length).
 
         out: writable memoryview of block_size bytes.
@@ -80,7 +83,7 @@ class Patch:
         self._mark(index)
         return index, length
 
-    def skip(self, inflater):
+    def skip(self, inflater: "Inflater") -> tuple:
         """Skip a block that has been written; return (index, length).
 
         The base is not read; the block is marked in done. Raises VerifyError "patch", "inflate".

@@ -11,6 +11,9 @@ from array import array
 from ..errors import VerifyError
 from .varints import varint
 
+if False:  # for type checkers
+    from ota_hints import Base, Inflater, Steps, Writable
+
 
 class Stash:
     """The stash of one patch.
@@ -29,7 +32,7 @@ class Stash:
         self._starts = array("I", range(count))
         self._places = array("I", range(count + 1))  # in the store; the last one: the end
 
-    def load(self, inflater, buf) -> None:
+    def load(self, inflater: "Inflater", buf: "Writable") -> None:
         """Read the table; buf: room for its bytes. Raises VerifyError "patch", "inflate"."""
         head = buf[:4]
         if len(head) < 4:
@@ -55,7 +58,7 @@ class Stash:
             raise VerifyError("patch", at, place)
         self._places[count] = place
 
-    def pieces(self, base, buf):
+    def pieces(self, base: "Base", buf: "Writable") -> "Steps":
         """Generator: fill buf with the contents of the store in turn; yields the bytes in buf."""
         used = 0
         for i in range(self._count):
@@ -73,7 +76,7 @@ class Stash:
         if used:
             yield used
 
-    def read(self, source: int, out) -> None:
+    def read(self, source: int, out: memoryview) -> None:
         """Fill out with bytes of the base from source on. Raises VerifyError "order" if they are
         not all in one range, "patch" if they read differently twice."""
         first = 0

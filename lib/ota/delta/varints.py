@@ -2,8 +2,11 @@
 
 from ..errors import VerifyError
 
+if False:  # for type checkers
+    from ota_hints import Writable
 
-def varint(buf, at, end):
+
+def varint(buf: "Writable", at: int, end: int) -> tuple:
     """Read the varint at buf[at]; returns (index after it, value).
 
     Raises VerifyError "patch" unless it ends before `end`.
@@ -20,6 +23,6 @@ def varint(buf, at, end):
         shift += 7
 
 
-def signed(value):
+def signed(value: int) -> int:
     """Zigzag: 0, 1, 2, 3 ... are 0, -1, 1, -2 ..."""
     return (value >> 1) ^ -(value & 1)

@@ -19,6 +19,9 @@ it need not check bounds or alignment, because Region does.
 from ..compat import const
 from ..errors import FlashError
 
+if False:  # for type checkers
+    from ota_hints import Driver
+
 _CHECK = const(256)  # bytes compared at a time when reading back
 
 
@@ -173,7 +176,7 @@ class Region:
         return True
 
 
-def sector_aligned(driver, offset: int, size: int) -> Region:
+def sector_aligned(driver: "Driver", offset: int, size: int) -> Region:
     """Region of the whole sectors inside [offset, offset + size); never rounded outwards.
 
     Raises:

@@ -13,6 +13,9 @@ from ..errors import FlashError
 from ..modules import load
 from . import layout
 
+if False:  # for type checkers
+    from ota_hints import KV, Buffer
+
 _BUFFER = const(256)  # a state record fits
 _PIECE = const(128)  # looked at for being erased: a copy of it must find room, too
 _AGAIN = const(512)  # of it, at each look: the longest record appended, in the largest unit
@@ -41,7 +44,7 @@ class Store:
         if self.look(b"", layout.READS) is None:
             self.full()
 
-    def get(self, key: str):
+    def get(self, key: str) -> bytes | None:
         """As KV.get(). Raises FlashError."""
         if self._kv is None:
             found = self.look(key.encode(), 1)
@@ -49,7 +52,7 @@ class Store:
                 return found[0]
         return self.full().get(key)
 
-    def set(self, key: str, value) -> None:
+    def set(self, key: str, value: "Buffer") -> None:
         """As KV.set(); appends without the KV if the value has the length of the one before and
         the newest sector has room. Raises FlashError."""
         if self._kv is None:
@@ -80,7 +83,7 @@ class Store:
                 return
         self.full().prepare(count, length)
 
-    def full(self):
+    def full(self) -> "KV":
         """The KV itself, mounted; valid until release(). Raises FlashError."""
         if self._kv is None:
             self.sync()
@@ -104,7 +107,7 @@ class Store:
     def __getattr__(self, name):
         return getattr(self.full(), name)
 
-    def look(self, name, times):
+    def look(self, name: bytes, times: int) -> tuple | None:
         """Read the value of name from a settled store.
 
         Args:

@@ -10,8 +10,11 @@ from struct import pack_into
 from ..errors import FlashError
 from .layout import HEAD, MARKER, SET, SYNC, align, seed
 
+if False:  # for type checkers
+    from ota_hints import Buffer, Store
 
-def replace(store, name: bytes, value) -> bool:
+
+def replace(store: "Store", name: bytes, value: "Buffer") -> bool:
     """Set name to value in a kv.Store; False if that takes the whole store.
 
     If power goes here, the next mount finds the record whole or a torn place, as after
@@ -25,7 +28,7 @@ def replace(store, name: bytes, value) -> bool:
     )
 
 
-def fits(store, count: int, length: int) -> bool:
+def fits(store: "Store", count: int, length: int) -> bool:
     """True if the newest sector has room for count records of length bytes, key included."""
     if not store.look(b"", 1):
         return False
@@ -35,7 +38,7 @@ def fits(store, count: int, length: int) -> bool:
     return at + size <= start + store.region.sector_size
 
 
-def prove(store) -> None:
+def prove(store: "Store") -> None:
     """Prove what was appended by a SYNC. If that fails, the next mount repeats the record."""
     # There is room: see fits().
     if store.look(b"", 1) and _append(store, SYNC, b"", b""):

@@ -18,6 +18,9 @@ from .log import Log
 from .recover import recover
 from .ring import Ring
 
+if False:  # for type checkers
+    from ota_hints import Buffer, Steps, Writable
+
 _RESERVE = const(1024)
 
 
@@ -26,8 +29,7 @@ class KV:
 
     Args:
         reserve: bytes of live records that only keys starting with "ota." may take, and
-            deletes; at most a quarter of the capacity. One of those records is at most half
-            of it.
+            deletes; at most a quarter of the capacity, and one record at most half of it.
     """
 
     def __init__(self, region, reserve: int = _RESERVE):
@@ -37,8 +39,7 @@ class KV:
         self.ring = Ring(self.log, self.index)
         self.damaged = 0
         self._wish = reserve
-        self._ready = False
-        self._fresh = False
+        self._ready = self._fresh = False
 
     def mount(self) -> None:
         """Read the store and repair what a power cut left; format blank or foreign flash.
@@ -70,7 +71,7 @@ class KV:
             self.ring.create()
         self._ready = True
 
-    def get(self, key: str):
+    def get(self, key: str) -> bytes | None:
         """The value of key as bytes, None if there is none.
 
         Raises FlashError "crc" if the record was damaged since mount(), "io".
@@ -92,7 +93,7 @@ class KV:
                 raise FlashError("crc", op)
         return bytes(value)
 
-    def readinto(self, key: str, buf, offset: int = 0) -> int:
+    def readinto(self, key: str, buf: "Writable", offset: int = 0) -> int:
         """Fill buf from byte `offset` of the value of key, for values too long to hold.
 
         At offset 0 the whole value is checked first.
@@ -119,7 +120,7 @@ class KV:
             self.region.read(op + 4 + len(name) + offset, memoryview(buf)[:n])
         return n
 
-    def set(self, key: str, value) -> None:
+    def set(self, key: str, value: "Buffer") -> None:
         """Store value, bytes-like, under key; an equal value is not written again.
 
         Raises FlashError "full" before anything is written, "io", "verify".
@@ -132,7 +133,7 @@ class KV:
         """Remove key if it is there. Raises as set()."""
         self.batch(((key, None),))
 
-    def batch(self, pairs) -> None:
+    def batch(self, pairs: list | tuple) -> None:
         """Do all of pairs (key, value, or None to delete) or nothing. Raises as set()."""
         ops = {}
         for key, value in pairs:
@@ -201,7 +202,7 @@ class KV:
             found.append(bytes(key).decode())
         return found
 
-    def items(self):
+    def items(self) -> "Steps":
         """Yield (key, value) of each key, in no order."""
         for key in self.keys():
             value = self.get(key)

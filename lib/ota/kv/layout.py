@@ -6,6 +6,9 @@ docs/format-kv.md describes every byte.
 from binascii import crc32
 from struct import pack_into, unpack_from
 
+if False:  # for type checkers
+    from ota_hints import Writable
+
 # Headers; the last byte is the version.
 BIRTH = b"OKB\x01"
 OPEN = b"OKV\x01"
@@ -32,7 +35,7 @@ def align(n: int, unit: int) -> int:
     return (n + unit - 1) // unit * unit
 
 
-def seed(buf, number: int, place: int) -> int:
+def seed(buf: "Writable", number: int, place: int) -> int:
     """Start value of the CRC of the record at offset `place` of sector life `number`.
 
     buf: 8 bytes to work in; the caller's, since a timer may interrupt it with another store.
@@ -41,7 +44,7 @@ def seed(buf, number: int, place: int) -> int:
     return crc32(buf)
 
 
-def header(buf, magic: bytes):
+def header(buf: "Writable", magic: bytes) -> tuple | None:
     """(number, erase count, unit) if buf begins with a valid header, of any version, or None."""
     number, wear, crc = unpack_from("<III", buf, 4)
     if crc32(memoryview(buf)[:12]) != crc or buf[:3] != magic[:3]:

@@ -9,19 +9,10 @@ from struct import pack_into, unpack
 
 from ..compat import const
 from ..errors import FlashError
-from .layout import (
-    BATCH,
-    DEL,
-    ERASING,
-    HEAD,
-    HEADER,
-    IN_BATCH,
-    MARKER,
-    SET,
-    align,
-    header,
-    seed,
-)
+from .layout import BATCH, DEL, ERASING, HEAD, HEADER, IN_BATCH, MARKER, SET, align, header, seed
+
+if False:  # for type checkers
+    from ota_hints import Any, Steps
 
 _BUFFER = const(512)
 _PAGE = const(256)
@@ -73,7 +64,7 @@ class Log:
 
     # -- headers
 
-    def read_header(self, at: int, magic: bytes):
+    def read_header(self, at: int, magic: bytes) -> tuple | None:
         """(number, erase count, unit) of the header at `at`, or None.
 
         A single flipped bit is mended: a header is the identity of a whole sector.
@@ -202,7 +193,7 @@ class Log:
             klen = 0
         return crc
 
-    def scan(self, s: int, times: int = 1):
+    def scan(self, s: int, times: int = 1) -> "Steps":
         """Yield (offset, length) for each valid record of sector s, in order.
 
         What lies between and is neither record nor erased comes as (offset, -length). A
@@ -233,7 +224,7 @@ class Log:
                 yield torn, torn - at
                 return
 
-    def ops(self, at: int):
+    def ops(self, at: int) -> "Steps":
         """Yield (offset, kind, klen, vlen) for each SET and DEL of the record just read."""
         kind = self.kind & 0x7F
         if kind in (SET, DEL):
@@ -254,7 +245,7 @@ class Log:
                 yield at, kind & ~IN_BATCH, klen, vlen
                 at += 4 + klen + vlen
 
-    def part(self, at: int, n: int):
+    def part(self, at: int, n: int) -> "Any":
         """n bytes at `at` for emit(): bytes of the held record, or (at, n) for any other."""
         i = at - self.held_at
         if self.held_at >= 0 and 0 <= i < len(self.held):
@@ -263,7 +254,7 @@ class Log:
 
     # -- writing
 
-    def emit(self, at: int, kind: int, klen: int, vlen: int, parts) -> None:
+    def emit(self, at: int, kind: int, klen: int, vlen: int, parts: "Any") -> None:
         """Program a record at `at`: one program call unless it is longer than the buffer.
 
         parts: key, value and so on, each bytes-like or (offset, length) on flash.

@@ -13,8 +13,11 @@ from .replay import OUTDONE, Replay
 from .ring import BORN, FREE
 from .scan import choose, classify
 
+if False:  # for type checkers
+    from ota_hints import Ring
 
-def recover(ring) -> int:
+
+def recover(ring: "Ring") -> int:
     """Bring the store into a settled state; return how many torn places were found.
 
     Raises FlashError "io", "verify" (try again), "corrupt", "config", "magic".

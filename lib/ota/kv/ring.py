@@ -11,6 +11,9 @@ from ..compat import const
 from ..errors import FlashError
 from .layout import ACTIVE, BATCH, BIRTH, COPY, ERASING, HEAD, OPEN, SET
 
+if False:  # for type checkers
+    from ota_hints import Parts
+
 FREE = const(2)  # birth header valid, all else erased
 BORN = const(1)  # birth header valid
 UNFIT = b"NOE\x01"  # header of a flash that does not erase to 0xFF
@@ -53,7 +56,7 @@ class Ring:
             self.advance()
         raise FlashError("full", size)
 
-    def put(self, at: int, kind: int, klen: int, vlen: int, parts) -> None:
+    def put(self, at: int, kind: int, klen: int, vlen: int, parts: "Parts") -> None:
         """Program a record at `at`, the end of the log; parts as for Log.emit()."""
         # Before the program: if it fails its place is spent. If power goes in it, the next boot
         # finds the record whole, or a torn place that it voids.

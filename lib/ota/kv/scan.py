@@ -7,10 +7,13 @@ from ..errors import FlashError
 from .layout import ACTIVE, BIRTH, COPY, ERASING, OPEN, READS
 from .ring import BORN, FREE, UNFIT
 
+if False:  # for type checkers
+    from ota_hints import Log, Ring
+
 _PAGE = const(256)
 
 
-def classify(ring) -> bool:
+def classify(ring: "Ring") -> bool:
     """Read all headers; return True if this is a store of ours."""
     log = ring.log
     log.readable = False
@@ -61,7 +64,7 @@ def _was_open(log, s: int) -> bool:
     return log.tail(log.first(s), (s + 1) * log.sector) > log.first(s)
 
 
-def choose(ring) -> int:
+def choose(ring: "Ring") -> int:
     """Find the newest sector and the end of the log; return the lowest valid sequence.
 
     0 if no sector holds anything.
@@ -122,18 +125,18 @@ def _reverted(ring, s: int) -> bool:
     return False
 
 
-def numbers(log):
+def numbers(log: "Log") -> tuple:
     """The three numbers of the marker just read, as they were checked: a weak bit may read
     differently now."""
     return unpack("<III", log.view[:12])
 
 
-def after(log, at: int, n: int) -> int:
+def after(log: "Log", at: int, n: int) -> int:
     """Where the log continues behind what Log.scan() found: a record, or -n torn bytes."""
     return at + n if n > 0 else resume(log, at, at - n, at // log.sector)
 
 
-def resume(log, start: int, at: int, s: int) -> int:
+def resume(log: "Log", start: int, at: int, s: int) -> int:
     """Where the log continues behind a torn place [start, at) in sector s.
 
     The page that was being programmed may hold cells that only look erased; a program

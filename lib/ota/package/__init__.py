@@ -16,6 +16,9 @@ import struct
 from ..compat import const
 from ..errors import ManifestError, SignatureError
 
+if False:  # for type checkers
+    from ota_hints import Buffer, Verifier
+
 MAGIC = b"OTAP"
 PREFIX = const(12)
 FORMAT = const(1)
@@ -97,7 +100,7 @@ class Header:
         return self.chunk_max - CHUNK
 
 
-def lengths(prefix) -> tuple:
+def lengths(prefix: "Buffer") -> tuple:
     """(header length, signatures length) of a package from its first PREFIX bytes.
 
     Raises ManifestError "header" (not a package), "format", "size".
@@ -112,7 +115,7 @@ def lengths(prefix) -> tuple:
     return length, signatures
 
 
-def parse(head) -> Header:
+def parse(head: "Buffer") -> Header:
     """Parse and validate prefix and fields; check() verifies the signatures.
 
     Args:
@@ -155,7 +158,7 @@ def parse(head) -> Header:
     return h
 
 
-def check(head, keys) -> None:
+def check(head: "Buffer", keys: "Verifier") -> None:
     """Verify that a trusted key signed the header.
 
     Args:

@@ -15,13 +15,16 @@ from ..compat import const
 from ..errors import TransportError, VerifyError
 from . import CHAIN, CHUNK, PREFIX, lengths
 
+if False:  # for type checkers
+    from ota_hints import Callable, Decoder, Inflater, Reader, Steps, Writable
+
 RESTART = const(1)  # follows a full flush: decoding can start here
 _LAYOUT = "<HBBII16s"
 _PIECE = 512
-_LAST = bytes(CHAIN)
+_LAST = bytes(CHAIN)  # type: ignore[has-type]
 
 
-def fill(reader, buf):
+def fill(reader: "Reader", buf: "Writable") -> "Steps":
     """Generator: fill buf from reader; yields while waiting.
 
     Raises TransportError "short" if the reader ends earlier.
@@ -38,7 +41,7 @@ def fill(reader, buf):
             got += n
 
 
-def head(reader):
+def head(reader: "Reader") -> "Steps":
     """Generator: read a package's header with its signatures from a reader at its start; yields
     while waiting. Raises ManifestError, TransportError."""
     prefix = bytearray(PREFIX)
@@ -65,14 +68,14 @@ class Chunks:
         self.stored = self.blocks = self.inflated = self.first = 0
         self.restart = False
         self.head = bytearray(CHUNK)
-        self._piece = None
+        self._piece: memoryview | None = None
 
     @property
     def done(self) -> bool:
         """True after the last chunk."""
         return self.expected == _LAST
 
-    def load(self, reader, sink, room=None):
+    def load(self, reader: "Reader", sink: "Callable", room: memoryview | None = None) -> "Steps":
         """Generator: receive the next chunk; its stored bytes go to sink(piece).
 
         Nothing that sink received may be used before load() has returned: only then is it
@@ -120,7 +123,14 @@ class Chunks:
         self.offset += CHUNK + stored
 
 
-def blocks(chunks, reader, inflater, decoder, out, skip: int = 0):
+def blocks(
+    chunks: "Chunks",
+    reader: "Reader",
+    inflater: "Inflater",
+    decoder: "Decoder",
+    out: memoryview,
+    skip: int = 0,
+) -> "Steps":
     """Generator over the output blocks of a payload.
 
     Yields None while waiting, else (number, index of the block in the image, its length). The

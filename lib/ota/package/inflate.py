@@ -9,6 +9,9 @@ import io
 from ..compat import const
 from ..errors import VerifyError
 
+if False:  # for type checkers
+    from ota_hints import Writable
+
 try:
     from deflate import RAW, DeflateIO
 except ImportError:
@@ -30,21 +33,26 @@ class Deflated:
         self._bio.seek(0)
         self._io.readinto(bytearray(1))
 
-    def begin(self):
-        # Bytes that the last sync flush left unread go before the new chunk; without them the
-        # bit stream is broken.
+    def begin(self) -> int:
+        """Begin a chunk; return how many bytes before it are unread.
+
+        They are what the last sync flush left: without them the bit stream is broken.
+        """
         rest = self._bio.read(max(0, self._end - self._bio.tell()))
         self._bio.seek(0)
         self._end = self._bio.write(rest)
         return self._end
 
-    def write(self, data):
+    def write(self, data: bytes) -> None:
+        """Append bytes of the chunk."""
         self._end += self._bio.write(data)
 
-    def ready(self):
+    def ready(self) -> None:
+        """End the chunk: readinto() follows."""
         self._bio.seek(0)
 
-    def readinto(self, buf):
+    def readinto(self, buf: "Writable") -> int:
+        """Inflate into buf; return bytes, 0 at the end. Raises VerifyError "inflate"."""
         n = self._io.readinto(buf)
         # The BytesIO still holds older bytes after the chunk; a stream that reads them is
         # invalid, whatever it decoded to.
@@ -80,7 +88,7 @@ class Inflater:
         if left > _CARRY:
             raise VerifyError("inflate", left)
 
-    def write(self, data) -> None:
+    def write(self, data: bytes) -> None:
         """Add a piece of the chunk's stored bytes."""
         self._in.write(data)
 
@@ -89,7 +97,7 @@ class Inflater:
         self.left = inflated
         self._in.ready()
 
-    def readinto(self, buf) -> int:
+    def readinto(self, buf: "Writable") -> int:
         """Fill buf completely and return len(buf).
 
         Raises VerifyError "inflate" if the stream is invalid or the chunk ends earlier.

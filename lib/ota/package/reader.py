@@ -3,6 +3,9 @@
 from .. import package
 from ..errors import PolicyError, VerifyError
 
+if False:  # for type checkers
+    from ota_hints import Choice, Header, Record, Steps, Writable
+
 
 class PackageReader:
     """Reader of a package that is reopened only to stand at another offset."""
@@ -12,7 +15,7 @@ class PackageReader:
         self._reader = None
         self._at = 0
 
-    def open(self, offset):
+    def open(self, offset: int) -> "Steps":
         """Generator: move to offset; returns itself."""
         if self._reader is None or self._at != offset:
             self.close()
@@ -20,19 +23,21 @@ class PackageReader:
             self._at = offset
         return self
 
-    def readinto(self, buf):
+    def readinto(self, buf: "Writable") -> int | None:
+        """As the reader that open_at() returned."""
         n = self._reader.readinto(buf)
         if n:
             self._at += n
         return n
 
-    def close(self):
+    def close(self) -> None:
+        """Close the reader that is open, if any."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
 
-def match(header, choice) -> None:
+def match(header: "Header", choice: "Choice") -> None:
     """Raise VerifyError or PolicyError unless the package is the one the manifest names."""
     if header.digest != choice.digest or header.size + header.reverse_size != choice.size:
         raise VerifyError("digest", header.size)
@@ -47,7 +52,7 @@ def match(header, choice) -> None:
     header.version = choice.version
 
 
-def newer(header, record, downgrade) -> None:
+def newer(header: "Header", record: "Record", downgrade: bool) -> None:
     """Raise PolicyError "older" unless a package without a manifest may be installed.
 
     A reverse package is also signed and applies to the running image, so no patch may downgrade,

@@ -8,6 +8,9 @@ from collections import OrderedDict
 
 from ..errors import FlashError
 
+if False:  # for type checkers
+    from ota_hints import Region
+
 
 class Partitions:
     """Named regions; layout.py makes sure that they do not overlap.
@@ -24,13 +27,13 @@ class Partitions:
         self.mode = mode
         self._regions: dict = OrderedDict()
 
-    def add(self, name: str, region) -> None:
+    def add(self, name: str, region: "Region") -> None:
         """Add a partition. Raises FlashError "config" if the name is taken."""
         if name in self._regions:
             raise FlashError("config", name)
         self._regions[name] = region
 
-    def get(self, name: str):
+    def get(self, name: str) -> "Region":
         """The region of partition `name`. Raises FlashError "config" if there is none."""
         if name not in self._regions:
             raise FlashError("config", name)

@@ -11,8 +11,11 @@ from ..errors import FlashError
 from ..flash import Region, sector_aligned
 from . import Partitions, tobudos
 
+if False:  # for type checkers
+    from ota_hints import Driver
 
-def build(config) -> Partitions:
+
+def build(config: dict) -> Partitions:
     """The named regions of a configuration: from its table in flash, then its own list.
 
     Raises FlashError of the table, "config", "bounds", "overlap", "align".
@@ -37,7 +40,7 @@ def build(config) -> Partitions:
     return fill(named, entries)
 
 
-def fill(partitions, entries) -> Partitions:
+def fill(partitions: "Partitions", entries: list) -> Partitions:
     """Add all entries, each from its first whole sector to its last.
 
     Raises:
@@ -56,7 +59,7 @@ def fill(partitions, entries) -> Partitions:
     return partitions
 
 
-def driver(entry):
+def driver(entry: dict) -> "Driver":
     """Make a flash driver from {"driver": object or "module:Class", name: value, ...}.
 
     Every name except "driver" and "base" is an argument of the class.

@@ -1,10 +1,13 @@
 """The partition table as the TobudOS bootloader prints it."""
 
+if False:  # for type checkers
+    from ota_hints import Partitions
+
 # As the bootloader of the TobudOS guide prints them.
 _LABELS = {"active": "Active APP", "backup": "  Backup", "ota": "   OTA", "kv": "   KV"}
 
 
-def text(partitions) -> list:
+def text(partitions: "Partitions") -> list:
     """Lines of a box as the TobudOS bootloader prints it, with sizes in bytes; a column
     names the device if there are several."""
     labels = [_LABELS.get(name, name) for name in partitions.names()]
@@ -26,7 +29,7 @@ def text(partitions) -> list:
     return [edge] + rows + [edge]
 
 
-def place(partitions, name: str) -> tuple:
+def place(partitions: "Partitions", name: str) -> tuple:
     """(device name or "", address) of a partition; the address is absolute where the device
     has a base. Raises FlashError "config" if there is no such partition."""
     region = partitions.get(name)

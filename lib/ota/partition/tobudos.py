@@ -25,6 +25,9 @@ import struct
 from ..compat import const
 from ..errors import FlashError
 
+if False:  # for type checkers
+    from ota_hints import Buffer, Region
+
 MAGIC = b"\x20\x64"
 _NAMES = {"ip": ("active", "ota", "kv"), "pp": ("active", "backup", "ota", "kv")}
 _HEADER = const(8)
@@ -41,7 +44,7 @@ class Table:
         self.entries = entries
 
 
-def crc8(data, value: int = 0) -> int:
+def crc8(data: "Buffer", value: int = 0) -> int:
     """CRC-8, polynomial 0x31, nothing reflected; value: result of the call before."""
     for b in data:
         value ^= b
@@ -55,7 +58,7 @@ def length(mode: str) -> int:
     return _HEADER + _ENTRY * len(_NAMES[mode])
 
 
-def read(region, program_size: int = 0, mode: str = "") -> Table:
+def read(region: "Region", program_size: int = 0, mode: str = "") -> Table:
     """Read and check the table at the start of region.
 
     Args:
@@ -69,7 +72,7 @@ def read(region, program_size: int = 0, mode: str = "") -> Table:
     return parse(buf, program_size or region.program_size, mode)
 
 
-def parse(data, program_size: int, mode: str = "") -> Table:
+def parse(data: "Buffer", program_size: int, mode: str = "") -> Table:
     """Parse and check the table at the start of data (bytes-like); more bytes may follow.
 
     Raises FlashError, see above.
@@ -103,7 +106,7 @@ def parse(data, program_size: int, mode: str = "") -> Table:
     return Table(mode, "%d.%d" % (data[2], data[3]), entries)
 
 
-def checksum(table) -> int:
+def checksum(table: "Buffer") -> int:
     """The CRC-8 for byte 4 of a table whose other bytes are complete."""
     return crc8(table[_HEADER:], crc8(table[:4]))
 

@@ -19,12 +19,17 @@ from ..errors import (
 from ..state.accepted import SEQUENCES
 from .static import Static
 
+if False:  # for type checkers
+    from ota_hints import Device, Steps
+
 # Reasons of a PolicyError after which another mirror may have the right manifest: this one was
 # old, or of another product with the same key.
 _STALE = ("sequence", "expired", "product", "channel", "base", "seen")
 
 
-def sources(urls, options, spread=None, known=None):
+def sources(
+    urls: list | tuple, options: dict, spread: bytes | None = None, known: dict | None = None
+) -> list:
     """Make a list of sources, one for each manifest URL.
 
     Args:
@@ -42,7 +47,7 @@ def sources(urls, options, spread=None, known=None):
     return found[first:] + found[:first]
 
 
-def run(device, sources, now: int = 0):
+def run(device: "Device", sources: list, now: int = 0) -> "Steps":
     """Generator: run update.run() with each source until one has something new.
 
     The next source is tried after a server that is unreachable, wrong or out of date, and after
@@ -80,7 +85,7 @@ def _newest(device):
     return device.kv.get(device.slots.key + SEQUENCES)
 
 
-def passes(error) -> bool:
+def passes(error: Exception) -> bool:
     """True if another source may succeed after this OtaError."""
     if isinstance(error, PolicyError):
         return error.reason in _STALE

@@ -7,6 +7,9 @@ Pure: seconds in, seconds out. config "poll": {"every_s", "jitter", "spread_s", 
 from ..compat import const
 from ..errors import FlashError
 
+if False:  # for type checkers
+    from ota_hints import Callable
+
 _DAY_S = const(86400)
 _EVERY_S = const(86400)
 _SPREAD_S = const(600)
@@ -15,7 +18,7 @@ _JITTER = const(10)  # percent
 _DOUBLINGS = const(8)
 
 
-def first_s(poll, rand) -> int:
+def first_s(poll: dict, rand: "Callable") -> int:
     """Seconds from a start to the first request.
 
     Random, so that the devices of a street do not all ask at once after a power failure.
@@ -27,7 +30,7 @@ def first_s(poll, rand) -> int:
     return _part(poll.get("spread_s", _SPREAD_S), rand)
 
 
-def next_s(poll, rand, failures: int = 0) -> int:
+def next_s(poll: dict, rand: "Callable", failures: int = 0) -> int:
     """Seconds until the next request: every_s, or after failures in a row a pause that starts at
     retry_s and doubles; both vary by up to jitter percent."""
     wait = poll.get("every_s", _EVERY_S)
@@ -37,7 +40,7 @@ def next_s(poll, rand, failures: int = 0) -> int:
     return max(1, wait - range_s + _part(2 * range_s, rand))
 
 
-def closed_s(poll, now: int, rand) -> int:
+def closed_s(poll: dict, now: int, rand: "Callable") -> int:
     """Seconds until the maintenance window allows an update; 0: now.
 
     "window" is ["HH:MM", "HH:MM"], local times at utc_offset_s. The second may be on the next

@@ -3,8 +3,11 @@
 from .. import clock
 from ..modules import load, phase
 
+if False:  # for type checkers
+    from ota_hints import Device
 
-def options(device) -> dict:
+
+def options(device: "Device") -> dict:
     """Keyword arguments of transport.resume.Resuming, from the configuration.
 
     "headers" are only sent to the server in "home": that of "url" (the first of several), else

@@ -8,6 +8,9 @@ from ..transport import http
 from ..transport.resume import Resuming
 from ..transport.url import join
 
+if False:  # for type checkers
+    from ota_hints import Callable, Steps
+
 _RETRIES = const(2)
 _TIMES = const(7)
 _DAY_S = const(86400)
@@ -37,7 +40,7 @@ class Static:
         self._etag = None
         self._kept = http.Kept()  # the package comes the way the manifest came
 
-    def check(self):
+    def check(self) -> "Steps":
         """Generator: download the manifest.
 
         Returns:
@@ -83,7 +86,7 @@ class Static:
         finally:
             reader.close()
 
-    def open(self, url: str, size=None):
+    def open(self, url: str, size: int | None = None) -> "Callable":
         """The open_at function of a package.
 
         Args:
@@ -105,7 +108,7 @@ class Static:
         """Close the kept connection; may be called more than once."""
         self._kept.close()
 
-    def report(self, stage: str, detail) -> None:
+    def report(self, stage: str, detail: int) -> None:
         """Remember "none" (nothing to do); a static server receives no reports.
 
         Args:

@@ -10,6 +10,9 @@ import struct
 from ..compat import const
 from ..errors import FlashError, code
 
+if False:  # for type checkers
+    from ota_hints import Choice, Device, Record
+
 SEQUENCES = const(".seq")  # behind the key of the record: a byte of version, then the channels
 _AGAIN = const(".again")
 _CHANNELS = const(4)
@@ -21,7 +24,7 @@ _SAME = const(2)  # further attempts under one manifest, after failures that may
 _MOST = const(5)  # further attempts in all
 
 
-def prepare(device) -> None:
+def prepare(device: "Device") -> None:
     """Make room for the sequences, so that an update can write them without the KV's code.
 
     If power goes here, the first accepted manifest makes that room. Raises FlashError.
@@ -29,7 +32,7 @@ def prepare(device) -> None:
     _save(device, SEQUENCES, bytes(1 + _CHANNELS * struct.calcsize(_CHANNEL)))
 
 
-def bound(device, record) -> int:
+def bound(device: "Device", record: "Record") -> int:
     """Lowest sequence a manifest of the device's channel may have. Raises FlashError.
 
     Without a readable value that of the state record applies.
@@ -44,7 +47,7 @@ def bound(device, record) -> int:
     return 0
 
 
-def keep(device, record, sequence: int) -> None:
+def keep(device: "Device", record: "Record", sequence: int) -> None:
     """Remember the sequence of a manifest that was accepted, whether it is installed or not.
 
     Written only if the sequence grew; the four channels accepted last are kept. If power goes
@@ -61,7 +64,7 @@ def keep(device, record, sequence: int) -> None:
     _save(device, SEQUENCES, bytes(data))
 
 
-def again(device, record, choice) -> bool:
+def again(device: "Device", record: "Record", choice: "Choice") -> bool:
     """True if a release that failed here before, choice, is to be installed once more.
 
     - A release that was not confirmed in time may have been good, with the network down: twice
@@ -101,7 +104,7 @@ def again(device, record, choice) -> bool:
     return _save(device, _AGAIN, struct.pack(_TAKEN, mine, count + 1, 1))
 
 
-def armed(device) -> None:
+def armed(device: "Device") -> None:
     """Note that a release let through by again() is ready, so that the next attempt counts.
 
     If power goes here, or the flash fails, one attempt is not counted.

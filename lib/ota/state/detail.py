@@ -2,11 +2,14 @@
 
 from ..compat import const
 
+if False:  # for type checkers
+    from ota_hints import Device
+
 _KEY = const(".why")  # behind the state's key
 _BYTES = const(48)
 
 
-def keep(device, number: int, error) -> None:
+def keep(device: "Device", number: int, error: Exception) -> None:
     """Keep what was raised beside the reason with this code.
 
     If power goes here, the text before it is there, which names another code or, at worst, an
@@ -21,7 +24,7 @@ def keep(device, number: int, error) -> None:
         pass
 
 
-def detail(device, number: int) -> str:
+def detail(device: "Device", number: int) -> str:
     """What was kept of the failure with this code, "" for nothing. Raises FlashError."""
     data = device.kv.get(device.slots.key + _KEY) or b"\0\0"
     try:

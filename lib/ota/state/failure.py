@@ -5,6 +5,9 @@ from ..compat import const
 from ..errors import ManifestError, SignatureError, TransportError
 from .record import Image
 
+if False:  # for type checkers
+    from ota_hints import Device, OtaError
+
 _LATER = const(39)  # highest code of a TransportError
 # Codes of a reverted image: "tries" to "request", "mount" to "start".
 _GIVEN_UP = const(" 105 106 107 108 112 113 114 ")
@@ -12,7 +15,7 @@ _GIVEN_UP = const(" 105 106 107 108 112 113 114 ")
 _REPLAYED = const(" product channel sequence expired ")
 
 
-def answer(device, error) -> dict:
+def answer(device: "Device", error: "OtaError") -> dict:
     """Result of a public function for an error that only needs time; raise every other error.
 
     Returns:
@@ -30,7 +33,7 @@ def answer(device, error) -> dict:
     return found
 
 
-def note(device, error) -> None:
+def note(device: "Device", error: "OtaError") -> None:
     """Record the reason; the running image is not touched."""
     record = device.slots.load()
     if record.state not in (state.IDLE, state.FETCH, state.READY, state.RESCUE):

@@ -9,12 +9,15 @@ from .. import state
 from ..compat import const
 from ..errors import FlashError, code
 
+if False:  # for type checkers
+    from ota_hints import Record
+
 _HEAD = const("<BBBBBBHIII8s8s")
 _SIZE = const(204)
 _NONE = const(255)
 
 
-def first(data, r):
+def first(data: bytes, r: "Record") -> "Record":
     """Fill r, a new record.Record, from a value of layout 1, except for its images; return it.
 
     Raises:
@@ -29,7 +32,7 @@ def first(data, r):
     return r
 
 
-def mend(r, strategy: str):
+def mend(r: "Record", strategy: str) -> "Record":
     """Turn r, an invalid record.Record, into RESCUE with the reason "corrupt"; return it.
 
     Floor and sequence stay. r.new is the image that ran: the boot stage runs it again if it was

@@ -12,6 +12,9 @@ from ..compat import const, random_bytes
 from ..errors import FlashError
 from ..modules import load
 
+if False:  # for type checkers
+    from ota_hints import Any
+
 _VERSION = const(2)
 _HEAD = const("<BBBBBBH8sII8s8s8s")
 _IMAGE = const("<16sII32s")
@@ -37,7 +40,7 @@ class Image:
         return struct.pack(_IMAGE, self.version.encode(), self.floor, self.size, self.digest)
 
 
-def image(data, offset: int) -> Image:
+def image(data: bytes, offset: int) -> Image:
     """The image at an offset of a record. Raises FlashError "corrupt"."""
     version, floor, size, digest = struct.unpack_from(_IMAGE, data, offset)
     version = version.rstrip(b"\0")
@@ -97,7 +100,7 @@ class Record:
         self.secret = sha256(self.secret + random_bytes(16)).digest()[:_SECRET]
 
 
-def unpack(data, strategy: str = "") -> Record:
+def unpack(data: bytes, strategy: str = "") -> Record:
     """The record in a KV value, of this layout or the one before.
 
     Args:
@@ -127,7 +130,7 @@ def unpack(data, strategy: str = "") -> Record:
     return r
 
 
-def head(data) -> Record:
+def head(data: bytes) -> Record:
     """The record without its images, not validated. Raises FlashError "corrupt"."""
     if len(data) != SIZE or data[0] != _VERSION:
         return load("state.old").first(data, Record())
@@ -152,7 +155,7 @@ class Slots:
         self._strategy = strategy
         self._senseless = False  # the record, when it was loaded
 
-    def load(self):
+    def load(self) -> "Any":
         """The record, or None before the first boot. An invalid value is read as RESCUE with the
         reason "corrupt". Raises FlashError."""
         data = self._kv.get(self.key)

@@ -30,6 +30,9 @@ from ..compat import const
 from ..errors import FlashError, PolicyError, VerifyError
 from ..modules import load
 
+if False:  # for type checkers
+    from ota_hints import Buffer, Callable, Device, Header, Image, Record, Region, Writable
+
 _PIECE = const(512)
 
 
@@ -41,7 +44,7 @@ class RegionReader:
         self._at = offset
         self._left = length
 
-    def readinto(self, buf) -> int:
+    def readinto(self, buf: "Writable") -> int:
         """Read into buf; return the number of bytes, 0 at the end."""
         n = min(len(buf), self._left)
         if n:
@@ -54,7 +57,7 @@ class RegionReader:
         """Do nothing: a region needs no closing."""
 
 
-def digest(region, size: int, feed=None) -> bytes:
+def digest(region: "Region", size: int, feed: "Callable | None" = None) -> bytes:
     """SHA-256 of the first size bytes, read from flash; b"" if they cannot be read.
 
     Raises FlashError "bounds".
@@ -73,7 +76,7 @@ def digest(region, size: int, feed=None) -> bytes:
     return h.digest()
 
 
-def holds(region, image, feed=None) -> bool:
+def holds(region: "Region", image: "Image", feed: "Callable | None" = None) -> bool:
     """True if region starts with exactly this image (record.Image).
 
     Read twice before the answer is False: a misread bit must not revert an image.
@@ -86,7 +89,7 @@ def holds(region, image, feed=None) -> bool:
     return False
 
 
-def verified(region, image, feed=None) -> None:
+def verified(region: "Region", image: "Image", feed: "Callable | None" = None) -> None:
     """Raise VerifyError "digest" unless region holds image, read back from flash; FlashError
     "bounds" if it cannot."""
     if image.size > region.size:
@@ -95,7 +98,7 @@ def verified(region, image, feed=None) -> None:
         raise VerifyError("digest", image.size)
 
 
-def admit(device, record, header) -> None:
+def admit(device: "Device", record: "Record", header: "Header") -> None:
     """Raise PolicyError unless a genuine package is for this device in its present state.
 
     Words: "product", "target", "floor", "hardware", "base", "fit".
@@ -130,7 +133,7 @@ def _runs(mpy, ours):
     return not arch or not (mpy ^ ours) & 0x300 and (arch == board or 4 <= arch < board <= 8)
 
 
-def geometry(region, block_size: int, in_order: bool) -> None:
+def geometry(region: "Region", block_size: int, in_order: bool) -> None:
     """Raise PolicyError "geometry" if blocks of this size cannot be written to region.
 
     A block is one or more whole sectors, or blocks come in order and fill larger sectors.
@@ -142,7 +145,7 @@ def geometry(region, block_size: int, in_order: bool) -> None:
         raise PolicyError("geometry", block_size, region.program_size)
 
 
-def put(region, offset: int, data) -> None:
+def put(region: "Region", offset: int, data: "Buffer") -> None:
     """Erase and program one block; a block inside a larger sector must find it erased.
 
     If power goes here, the block is done again: its mark or record is written afterwards.

@@ -13,10 +13,15 @@ from ..package import chunks
 from ..state.record import AT, NONE, PROGRESS, Image
 from . import admit, geometry, holds, put, verified
 
+if False:  # for type checkers
+    from ota_hints import Callable, Device, Header, Record, Steps
+
 _PROGRESS = const("<8sII16s")  # package, offset in it, number of the block there, chain digest
 
 
-def install(device, record, head, header, open_at):
+def install(
+    device: "Device", record: "Record", head: bytes, header: "Header", open_at: "Callable"
+) -> "Steps":
     """Generator: stream a genuine package into the inactive slot; leaves READY.
 
     Yields (done, total) in bytes of the image, or None while it waits.
@@ -75,7 +80,7 @@ def install(device, record, head, header, open_at):
     device.slots.save(record)
 
 
-def apply(device, record, header=None):
+def apply(device: "Device", record: "Record", header: "Header | None" = None) -> "Steps":
     """Generator: READY -> TRIAL; the slot is complete already. Raises VerifyError "digest"."""
     other = 1 - record.active
     verified(device.slot(other), record.new, device.feed)
@@ -89,7 +94,7 @@ def apply(device, record, header=None):
     yield 1, 1
 
 
-def back(device, record):
+def back(device: "Device", record: "Record") -> "Steps":
     """Generator: BACK -> IDLE with the previous slot. Raises VerifyError "digest"."""
     verified(device.slot(record.previous), record.old, device.feed)
     record.active, record.previous = record.previous, NONE

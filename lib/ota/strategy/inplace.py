@@ -11,15 +11,20 @@ from ..modules import load
 from ..state.record import NONE, Image
 from .staging import Plan, genuine, reverse
 
+if False:  # for type checkers
+    from ota_hints import Callable, Device, Header, Record, Steps
+
 REVERSE = const(2)  # record.previous: the reverse package is staged
 
 
-def install(device, record, head, header, open_at):
+def install(
+    device: "Device", record: "Record", head: bytes, header: "Header", open_at: "Callable"
+) -> "Steps":
     """Stage the package (receive.py)."""
     return load("strategy.receive").install(device, record, head, header, open_at)
 
 
-def apply(device, record, header):
+def apply(device: "Device", record: "Record", header: "Header") -> "Steps":
     """Generator: carry out the rest of APPLY; leaves TRIAL. Yields (done, total) in blocks.
 
     Args:
@@ -40,7 +45,7 @@ def apply(device, record, header):
     device.slots.save(record)
 
 
-def back(device, record):
+def back(device: "Device", record: "Record") -> "Steps":
     """Generator: apply the reverse package; leaves IDLE. Yields (done, total) in blocks.
 
     Raises:
@@ -60,7 +65,7 @@ def back(device, record):
     device.slots.save(record)
 
 
-def reversible(device, record) -> bool:
+def reversible(device: "Device", record: "Record") -> bool:
     """True if the reverse package is staged, genuine, and leads to the previous image."""
     try:
         header = genuine(device, device.region("ota"))

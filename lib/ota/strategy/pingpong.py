@@ -13,17 +13,22 @@ from ..state.record import NONE, Image
 from . import RegionReader, admit, holds, put, verified
 from .staging import journal_region
 
+if False:  # for type checkers
+    from ota_hints import Callable, Device, Header, Record, Steps
+
 _COPIED = const(1)  # block `index` is copied
 _DONE = const(3)  # block number `index` of the payload is on the active slot
 _BLOCK = const(4096)
 
 
-def install(device, record, head, header, open_at):
+def install(
+    device: "Device", record: "Record", head: bytes, header: "Header", open_at: "Callable"
+) -> "Steps":
     """Stage the package (receive.py)."""
     return load("strategy.receive").install(device, record, head, header, open_at)
 
 
-def apply(device, record, header):
+def apply(device: "Device", record: "Record", header: "Header") -> "Steps":
     """Generator: carry out the rest of APPLY; leaves TRIAL. Yields (done, total) in blocks.
 
     Args:
@@ -77,7 +82,7 @@ def _write(device, header, active, backup, journal):
         yield step + 1, total
 
 
-def back(device, record):
+def back(device: "Device", record: "Record") -> "Steps":
     """Generator: copy the backup onto the active slot; leaves IDLE.
 
     Yields (done, total) in blocks.

@@ -11,11 +11,14 @@ from ..state.record import NONE, Image
 from . import RegionReader
 from .staging import drop, durable, find, suits
 
+if False:  # for type checkers
+    from ota_hints import Callable, Device, Header, Record, Steps
+
 _BUFFER = const(4096)
 _BLANK = const(64)
 
 
-def resume(device, header, head=None, offset: int = 0) -> int:
+def resume(device: "Device", header: "Header", head: bytes | None = None, offset: int = 0) -> int:
     """Offset in the package where a download resumes; 0 for all of it, header.size if complete.
 
     The last sector is never trusted: power may have gone while it was programmed. It is written
@@ -51,7 +54,9 @@ def _resume(device, header, head, offset):
     return good if good > header.length else 0
 
 
-def install(device, record, head, header, open_at):
+def install(
+    device: "Device", record: "Record", head: bytes, header: "Header", open_at: "Callable"
+) -> "Steps":
     """Generator: stage a genuine package; leaves READY, and the boot stage does the rest.
 
     Yields (done, total) in bytes, or None while it waits.

@@ -14,11 +14,22 @@ from ..package import chunks
 from ..state.journal import Journal
 from . import RegionReader, holds, put, verified
 
+if False:  # for type checkers
+    from ota_hints import Device, Header, Image, Plan, Record, Region, Steps
+
 _SAVED = const(1)  # block number `index` is whole in scratch, value: its CRC-32
 _DONE = const(2)  # it is on the active slot
 
 
-def rewrite(device, record, header, offset, plan, old, new):
+def rewrite(
+    device: "Device",
+    record: "Record",
+    header: "Header",
+    offset: int,
+    plan: "Plan",
+    old: "Image",
+    new: "Image",
+) -> "Steps":
     """Generator: rewrite the active slot from image old to image new with the package at offset.
 
     Resumes where the journal says. Yields (done, total) in blocks.
@@ -71,7 +82,9 @@ def rewrite(device, record, header, offset, plan, old, new):
     verified(slot, new, device.feed)
 
 
-def prepare(device, header, offset, store):
+def prepare(
+    device: "Device", header: "Header", offset: int, store: "Region | None"
+) -> bytearray | None:
     """Decode the package once without writing, then fill the stash.
 
     An invalid package fails here, while the running image is still intact. Returns the CRC-32 of

@@ -11,6 +11,9 @@ from ..errors import ManifestError, PolicyError, VerifyError
 from ..package import chunks
 from . import RegionReader, admit, geometry
 
+if False:  # for type checkers
+    from ota_hints import Any, Device, Header, Record, Region
+
 _BUFFER = const(4096)
 _JOURNAL_MAX = const(8)
 _MARK = const(24)
@@ -43,7 +46,7 @@ class Plan:
             raise PolicyError("fit", header.size, end)
         self._region = ota.sub(used, end - used) if need else None
 
-    def room(self, header):
+    def room(self, header: "Header") -> tuple:
         """(stash or None, scratch) of an apply in place, as regions of whole blocks.
 
         Scratch is all that is left, at least one block.
@@ -69,7 +72,7 @@ def _need(header):
     return (stash + size - 1) // size * size + size
 
 
-def journal_region(device):
+def journal_region(device: "Device") -> "Region":
     """The journal: the last sectors of the OTA partition, sized from the slot.
 
     Two marks per block, but a ring of 8 sectors is enough for any image.
@@ -82,7 +85,7 @@ def journal_region(device):
     return ota.sub(ota.size - count * sector, count * sector)
 
 
-def suits(device, record, header):
+def suits(device: "Device", record: "Record", header: "Header") -> Plan:
     """Plan of a genuine package, if this device can stage and apply it in its present state.
 
     Raises:
@@ -97,7 +100,7 @@ def suits(device, record, header):
     return Plan(device, header)
 
 
-def find(region, offset: int = 0):
+def find(region: "Region", offset: int = 0) -> tuple:
     """(header, head) of the package that starts at offset of a region.
 
     Only reads and parses; package.check() verifies the signature. Raises ManifestError.
@@ -114,7 +117,7 @@ def find(region, offset: int = 0):
     return package.parse(head), head
 
 
-def genuine(device, region, head=None):
+def genuine(device: "Device", region: "Region", head: "Any" = None) -> "Header":
     """Header of the complete package at the start of a region, after checking its signature and
     every chunk from flash.
 
@@ -136,7 +139,7 @@ def genuine(device, region, head=None):
     return header
 
 
-def reverse(device, header, offset: int):
+def reverse(device: "Device", header: "Header", offset: int) -> "Header":
     """Header of the reverse package staged at offset, after checking every chunk from flash.
 
     Args:
@@ -156,7 +159,7 @@ def reverse(device, header, offset: int):
     return back
 
 
-def durable(device, region, header, offset: int = 0) -> int:
+def durable(device: "Device", region: "Region", header: "Header", offset: int = 0) -> int:
     """Verify the hash chain of the package at offset of a region.
 
     Returns:
@@ -180,5 +183,5 @@ def durable(device, region, header, offset: int = 0) -> int:
     return good
 
 
-def drop(piece) -> None:
+def drop(piece: memoryview) -> None:
     """Sink for chunks that are only checked."""

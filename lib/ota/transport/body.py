@@ -3,6 +3,9 @@
 from ..compat import const
 from ..errors import TransportError
 
+if False:  # for type checkers
+    from ota_hints import Kept, Writable
+
 _DIGITS = const(20)  # some servers pad sizes with zeros, to 16 as a rule
 _HEX = b"0123456789abcdefABCDEF"
 
@@ -37,7 +40,7 @@ class Response:
         self._left = 0 if chunked else length
         self._trailers = [0, 0]
 
-    def readinto(self, buf):
+    def readinto(self, buf: "Writable") -> int | None:
         """Read into buf; returns bytes, 0 at the end, None for "not yet".
 
         Raises TransportError "short" if the body ends early, "timeout", "slow", "reset",
@@ -56,7 +59,7 @@ class Response:
                 self.close()
         return n
 
-    def leave(self, kept, place) -> None:
+    def leave(self, kept: "Kept", place: tuple) -> None:
         """Keep the connection in an http.Kept for place after the body has been read."""
         self._kept, self._place = kept, place
 

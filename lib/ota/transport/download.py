@@ -5,10 +5,13 @@ import os
 from ..compat import const
 from .resume import Resuming
 
+if False:  # for type checkers
+    from ota_hints import Any, Steps
+
 _BUFFER = const(1024)
 
 
-def fetch(url: str, file, options=None):
+def fetch(url: str, file: "Any", options: dict | None = None) -> "Steps":
     """Generator: the file at url into file, a path or an object with write().
 
     A path is complete or not there: bytes go to path + ".part" first. Yields

@@ -4,6 +4,9 @@ from ..compat import const
 from ..errors import TransportError
 from . import url
 
+if False:  # for type checkers
+    from ota_hints import Steps, Wire
+
 _INTERIM = const(8)  # 1xx responses skipped before the real one
 _BLANK = const(4)  # empty lines passed over before a status line
 _NUMBER_MAX = const(0x7FFFFFFF)
@@ -119,7 +122,7 @@ class Head:
         return self.chunked or self.length is not None  # else its end is the body's
 
     @property
-    def length(self):
+    def length(self) -> int | None:
         """Content-Length in bytes, or None if absent or empty. Raises TransportError "protocol"
         if it is not one number."""
         found = None
@@ -133,13 +136,13 @@ class Head:
         return found
 
     @property
-    def etag(self):
+    def etag(self) -> str | None:
         """The strong entity tag with its quotes, or None."""
         value = self.fields.get(b"etag", b"")
         return str(value, "utf-8") if strong(value) else None
 
     @property
-    def range(self):
+    def range(self) -> tuple:
         """(start, length, total or None) of Content-Range. Raises TransportError "range"."""
         span, slash, total = self._span().partition(b"/")
         start, dash, end = span.partition(b"-")
@@ -152,7 +155,7 @@ class Head:
         return start, end - start + 1, total
 
     @property
-    def unsatisfied(self):
+    def unsatisfied(self) -> int | None:
         """The total size in a 416, or None."""
         value = self._span()
         return number(value[2:].strip(), "range") if value[:2] == b"*/" else None
@@ -163,7 +166,7 @@ class Head:
         return (value[5:] if value[:5].lower() == b"bytes" else value).lstrip(b" \t=:")
 
     @property
-    def retry_after_s(self):
+    def retry_after_s(self) -> int | None:
         """Retry-After in seconds, at most an hour; None if absent or unknown."""
         value = self.fields.get(b"retry-after", b"")
         if value.isdigit():
@@ -185,7 +188,7 @@ def number(value: bytes, word: str) -> int:
     return int(value)
 
 
-def seconds(value: bytes):
+def seconds(value: bytes) -> int | None:
     """Seconds from the year 0 to a date like b"Sun, 06 Nov 1994 08:49:37 GMT", for differences.
 
     None for any other form. The calendar is not checked: the caller bounds the difference.
@@ -214,7 +217,7 @@ def strong(etag: bytes) -> bool:
     return True
 
 
-def read(wire):
+def read(wire: "Wire") -> "Steps":
     """Generator: read the head of the final response, return a Head.
 
     Raises TransportError "protocol", "headers", "reset", "timeout", "slow", "url" for a Location

@@ -14,6 +14,9 @@ from . import url as _url
 from .body import Response
 from .wire import Limits, Wire
 
+if False:  # for type checkers
+    from ota_hints import Any, Callable, Steps
+
 # Fields that say what this client can do and wants; a caller must not change them.
 _OWN = (
     "host range if-range if-none-match connection accept-encoding content-length"
@@ -32,7 +35,7 @@ class Kept:
         self._wire = None
         self._place = None
 
-    def take(self, place):
+    def take(self, place: tuple) -> "Wire | None":
         """The Wire kept for place, (scheme, host, port), or None; any other one is closed.
 
         Not reused if the peer closed it or sent more than was requested.
@@ -42,7 +45,7 @@ class Kept:
         wire, self._wire = self._wire, None
         return wire
 
-    def give(self, wire, place) -> None:
+    def give(self, wire: "Wire", place: tuple) -> None:
         """Keep the Wire of a connection to place, (scheme, host, port)."""
         self.close()
         self._wire, self._place = wire, place
@@ -57,16 +60,16 @@ class Kept:
 def get(
     url: str,
     offset: int = 0,
-    etag=None,
-    headers=None,
-    tls=None,
-    size=None,
-    home=None,
-    kept=None,
-    connect=sockets.connect,
-    clock=ticks_ms,
-    **changes,
-):
+    etag: str | None = None,
+    headers: dict | None = None,
+    tls: "Any" = None,
+    size: int | None = None,
+    home: "Any" = None,
+    kept: Kept | None = None,
+    connect: "Callable" = sockets.connect,
+    clock: "Callable" = ticks_ms,
+    **changes: "Any",
+) -> "Steps":
     """Generator: request url from byte offset on.
 
     Args:
@@ -216,7 +219,7 @@ def _reply(wire, head, offset, etag, size):
     return Response(wire, 206, offset, count, total, head.etag, chunked)
 
 
-def fields_for(headers, place: tuple, home) -> str:
+def fields_for(headers: "Any", place: tuple, home: tuple) -> str:
     """The caller's header fields for a place, (scheme, host, port), as lines.
 
     home: place that the fields without an address belong to. Raises TransportError "headers" for

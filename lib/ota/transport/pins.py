@@ -6,6 +6,9 @@ from binascii import unhexlify
 from ..compat import const
 from ..errors import TransportError
 
+if False:  # for type checkers
+    from ota_hints import Buffer
+
 _REFUSED = const(-0x2700)  # mbedTLS: certificate verification failed
 _SEQUENCE = const(0x30)
 _VERSION = const(0xA0)
@@ -24,7 +27,7 @@ class Pins:
         if not self._pins or any(len(pin) != 32 for pin in self._pins):
             raise TransportError("tls", "pins")
 
-    def check(self, der, depth: int) -> int:
+    def check(self, der: bytes, depth: int) -> int:
         """Verify callback of TLS for each certificate of a chain; 0 accepts, else an error number.
 
         der: bytes of the certificate; depth: 0 for the server's own.
@@ -38,7 +41,7 @@ class Pins:
         return 0 if found[0] in self._pins or found[1] in self._pins else _REFUSED
 
 
-def public_key(der):
+def public_key(der: "Buffer") -> bytes | memoryview:
     """The part of a DER certificate that is its SubjectPublicKeyInfo. Raises ValueError."""
     der = memoryview(der)
     at, end, _ = _inside(der, 0, len(der))

@@ -6,6 +6,9 @@ from . import http
 from .retry import Patience, Ranges, passes, plain
 from .wire import Limits
 
+if False:  # for type checkers
+    from ota_hints import Steps
+
 _PROGRESS = const(16384)  # bytes after which earlier failures are forgotten
 _SKIP = const(512)
 _SKIPS = const(8)  # in one step
@@ -62,7 +65,7 @@ class Resuming:
         self._poll_ms = options.get("poll_ms", _POLL_MS)
         self.ranges = Ranges()
 
-    def open(self, offset: int = 0):
+    def open(self, offset: int = 0) -> "Steps":
         """Generator: a reader from byte offset on; yields None while waiting.
 
         Raises TransportError as the reader does.
@@ -79,7 +82,7 @@ class Resuming:
             if not connected:
                 reader.close()
 
-    def ask(self, offset: int):
+    def ask(self, offset: int) -> "Steps":
         """Generator: the http.Response to one request for the same file as before.
 
         Raises TransportError as http.get does, "changed" for another file, "length" for an
@@ -108,7 +111,7 @@ class Resuming:
                 if not known:
                     response.close()
 
-    def wait(self, ms: int):
+    def wait(self, ms: int) -> "Steps":
         """Generator: wait for ms milliseconds, yielding None."""
         start = self._clock()
         while True:

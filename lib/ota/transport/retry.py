@@ -3,6 +3,9 @@
 from ..compat import const, ticks_diff
 from ..errors import TransportError
 
+if False:  # for type checkers
+    from ota_hints import OtaError
+
 _PAUSE_MAX_MS = const(60000)
 _GRACE_MS = const(120000)  # beside what the file takes at the lowest rate
 _WAIT_MS = const(60000)
@@ -21,7 +24,7 @@ _DOUBTED = ("status", "protocol", "reset", "short", "timeout")
 _DOUBTS = const(2)
 
 
-def passes(error) -> bool:
+def passes(error: "OtaError") -> bool:
     """True if a TransportError may go away when the request is repeated."""
     if error.reason == "status":
         status = error.args[1]
@@ -29,7 +32,7 @@ def passes(error) -> bool:
     return error.reason in _AGAIN
 
 
-def plain(error) -> bool:
+def plain(error: "OtaError") -> bool:
     """True for a failure that is reported as it is, however often it was tried."""
     return not passes(error) or (error.reason == "status" and error.args[1] in _ONCE_STATUS)
 
@@ -98,7 +101,7 @@ class Patience:
         self.pausing = False
         self._left = _GRACE_MS
 
-    def wish(self, error):
+    def wish(self, error: "OtaError") -> int | None:
         """Milliseconds that the server asks to wait; None if it does not say.
 
         Raises TransportError "later" with the seconds if that is too long to wait here.
@@ -116,7 +119,7 @@ class Patience:
         ms = min(self._pause_ms << min(failures - 1, 16), _PAUSE_MAX_MS)
         return ms - ms * self._rand(1)[0] // 512
 
-    def over(self, failures: int, error, size) -> bool:
+    def over(self, failures: int, error: "OtaError", size: int) -> bool:
         """True to give up after this error and so many failures without progress.
 
         size: bytes of the file, or received so far; 0: not known.
@@ -156,7 +159,7 @@ class Ranges:
         self._doubts = 0
         self._turned = False
 
-    def refused(self, error, last: bool) -> bool:
+    def refused(self, error: "OtaError", last: bool) -> bool:
         """True to repeat the request at once without a Range, which may have caused error.
 
         A rejection is believed at once. After an error that may also be an outage, every second

@@ -11,6 +11,9 @@ import socket
 from ..compat import const, ticks_diff, ticks_ms
 from ..errors import TransportError
 
+if False:  # for type checkers
+    from ota_hints import Buffer, Callable, Context, Limits, Steps, Writable
+
 _ADDRESSES = const(4)  # tried per name
 _EPIPE = const(32)
 _MBEDTLS_EOF = const(-29312)
@@ -43,7 +46,7 @@ class Stream:
         self._poll = select.poll()
         self._poll.register(self._io, select.POLLIN)
 
-    def readinto(self, buf):
+    def readinto(self, buf: "Writable") -> int | None:
         """Read into buf; returns bytes, 0 at the end, None for "not yet".
 
         Raises TransportError "reset", "timeout".
@@ -53,7 +56,7 @@ class Stream:
         except OSError as e:
             raise self._failed(e)
 
-    def write(self, data):
+    def write(self, data: "Buffer") -> int | None:
         """Write data; returns bytes written, None for "not yet".
 
         Raises TransportError "reset", "timeout"; "tls" for a failed handshake.
@@ -91,7 +94,9 @@ class Stream:
         return TransportError("reset", e)
 
 
-def connect(host: str, port: int, context, limits, clock=ticks_ms):
+def connect(
+    host: str, port: int, context: "Context", limits: "Limits", clock: "Callable" = ticks_ms
+) -> "Steps":
     """Generator: resolve host and connect to the first of its addresses that answers.
 
     Args:

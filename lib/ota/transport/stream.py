@@ -5,6 +5,9 @@ import errno
 from ..compat import const
 from ..errors import TransportError
 
+if False:  # for type checkers
+    from ota_hints import Any, Callable, Writable
+
 _PIECE = const(256)
 
 
@@ -15,7 +18,7 @@ class Memory:
         self._data = memoryview(data)
         self._at = offset
 
-    def readinto(self, buf) -> int:
+    def readinto(self, buf: "Writable") -> int:
         """Fill buf as far as there are bytes; 0 at the end."""
         n = min(len(buf), len(self._data) - self._at)
         buf[:n] = self._data[self._at : self._at + n]
@@ -26,7 +29,7 @@ class Memory:
         """Nothing to release."""
 
 
-def opener(source):
+def opener(source: "Any") -> "Callable":
     """Make an open_at(offset) function over a file-like object.
 
     The object is read once, from its current position, and closed by its owner.

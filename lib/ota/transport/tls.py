@@ -11,6 +11,9 @@ from .. import clock
 from ..errors import TransportError
 from ..modules import load
 
+if False:  # for type checkers
+    from ota_hints import Any, Context
+
 _CPYTHON = sys.implementation.name == "cpython"
 
 try:
@@ -28,7 +31,7 @@ _END = b"-----END CERTIFICATE-----"
 _TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----"
 
 
-def context(config=None):
+def context(config: dict | None = None) -> "Context":
     """Make an SSLContext for a client.
 
     Args:
@@ -52,7 +55,7 @@ def context(config=None):
         ca = config.get("ca")
         if "pins" in config:
             # Late: few boards have pins.
-            c.verify_callback = load("transport.pins").Pins(config["pins"]).check
+            c.verify_callback = load("transport.pins").Pins(config["pins"]).check  # type: ignore[attr-defined]
             if ca is None:
                 # With "optional" the callback alone decides; it is called for every chain.
                 if _CPYTHON:
@@ -80,7 +83,7 @@ def context(config=None):
         raise TransportError("tls", e)
 
 
-def certificates(ca) -> list:
+def certificates(ca: "Any") -> list:
     """The certificates in "ca" of context() as a list of DER bytes; empty without it.
 
     PEM is found anywhere in a text or file: comments, CR LF and a byte order mark around the

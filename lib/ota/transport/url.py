@@ -8,6 +8,9 @@ request. There is no percent-decoding. User info is rejected: secrets belong in 
 from ..compat import const
 from ..errors import TransportError
 
+if False:  # for type checkers
+    from ota_hints import Buffer
+
 URL_MAX = 2048  # signed addresses of file hosts have 700 to 1800
 _HOST_MAX = const(253)
 _HOST = "abcdefghijklmnopqrstuvwxyz0123456789.-_"
@@ -72,7 +75,7 @@ def resolve(target: tuple, location: str) -> tuple:
     return scheme, host, port, path
 
 
-def quoted(data) -> str:
+def quoted(data: "Buffer") -> str:
     """The bytes of a Location as ASCII text, with spaces and non-ASCII bytes as %XX, as browsers
     and curl do. parse() checks the rest."""
     if any(c == 0x20 or c > 0x7F for c in data):

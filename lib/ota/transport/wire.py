@@ -7,6 +7,9 @@ which returns when I/O is possible or after ms; write(data) -> n or None; and cl
 from ..compat import const, ticks_diff
 from ..errors import TransportError
 
+if False:  # for type checkers
+    from ota_hints import Steps, Writable
+
 _FILLS = const(8)  # of the line buffer in one step: the caller feeds a watchdog in between
 
 
@@ -73,6 +76,9 @@ class Wire:
     stream: may be set later than the buffer. clock() returns milliseconds, like compat.ticks_ms.
     """
 
+    _buf: bytearray
+    _mv: memoryview
+
     def __init__(self, stream, limits: Limits, clock):
         self.limits = limits
         self.stream = stream
@@ -86,7 +92,7 @@ class Wire:
         self._fills = 0
         self._take()
 
-    def line(self, limit: int, word: str):
+    def line(self, limit: int, word: str) -> bytes | None:
         """The next line as bytes without its end; None if it is not whole yet.
 
         CR LF and LF end a line. If it is longer than limit bytes with its end, or than the
@@ -115,7 +121,7 @@ class Wire:
             if not n:
                 raise TransportError("reset")
 
-    def rest(self, word: str, into=None):
+    def rest(self, word: str, into: memoryview | None = None) -> bool | None:
         """Read the rest of a line that line() returned in part; True at its end, else None.
 
         into: memoryview for the rest without the LF; None: discard it. `over` counts its bytes.
@@ -142,7 +148,7 @@ class Wire:
             if not n:
                 raise TransportError("reset")
 
-    def readinto(self, buf):
+    def readinto(self, buf: "Writable") -> int | None:
         """Read into buf; returns bytes, 0 at the end of the stream, None for "not yet".
 
         Raises TransportError "timeout", "slow", "reset".
@@ -154,14 +160,14 @@ class Wire:
         else:
             n = self._pull(buf)
         if self._body and self._at == self._end:
-            self._buf = self._mv = None
+            self._buf = self._mv = None  # type: ignore[assignment]
         return n
 
     def body(self) -> None:
         """Free the buffer once it is empty: no line comes before the next request."""
         self._body = True
 
-    def send(self, data: bytes, wait_ms: int):
+    def send(self, data: bytes, wait_ms: int) -> "Steps":
         """Generator: write data; wait_ms is the longest pause without progress.
 
         Raises TransportError "timeout", "reset"; "tls" for a failed handshake.

@@ -14,6 +14,9 @@ from ...errors import VerifyError
 from ...modules import load, unload
 from ..varints import signed, varint
 
+if False:  # for type checkers
+    from ota_hints import Inflater, Writable
+
 _LAST = const(0x7FFFFFFF)  # a 32-bit board calculates with signed numbers
 
 
@@ -37,7 +40,7 @@ class Pointers:
         self._spans = array("I", (base, base + size, low, high))
         self._apply = _code(kind)
 
-    def load(self, inflater, buf) -> None:
+    def load(self, inflater: "Inflater", buf: "Writable") -> None:
         """Read the table; buf: room for its bytes. Raises VerifyError "patch", "inflate"."""
         head = buf[:4]
         if len(head) < 4:
@@ -66,7 +69,7 @@ class Pointers:
             raise VerifyError("patch", at)
         self._count = count
 
-    def apply(self, out, at: int, n: int, old: int, new: int) -> None:
+    def apply(self, out: memoryview, at: int, n: int, old: int, new: int) -> None:
         """Rewrite out[at : at + n], copied from position old of the image to position new."""
         if self._count:
             self._apply(

@@ -8,10 +8,23 @@ rule, the formats of instructions are in "Unprivileged ISA" of the RISC-V specif
 
 from ...compat import const
 
+if False:  # for type checkers
+    from ota_hints import Any
+
 _WALK = const(8)  # instructions between both parts of an address, at the most
 
 
-def apply(out, at, n, old, moved, spans, starts, shifts, count):
+def apply(
+    out: memoryview,
+    at: int,
+    n: int,
+    old: "Any",
+    moved: int,
+    spans: "Any",
+    starts: "Any",
+    shifts: "Any",
+    count: int,
+) -> None:
     """Rewrite the pointers of a copy; see the head of this file."""
     if moved & 1:
         return

@@ -9,13 +9,26 @@ by a multiple of 4, gets the address of where that went. Encoding of BL: ARMv7-M
 
 from ...compat import const
 
+if False:  # for type checkers
+    from ota_hints import Any
+
 _CALL = const(1)  # the first half of a BL
 _ADDRESS = const(2)  # the second half of a word that may be one
 _kinds = bytearray(256)
 _marked = [None]  # the spans that _kinds was filled for
 
 
-def apply(out, at, n, old, moved, spans, starts, shifts, count):
+def apply(
+    out: memoryview,
+    at: int,
+    n: int,
+    old: "Any",
+    moved: int,
+    spans: "Any",
+    starts: "Any",
+    shifts: "Any",
+    count: int,
+) -> None:
     """Rewrite the pointers of a copy; see the head of this file."""
     if moved & 1:
         return

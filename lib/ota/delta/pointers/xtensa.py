@@ -8,13 +8,26 @@ words. docs/format-delta.md section 7 has the rule, the formats of instructions 
 
 from ...compat import const
 
+if False:  # for type checkers
+    from ota_hints import Any
+
 # Instructions that a word which is an address counts as; that come before a CALL, an L32R.
 _AFTER_WORD = const(4)
 _CALL_AFTER = const(2)
 _LOAD_AFTER = const(6)
 
 
-def apply(out, at, n, old, moved, spans, starts, shifts, count):
+def apply(
+    out: memoryview,
+    at: int,
+    n: int,
+    old: "Any",
+    moved: int,
+    spans: "Any",
+    starts: "Any",
+    shifts: "Any",
+    count: int,
+) -> None:
     """Rewrite the pointers of a copy; see the head of this file."""
     low, high, low2, high2 = spans
     top, top2 = low >> 24, low2 >> 24
