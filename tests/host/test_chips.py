@@ -33,6 +33,7 @@ def check(tmp_path):
     library = tmp_path / "lib" / "ota"
     library.mkdir(parents=True)
     (library / "__init__.py").write_text("")
+    (library.parent / "ota_hints.pyi").write_text("")
     (library / "cpython.py").write_text("import nothing_that_boards_have\n")
     (library / "errors.py").write_text("class OtaError(Exception):\n    pass\n")
     (library / "modules.py").write_text("def firmware(name):\n    return __import__(name)\n")
