@@ -1,6 +1,7 @@
 """Paths for CPython: the shared tests import their helpers as MicroPython does."""
 
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,12 @@ folders.add()
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="also the long tests (marker `long`)")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One worker more than cores: many tests wait for a clock or a board."""
+    return (os.cpu_count() or 1) + 1
 
 
 def _named(config):
@@ -41,6 +48,19 @@ def pytest_collection_finish():
     """What the run begins with is no garbage later: many tests collect."""
     gc.collect()
     gc.freeze()
+
+
+_tests = 0
+
+
+def pytest_runtest_setup():
+    """Nor is what tests import and keep: with the clients of clouds in memory, the library's
+    own collections would take most of the time of a test that makes many."""
+    global _tests
+    _tests += 1
+    if _tests % 20 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 _passed_on_micropython = []

@@ -2,6 +2,7 @@
 
 import ast
 import fnmatch
+import re
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,10 @@ SIBLINGS = {
     ("transport.head", "transport.url"): "how long an address may be, and how its bytes are read",
     ("strategy.staging", "strategy"): "the base file of its folder",
 }
+
+# A room is a file or a folder at the top level; arrows are pairs of rooms of which one imports the
+# other; floors the longest chain of them.
+MOST = {"rooms": 26, "floors": 9, "arrows": 85}
 
 # (module, imported module): why this import sits inside a function.
 LATE = {
@@ -230,6 +235,36 @@ def test_no_cycle():
     for name in _MODULES:
         walk(name)
     assert done == set(_MODULES)
+
+
+def _room(name):
+    return name.partition(".")[0]
+
+
+def _height(room, arrows, below=()):
+    assert room not in below, " -> ".join([*below, room])
+    over = [b for a, b in arrows if a == room]
+    return 1 + max((_height(b, arrows, (*below, room)) for b in over), default=0)
+
+
+def test_rooms_floors_and_arrows():
+    # load() imports while the library runs: printed beside.
+    pairs = {(_room(name), _room(b)) for name in _MODULES for b in _ours(name)}
+    arrows = {(a, b) for a, b in pairs if a != b}
+    loaded = {
+        (_room(name), _room(what))
+        for name, path in _MODULES.items()
+        for what in re.findall(r'\b_?load\(\s*"([\w.]+)"', path.read_text())
+    }
+    rooms = {_room(name) for name in _MODULES}
+    figures = {
+        "rooms": len(rooms),
+        "floors": max(_height(room, arrows) for room in rooms),
+        "arrows": len(arrows),
+    }
+    print(figures, "with load():", len(arrows | {(a, b) for a, b in loaded if a != b}))
+    for what, most in MOST.items():
+        assert figures[what] <= most, figures
 
 
 @pytest.mark.parametrize("name", list(_MODULES))

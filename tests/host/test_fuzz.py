@@ -102,18 +102,20 @@ def _seeded(test):
     return seed(int(_SEED))(test) if _SEED else test
 
 
-@_seeded
-@_settings(400)
-@given(st.data())
-def test_streams(data):
-    oracle.judge(streams.make(choices.Drawn(data.draw, st.integers)))
+def _drawn(make, few):
+    @_seeded
+    @_settings(few)
+    @given(st.data())
+    def test(data):
+        oracle.judge(make(choices.Drawn(data.draw, st.integers)))
+
+    return test
 
 
-@_seeded
-@_settings(160)
-@given(st.data())
-def test_packages(data):
-    oracle.judge(packages.make(choices.Drawn(data.draw, st.integers)))
+test_streams = _drawn(streams.make, 100)
+test_packages = _drawn(packages.make, 40)
+test_more_streams = pytest.mark.long(_drawn(streams.make, 400))
+test_more_packages = pytest.mark.long(_drawn(packages.make, 160))
 
 
 def test_choices_are_the_case():
@@ -125,6 +127,7 @@ def test_choices_are_the_case():
         assert oracle.judge(make(choices.Bytes(b""))).split()[0] in ("ok", "trial")
 
 
+@pytest.mark.long
 def test_every_outcome_of_a_stream_occurs():
     """The grammar is not stuck at the first check: each word, and success of each kind."""
     wanted = {(word, ordered) for word in oracle.WORDS for ordered in (False, True)}
@@ -141,6 +144,7 @@ def test_every_outcome_of_a_stream_occurs():
         assert number < 6000, wanted
 
 
+@pytest.mark.long
 def test_every_outcome_of_a_package_occurs():
     """As above; the rarest words are left to the corpus, which has them all."""
     wanted = {f"install {word}" for word in _INSTALL} | {f"boot {word}" for word in _BOOT}
@@ -174,10 +178,12 @@ def test_the_corpus_reaches_every_refusal():
     assert never <= set(_OUT_OF_REACH)
 
 
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", _FILES)
-def test_steps_and_memory_are_bounded(name):
+def test_steps_and_memory_are_bounded(name, every):
     for number, (case, _) in enumerate(fuzz_run.load(name)):
-        if case["kind"] == "stream" or number % 4 == 0:
+        # A package takes four times as long as a stream.
+        if number % (every if case["kind"] == "stream" else 4 * every) == 0:
             oracle.judge(case, closely=True)
 
 

@@ -1,4 +1,4 @@
-"""What an update may cost: erases per sector (invariant I6 of docs/reliability.md).
+"""What an update may cost: erases per sector (docs/reliability.md).
 
 `inplace` erases a changed block of the slot once and one of scratch, an unchanged one never,
 and the stash once;

@@ -1,6 +1,6 @@
 """Power cuts, resets, foreign contents and flipped bits for the key-value store.
 
-What must hold after each (invariants I3, I5, I7 and I10 of docs/reliability.md): every key has
+What must hold after each (docs/reliability.md): every key has
 its last value, the one being written the old or the new one, a batch all or none of it; every
 later boot finds the same and a settled store is not written to; and the store goes on working.
 """

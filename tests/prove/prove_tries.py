@@ -1,4 +1,4 @@
-"""Power cuts in a trial that nobody confirms: invariant I8 of docs/reliability.md.
+"""Power cuts in a trial that nobody confirms (docs/reliability.md).
 
 The image is started again and again. Whatever is cut, it runs three times at most, a start that
 was cut may cost a try but never gives one back, and in the end the old image runs.

@@ -1,4 +1,5 @@
-"""The store: what random cuts seldom or never reach; each test needs one protective step.
+"""Recovery of the store: what random cuts seldom or never reach; each test needs one protective
+step.
 
 tests/tools/mutate.py removes the steps and runs these tests (mutations.txt says which).
 """
