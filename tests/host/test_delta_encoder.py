@@ -102,9 +102,19 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("in_place", (False, True), ids=("slots", "in place"))
-@pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.parametrize("name", PAIRS)
+def _tiers():
+    """Blocks of 4096 bytes each way; the other sizes one way, the other one in a long test."""
+    for n, name in enumerate(PAIRS):
+        for block in BLOCKS:
+            for in_place in (False, True):
+                long = block != 4096 and (n + in_place) % 2
+                yield pytest.param(
+                    name, block, in_place, marks=[pytest.mark.long] if long else [],
+                    id=f"{name}-{block}-{'in place' if in_place else 'slots'}",
+                )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "block", "in_place"), _tiers())
 def test_round_trip(name, block, in_place):
     old, new = PAIRS[name]
     plans = delta.plan(old, new, block, in_place, quick=block != 4096)
