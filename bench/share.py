@@ -33,8 +33,8 @@ _LUCK = 16  # steps above, which must do as well
 # What an update loads stays: modules that are unloaded would be in the figure again and again.
 _STAY = """
 import gc, sys
-from ota import modules
-modules.unload = lambda name: None
+from ota import device, modules
+device.unload = modules.unload = lambda name: None
 import ota
 """
 NAMES = (

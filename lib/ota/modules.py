@@ -7,7 +7,11 @@ without what the application imported. Nothing here needs a module that a file c
 """
 
 import sys
-from gc import collect
+
+if sys.implementation.name == "micropython":
+    from gc import collect
+else:
+    from .cpython import collect  # type: ignore[assignment]
 
 if False:  # for type checkers
     from ota_hints import Any
