@@ -133,10 +133,13 @@ class Device:
 
         It needs memory for a moment: that of the block, which is empty then.
         """
+        keys = self.keys  # before, so that they do not lie where the block was
         self.free()
-        result = check(data, self.keys)
+        result = check(data, keys)
+        del keys
+        collect()
+        self.block()  # there again
         self.unload_keys()
-        self.block()
         return result
 
     def unload_keys(self) -> None:

@@ -87,6 +87,7 @@ def _update(device, source, now):
 
 def _ask(device, source, now):
     """Generator: the manifest.Choice that the source's manifest offers this device, or None."""
+    device.block()  # long, so before the connection
     try:
         data = yield from source.check()
         if data is None:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import share  # noqa: E402
 
 # KB by share.PACKAGES, as docs/memory.md has them: 64-bit objects, plain HTTP.
-SHARES = {"ab": (22, 27, 26), "pingpong": (20, 19, 20), "inplace": (20, 20, 20)}
+SHARES = {"ab": (23, 27, 25), "pingpong": (18, 18, 18), "inplace": (19, 19, 18)}
 
 
 _TIERS = [s if s == "ab" else pytest.param(s, marks=pytest.mark.long) for s in SHARES]
