@@ -138,6 +138,8 @@ def _update(begin, progress, reset):
     except MemoryError:
         raise errors.StateError("memory")
     except errors.OtaError as e:
+        if e.reason == "memory":
+            raise  # there may be none to load more
         return _load("state.failure").answer(device.get(), e)
 
 

@@ -9,6 +9,7 @@ from images import vector
 from ota import state, update
 from ota.errors import OtaError, StateError, TransportError, code
 from ota.source import settings
+from ota.state import failure
 from ota.transport.stream import Memory
 from rig import Rig
 
@@ -200,6 +201,26 @@ class Ask(unittest.TestCase):
                 self.assertEqual(cm.exception.reason, "memory")
         finally:
             settings.options = before
+
+    def test_memory_that_runs_out_loads_nothing_more(self):
+        rig = Rig("ab")
+        rig.boot()
+        rig.config["url"] = "http://h/m"
+
+        def short(*args):
+            raise StateError("memory")
+
+        def none(device, error):
+            raise MemoryError
+
+        before = update.finish, failure.answer
+        update.finish, failure.answer = short, none
+        try:
+            with self.assertRaises(StateError) as cm:
+                ota.check_and_update()
+            self.assertEqual(cm.exception.reason, "memory")
+        finally:
+            update.finish, failure.answer = before
 
     def test_what_only_takes_time_is_a_result(self):
         rig = Rig("ab")
