@@ -28,7 +28,12 @@ def application(folder, version):
     return image.build(folder)
 
 
-@pytest.mark.parametrize("strategy", provision.STRATEGIES)
+_TIERS = [
+    s if s == "inplace" else pytest.param(s, marks=pytest.mark.long) for s in provision.STRATEGIES
+]
+
+
+@pytest.mark.parametrize("strategy", _TIERS)
 def test_killed_at_random_moments_it_ends_with_the_new_image(tmp_path, strategy):
     old = application(tmp_path / "old", "0.1")
     new = application(tmp_path / "new", "0.2")

@@ -22,7 +22,7 @@ def test_a_few_updates_with_power_cuts_of_every_strategy(tmp_path, capsys):
     assert "inplace: 3 updates" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("strategy", ["ab", "inplace"])
+@pytest.mark.parametrize("strategy", [pytest.param("ab", marks=pytest.mark.long), "inplace"])
 def test_a_slot_that_was_tampered_with_is_reported(tmp_path, capsys, strategy):
     def tamper(board):
         """One bit of the running image, in its data."""
