@@ -45,7 +45,7 @@ def add(p: argparse.ArgumentParser) -> None:
         "--previous",
         metavar="IMAGE",
         help="ROMFS of the previous release, the folder it was published in, or the URL of its "
-        "--history: unchanged files keep their places, so that an update in place writes fewer "
+        "--history: unchanged files keep their places, so that an in-place update writes fewer "
         "sectors",
     )
     layout.add_argument(

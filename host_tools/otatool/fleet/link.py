@@ -75,7 +75,7 @@ class Link:
         await self._wait(owed + self._round_trip + self._stall() + self._stall())
 
     def room(self) -> int:
-        """How many bytes may be read next, at least 1. Raises Cut behind those of before."""
+        """How many bytes may be read next, at least 1. Raises Cut when the connection is cut."""
         if self._bytes_left < 1:
             self._bytes_left = self._draw(self._profile.cuts_per_mb / 1e6)
             raise Cut

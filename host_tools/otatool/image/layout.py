@@ -9,7 +9,7 @@ places as far as they will do:
 - A file that grew may leave its place: its entry becomes a pointer, its data goes into a gap or
   behind everything else, as a record that readers of folders skip.
 
-Which files leave is found by trying. What counts is the cost of a real patch in place: its bytes
+Which files leave is found by trying. What counts is the cost of a real in-place patch: its bytes
 and the blocks that it writes. Room costs a little now and saves later; where it costs too much,
 the plain image is taken. The files, the previous image and the block decide alone, so the same
 ones give the same bytes.

@@ -21,7 +21,7 @@ class Made:
         packages: their bytes, by name.
         entries: what the manifest says of them.
         options: all that decides their bytes.
-        reused: they are those of before.
+        reused: they are those of the previous run.
     """
 
     packages: dict[str, bytes]
@@ -38,10 +38,10 @@ def make(
     places: Sequence[Place],
     progress: Callable[[float], None] | None,
 ) -> Made:
-    """The packages of a release: those of before if nothing that decides their bytes differs.
+    """The packages of a release: the previous ones if nothing that decides their bytes differs.
 
     Args:
-        places: where those of before may be.
+        places: where the previous ones may be.
         progress: called with the part of the search for patches that is done, 0 to 1.
     """
     meta = package.Meta(

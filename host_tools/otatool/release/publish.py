@@ -5,7 +5,7 @@
     .history/               what publish() needs for the next release: images and history.json
 
 A device that asks in the middle sees the old state or the new one: new packages are written
-first, packages of the manifest before stay. The same goes for other places that get a copy.
+first, those of the previous manifest are kept. The same goes for other places that get a copy.
 The history is as trusted as the key: whoever can change it can get images of their own signed.
 """
 
@@ -41,8 +41,8 @@ class Published:
     """One row per package: kind ("full", "delta", "in place"), base version, bytes, URL.
 
     Attributes:
-        done: what was written, or would be, the folder's first.
-        reused: the packages are those of before.
+        done: what was written, or would be written; the folder comes first.
+        reused: the packages are those of the previous run.
         warnings: sentences about what devices would stumble over.
     """
 
@@ -71,8 +71,8 @@ def publish(
     manifest that expires, or a rollout that continues. Its packages stay, byte for byte.
 
     Args:
-        progress: called with the part of the search for patches that is done, 0 to 1.
-        places: get a copy.
+        progress: called with the fraction of the patch search completed, 0 to 1.
+        places: further destinations that get a copy.
         history: of earlier releases; by default in the folder.
         cache: Cache-Control of the manifest.
         dry_run: make everything, write nothing.
@@ -149,7 +149,7 @@ def sign_manifest(content: dict, keys: Sequence[SigningKey]) -> bytes:
 
 
 def _check(release: Release, image: bytes, keys: Sequence[SigningKey]) -> None:
-    """Raises ToolError for what no device takes, or no file can be called."""
+    """Raises ToolError for values that no device accepts or that cannot be file names."""
     if not keys:
         raise ToolError("devices reject unsigned packages: give a key")
     values.version(release.version)
@@ -212,7 +212,7 @@ def _put_everywhere(
 ) -> list[upload.Done]:
     """Packages to every place, then the history, then the manifest to every place.
 
-    The order is what makes it safe to stop anywhere: devices are offered packages when all of
+    The order is what makes it safe to stop anywhere: devices are offered packages only once all of
     them are there, and the history knows a release before any device does.
     """
     everywhere = [here, *places]

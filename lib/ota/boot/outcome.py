@@ -12,14 +12,14 @@ if False:  # for type checkers
 
 
 def note(device: "Device", record: "Record", error: "OtaError") -> None:
-    """Record why something was left alone, unless another reason is recorded already."""
+    """Record why a step was not carried out, unless another reason is recorded already."""
     if not record.reason:
         record.reason = error.code
         device.slots.save(record)
 
 
 def refuse(device: "Device", record: "Record", name: bytes, error: "OtaError") -> None:
-    """Reject a package: keep the running image and the reason, and ignore the package from now on.
+    """Reject a package: keep the running image, record the reason, ignore the package.
 
     Args:
         name: first 8 bytes of the package's digest.
@@ -34,7 +34,7 @@ def refuse(device: "Device", record: "Record", name: bytes, error: "OtaError") -
 def go_back(device: "Device", record: "Record", word: str) -> None:
     """Revert the running image: record BACK, or RESCUE if there is no previous one.
 
-    The image is remembered, so that no update installs it again by itself.
+    The image is remembered, so that it is not reinstalled more often than docs/states.md allows.
 
     Args:
         word: the reason.
@@ -66,8 +66,8 @@ def rescue(device: "Device", record: "Record") -> None:
 
 
 def failed(device: "Device", record: "Record", error: "OtaError") -> None:
-    """Record the consequence of an OtaError in READY, APPLY, BACK or a restore: another try, or
-    an image that is intact."""
+    """Record the consequence of an OtaError in READY, APPLY, BACK or a restore: retry, fall
+    back to an intact image, or RESCUE."""
     was = record.state
     if was == state.RESCUE:
         note(device, record, error)

@@ -1,4 +1,4 @@
-"""The sectors of the key-value store as a ring: which count, what is copied, what is erased.
+"""The sectors of the key-value store as a ring: which are valid, what is copied, what is erased.
 
 One sector is always free. Records are appended to the newest; when it is full, the live records
 of the oldest are copied to the free one, an ACTIVE record says so, and the oldest is erased:
@@ -24,7 +24,7 @@ class Ring:
     """A log that never ends, and the index of what it holds.
 
     newest, end: sector and offset where the next record goes. spent: sequence number and end of
-    the log at a program that failed.
+    the log when a program failed.
     """
 
     def __init__(self, log, index):
@@ -45,7 +45,7 @@ class Ring:
     # -- appending
 
     def room(self, size: int, spare: int = 0) -> int:
-        """Offset for a record of size bytes that leaves spare in its sector.
+        """Offset for a record of size bytes that leaves `spare` bytes in its sector.
 
         Raises FlashError "full" if no sector has room, "io", "verify".
         """
@@ -171,8 +171,8 @@ class Ring:
     def _fit(self, at: int) -> None:
         """Raise FlashError "erased" if this flash never erases to 0xFF.
 
-        Encrypted flash then reads as noise, some chips as zeros, and both take a program. A
-        header says so to the next boots, which would erase once more for nothing.
+        Encrypted flash then reads as noise, some chips as zeros, and both accept a
+        program. A header tells later boots, which would otherwise erase again for nothing.
         """
         log = self.log
         piece = log.view[:_LOOK]
@@ -215,7 +215,7 @@ class Ring:
 
     def _keep(self, old: int) -> None:
         """Copy the held record, which may be unstable, if it supersedes values of sector old:
-        a sure copy of it must be there before that goes."""
+        a stable copy must exist before that sector is erased."""
         log = self.log
         if log.held_at < 0 or log.held_at // log.sector == old:
             return
@@ -225,7 +225,7 @@ class Ring:
     # -- the record that may be unstable, as it was read once
 
     def repeat(self, at: int, flag: int = 0) -> None:
-        """Program the held record at `at`, the end of the log, where it is sure."""
+        """Program the held record at `at`, the end of the log, where it will read reliably."""
         log = self.log
         log.take_held()
         self.put(at, log.kind | flag, log.klen, log.vlen, (memoryview(log.held)[HEAD:],))

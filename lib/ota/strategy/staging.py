@@ -2,7 +2,7 @@
 
 The package is stored at the start of the partition, byte for byte as transmitted; its reverse
 package, if it has one and there is room, at the next sector boundary. The end of the partition
-is used by the apply: scratch, then journal.
+is used while applying: scratch, then journal.
 """
 
 from .. import package
@@ -143,8 +143,8 @@ def reverse(device: "Device", header: "Header", offset: int) -> "Header":
     """Header of the reverse package staged at offset, after checking every chunk from flash.
 
     Args:
-        header: of the package before it, checked: it contains the digest of the reverse package,
-            whose signature need not be checked then.
+        header: of the verified package stored before it. It contains the reverse package's
+            digest, so the signature of the reverse package need not be checked.
     Raises:
         ManifestError: not a package.
         VerifyError: "chain", "truncated".
